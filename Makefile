@@ -1,0 +1,44 @@
+# make demo   set-up, then the main job: codesign sweep on the 3 nm card
+# make test   set-up, then the test suite
+# make lint   set-up, then ruff and mypy --strict
+# make bench  set-up, then the side-by-side timings in benchmarks/
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: demo test lint bench clean
+.DELETE_ON_ERROR:
+
+$(VENV)/made: 
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/made
+	$(PIP) install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/installed-test: $(VENV)/installed
+	$(PIP) install --quiet --constraint constraints.txt --editable ".[test]"
+	touch $@
+
+$(VENV)/installed-lint: $(VENV)/installed
+	$(PIP) install --quiet --constraint constraints.txt --editable ".[test,lint]"
+	touch $@
+
+demo: $(VENV)/installed
+	$(BIN)/codesign sweep --device devices/3nm.yaml
+
+test: $(VENV)/installed-test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed-lint
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(VENV)/installed-test
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

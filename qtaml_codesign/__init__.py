@@ -1,0 +1,92 @@
+"""qtaml-codesign: from a device card to the accuracy frontier of a network.
+
+Data flows one way, as frozen values:
+
+    card (YAML) -> flip probability -> noise on stored codes -> TAC plan -> trials -> counts -> frontier
+
+Layers, each importing only from those above it:
+
+    L0  errors, constants, statistics
+    L1  cards
+    L2  physics
+    L3  bits
+    L4  ecc
+    L5  nets
+    L6  tac
+    L7  sweeps
+    L8  frontier
+    L9  plots, report
+    L10 commands
+
+L0 to L4 never import torch: a hardware engineer can use them without it. The public names below are loaded on
+first use, so that `import qtaml_codesign` and `codesign --help` stay quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from qtaml_codesign.bits.flips import read_back
+    from qtaml_codesign.bits.formats import BitFormat
+    from qtaml_codesign.bits.law import ReadLaw
+    from qtaml_codesign.bits.profile import BitErrorProfile
+    from qtaml_codesign.cards import DeviceCard, list_cards, load_card
+    from qtaml_codesign.errors import CodesignError
+    from qtaml_codesign.frontier import Frontier
+    from qtaml_codesign.nets.counts import TrialCounts
+    from qtaml_codesign.nets.workload import Workload, load_workload
+    from qtaml_codesign.physics.flip import FlipProbability, flip_probability, thickness_for
+    from qtaml_codesign.sweeps.run import Sweep, sweep
+    from qtaml_codesign.tac.evaluation import Evaluation, evaluate
+    from qtaml_codesign.tac.plan import TacPlan, plan
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "BitErrorProfile": "bits.profile",
+    "BitFormat": "bits.formats",
+    "CodesignError": "errors",
+    "DeviceCard": "cards",
+    "Evaluation": "tac.evaluation",
+    "FlipProbability": "physics.flip",
+    "Frontier": "frontier",
+    "ReadLaw": "bits.law",
+    "Sweep": "sweeps.run",
+    "TacPlan": "tac.plan",
+    "TrialCounts": "nets.counts",
+    "Workload": "nets.workload",
+    "evaluate": "tac.evaluation",
+    "flip_probability": "physics.flip",
+    "list_cards": "cards",
+    "load_card": "cards",
+    "load_workload": "nets.workload",
+    "plan": "tac.plan",
+    "read_back": "bits.flips",
+    "sweep": "sweeps.run",
+    "thickness_for": "physics.flip",
+}
+
+__all__ = [  # noqa: RUF022  (in the order of the pipeline)
+    "load_card", "list_cards", "DeviceCard",
+    "flip_probability", "thickness_for", "FlipProbability",
+    "BitFormat", "BitErrorProfile", "ReadLaw", "read_back",
+    "load_workload", "Workload", "TrialCounts",
+    "plan", "TacPlan", "evaluate", "Evaluation",
+    "sweep", "Sweep", "Frontier",
+    "CodesignError",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its room on first use (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,112 @@
+"""Errors a user can act on, and the near-match helper for unknown names.
+
+Every error of the package answers five questions: what went wrong, where, which rule was broken, by which
+value, and what to do next. The command line prints exactly this text and exits with code 2.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class CodesignError(Exception):
+    """Base of every error that the package raises on purpose.
+
+    Args:
+        what: one sentence, what went wrong.
+        where: file, field, argument or option at fault.
+        rule: the rule that was broken.
+        value: the offending value, as the user gave it.
+        next_step: what the user can do about it.
+
+    Example:
+        >>> print(CodesignError("budget is out of bounds", where="--budget", rule="0 <= budget <= 1",
+        ...                     value=7, next_step="5 % is written 0.05"))
+        budget is out of bounds
+          where: --budget
+          rule:  0 <= budget <= 1
+          value: 7
+          next:  5 % is written 0.05
+    """
+
+    def __init__(self, what: str, *, where: str, rule: str, value: object, next_step: str) -> None:
+        self.what = what
+        self.where = where
+        self.rule = rule
+        self.value = value
+        self.next_step = next_step
+        super().__init__(what)
+
+    def __str__(self) -> str:
+        lines = [self.what, f"  where: {self.where}", f"  rule:  {self.rule}", f"  value: {shorten(self.value)}"]
+        return "\n".join([*lines, f"  next:  {self.next_step}"])
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Survive the trip back from a worker process."""
+        return _rebuild, (type(self), self.what, self.where, self.rule, shorten(self.value), self.next_step)
+
+
+class CardError(CodesignError):
+    """A device card cannot be read or breaks its schema."""
+
+
+class InputError(CodesignError):
+    """An argument, option or array is outside what the function accepts."""
+
+
+class WorkloadError(CodesignError):
+    """A network, its data or its weight tensors cannot be used as asked."""
+
+
+class PlanError(CodesignError):
+    """A protection plan cannot be made, read or applied."""
+
+
+class StoreError(CodesignError):
+    """Results cannot be written to, or read back from, the disk."""
+
+
+def _rebuild(
+    kind: type[CodesignError], what: str, where: str, rule: str, value: object, next_step: str
+) -> CodesignError:
+    return kind(what, where=where, rule=rule, value=value, next_step=next_step)
+
+
+def shorten(value: object, limit: int = 200) -> str:
+    """Text of a value on one line, cut in the middle when it is long.
+
+    Example:
+        >>> shorten("a" * 300, limit=11)
+        'aaaa...aaaa'
+    """
+    text = " ".join(str(value).split())
+    if len(text) <= limit:
+        return text or "(empty)"
+    half = (limit - 3) // 2
+    return f"{text[:half]}...{text[-half:]}"
+
+
+def nearest(name: str, known: Iterable[str], how_many: int = 3) -> list[str]:
+    """Known names that look like `name`, best first; empty when nothing is close.
+
+    Example:
+        >>> nearest("thicknes_nm", ["thickness_nm", "height_eV"])
+        ['thickness_nm']
+    """
+    by_lower = {candidate.lower(): candidate for candidate in known}
+    found = difflib.get_close_matches(str(name).lower(), list(by_lower), n=how_many, cutoff=0.5)
+    return [by_lower[match] for match in found]
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Next step for an unknown name: the nearest known ones, or all of them.
+
+    Example:
+        >>> did_you_mean("tak", ["tac", "none"])
+        'did you mean tac? known: none, tac'
+    """
+    candidates = sorted(known)
+    close = nearest(name, candidates)
+    everything = f"known: {', '.join(candidates)}"
+    return f"did you mean {' or '.join(close)}? {everything}" if close else everything
