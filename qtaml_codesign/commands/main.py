@@ -1,0 +1,69 @@
+"""The `codesign` program: its commands, and the translation of errors into one readable message."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+
+import typer
+
+from qtaml_codesign.commands import card, evaluate, flip, plan, sweep, verify
+from qtaml_codesign.errors import CodesignError
+
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="codesign",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="How thin may the oxide be, and how much ECC must I buy, for this network?\n\n"
+    "Start with: codesign sweep --device 3nm",
+)
+app.command("sweep")(sweep.sweep)
+app.command("flip")(flip.flip)
+app.command("plan")(plan.plan)
+app.command("evaluate")(evaluate.evaluate)
+app.command("verify")(verify.verify)
+app.add_typer(card.app, name="card")
+
+
+@app.callback()
+def options(
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+) -> None:
+    """Options that stand before the command; `run` reads --debug itself, wherever it stands."""
+
+
+def run() -> None:
+    """Entry point: run the command; print any error as one message on stderr and exit with code 2."""
+    arguments = sys.argv[1:]
+    debug = "--debug" in arguments
+    try:
+        app(args=[argument for argument in arguments if argument != "--debug"], prog_name="codesign")
+    except KeyboardInterrupt:
+        _fail("interrupted; what was finished is kept, and the same command goes on from there", EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(EXIT_BAD_INPUT)
+    except Exception as failure:
+        if debug:
+            traceback.print_exc()
+        _fail(_message(failure), EXIT_BAD_INPUT)
+
+
+def _message(failure: Exception) -> str:
+    if isinstance(failure, CodesignError):
+        return str(failure)
+    return (
+        f"{type(failure).__name__}: {failure}\n  where: inside codesign\n  rule:  every input is checked before it is used\n"
+        f"  value: {' '.join(sys.argv[1:])}\n  next:  this is a defect; run the command again with --debug and report it"
+    )
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(code)

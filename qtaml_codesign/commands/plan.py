@@ -1,0 +1,7 @@
+"""`codesign plan`."""
+
+from __future__ import annotations
+
+
+def plan() -> None:
+    """Placeholder for the room's owner."""
