@@ -6,7 +6,7 @@ Data flows one way, as frozen values:
 
 Layers, each importing only from those above it:
 
-    L0  errors, constants, statistics
+    L0  errors, checks, constants, statistics
     L1  cards
     L2  physics
     L3  bits

@@ -1,7 +1,80 @@
-"""`codesign plan`."""
+"""`codesign plan`: one protection plan for one network, flip probability and budget."""
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-def plan() -> None:
-    """Placeholder for the room's owner."""
+import typer
+
+from qtaml_codesign.commands.inputs import flip_input
+
+if TYPE_CHECKING:
+    from qtaml_codesign.tac.values import TacPlan
+
+
+def plan(
+    workload: Annotated[str, typer.Option("--workload", help="Zoo name or FILE.py:FACTORY.")],
+    flip_probability: Annotated[
+        float | None, typer.Option("--flip-probability", help="Flip probability of every stored bit.")
+    ] = None,
+    device: Annotated[str | None, typer.Option("--device", help="Device card that gives it: name or path.")] = None,
+    budget: Annotated[float, typer.Option("--budget", help="Protected-bit fraction; 0.05 = 5 % of stored bits.")] = 0.0,
+    method: Annotated[
+        str,
+        typer.Option(
+            "--method",
+            help="tac, tac-bits-only, mean-only, uniform-msp, magnitude, sensitivity, random or none.",
+        ),
+    ] = "tac",
+    allocation: Annotated[str, typer.Option("--allocation", help="greedy (the paper's) or exact (integer programme).")] = "greedy",
+    sensitivity: Annotated[
+        str, typer.Option("--sensitivity", help="Jacobian gains by reverse, finite-difference, random-sign or auto.")
+    ] = "reverse",
+    bits: Annotated[int, typer.Option("--bits", help="Bits per weight, with --flip-probability (a card names its own).")] = 8,
+    encoding: Annotated[
+        str, typer.Option("--encoding", help="offset_binary, twos_complement or sign_magnitude; likewise.")
+    ] = "offset_binary",
+    seed: Annotated[int, typer.Option("--seed", help="Key of every random choice.")] = 0,
+    out: Annotated[Path | None, typer.Option("--out", help="Write the plan as JSON, for `codesign evaluate`.")] = None,
+) -> None:
+    """Choose which bits of which layers to protect, and which layers to correct.
+
+    \b
+    Example:
+      codesign plan --workload small-cnn --flip-probability 0.1 --budget 0.05 --out plan.json
+    """
+    from qtaml_codesign.nets.workload import load_workload
+    from qtaml_codesign.tac.plan import plan as make
+
+    made = make(
+        load_workload(workload), method, flip_input(flip_probability, device), budget, seed,
+        allocation=allocation, sensitivity=sensitivity, bits=bits, encoding=encoding,
+    )
+    if out is not None:
+        made.save(out)
+    _print(made)
+    if out is not None:
+        print(f"written: {out}")
+
+
+def _print(made: TacPlan) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{made.method} plan for {made.workload}", title_justify="left")
+    for column in ("layer", "weights", "scale", "gain J", "score", "depth", "corrected"):
+        table.add_column(column, justify="left" if column == "layer" else "right")
+    for layer in made.layers:
+        table.add_row(
+            layer.name, str(layer.weights), f"{layer.scale:.4g}", f"{layer.jacobian_gain:.3g}", f"{layer.score:.3g}",
+            f"{layer.depth}/{layer.bits}", f"x{layer.factor:.4g}" if layer.corrected else "no",
+        )
+    Console().print(table)
+    print(f"overhead: {made.overhead:.4%} of the stored bits protected (budget {made.budget:.4%})")
+    print(f"rho*: {made.rho_star:.4g} (predicted output variance of TAC / Uniform-MSP; small = uneven layers, TAC pays)")
+    print(f"predicted output variance: {made.predicted_variance:.4g}; Uniform-MSP at this budget: {made.uniform_variance:.4g}")
+    print(f"predicted gain: {made.predicted_gain:.4g} times less output variance than Uniform-MSP at the same budget")
+    for warning in made.warnings:
+        print(f"warning: {warning}", file=sys.stderr)

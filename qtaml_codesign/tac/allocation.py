@@ -1,0 +1,176 @@
+"""Spend a budget of protected bits over the layers of a network.
+
+The problem (arXiv 2606.00741, Theorem 4.5), with v_l(k) the output variance that layer l still causes when its
+top k bit planes are protected:
+
+    minimise  sum_l v_l(k_l)    subject to  sum_l n_l k_l <= T,  floor_l <= k_l <= B_l,  k_l integer
+
+v_l(k) = n_l J_l^2 sigma_l^2(k) falls with k; under a uniform flip probability it is proportional to 4^(B-k) - 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize, sparse
+
+from qtaml_codesign.errors import InputError, did_you_mean
+
+Floats = NDArray[np.float64]
+Depths = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class AllocationProblem:
+    """One budget, L layers.
+
+    Attributes:
+        weights: (L,) number of weights n_l of each layer; one more protected plane costs n_l bits.
+        residual_variance: L arrays of length B_l + 1; entry k is v_l(k), falling in k.
+        floors: (L,) smallest depth allowed.
+        budget_bits: T, the bits that may be protected.
+    """
+
+    weights: NDArray[np.int64]
+    residual_variance: tuple[Floats, ...]
+    floors: Depths
+    budget_bits: int
+
+    @property
+    def highest(self) -> Depths:
+        """(L,) depth at which a whole layer is protected: its bit count."""
+        return np.array([len(row) - 1 for row in self.residual_variance], dtype=np.int64)
+
+    @property
+    def floor_bits(self) -> int:
+        """Bits that the floors alone cost."""
+        return int(self.weights @ self.floors)
+
+    def variance(self, depths: Depths) -> float:
+        """Objective: sum_l v_l(k_l)."""
+        return float(sum(row[depth] for row, depth in zip(self.residual_variance, depths, strict=True)))
+
+    def cost(self, depths: Depths) -> int:
+        """Protected bits: sum_l n_l k_l."""
+        return int(self.weights @ depths)
+
+
+def greedy(problem: AllocationProblem) -> Depths:
+    """Algorithm 1, step 2: raise the layer that removes most variance per bit until nothing fits.
+
+    Not optimal for unequal n_l: a budget that cannot pay for the next large layer goes to whatever still fits.
+
+    Example:
+        >>> rows = tuple(score * (4.0 ** np.arange(2, -1, -1) - 1) for score in (8.0, 1.0))
+        >>> greedy(AllocationProblem(np.array([10, 10]), rows, np.zeros(2, dtype=np.int64), 20))
+        array([2, 0])
+    """
+    depths = problem.floors.copy()
+    left = problem.budget_bits - problem.cost(depths)
+    while True:
+        open_layers = np.flatnonzero((depths < problem.highest) & (problem.weights <= left))
+        if open_layers.size == 0:
+            return depths
+        gains = [_gain_per_bit(problem, layer, int(depths[layer])) for layer in open_layers]
+        best = open_layers[int(np.argmax(gains))]
+        depths[best] += 1
+        left -= int(problem.weights[best])
+
+
+def _gain_per_bit(problem: AllocationProblem, layer: int, depth: int) -> float:
+    row = problem.residual_variance[layer]
+    return float(row[depth] - row[depth + 1]) / float(problem.weights[layer])
+
+
+def exact(problem: AllocationProblem) -> Depths:
+    """The optimum of the integer programme, by HiGHS branch and bound (`scipy.optimize.milp`).
+
+    One binary x[l, k] per layer and depth, sum_k x[l, k] = 1, sum n_l k x[l, k] <= T. Never worse than `greedy`.
+
+    Example:
+        >>> rows = (np.array([9.0, 5.0]), np.array([8.0, 0.0]))   # greedy takes the small layer, 5 per bit
+        >>> problem = AllocationProblem(np.array([1, 2]), rows, np.zeros(2, dtype=np.int64), 2)
+        >>> greedy(problem), exact(problem)
+        (array([1, 0]), array([0, 1]))
+    """
+    layer, depth = _columns(problem)
+    objective = np.array([problem.residual_variance[i][k] for i, k in zip(layer, depth, strict=True)])
+    scale = float(objective.max(initial=0.0)) or 1.0
+    one_depth = sparse.csr_array(
+        (np.ones(layer.size), (layer, np.arange(layer.size))), shape=(len(problem.residual_variance), layer.size)
+    )
+    cost = sparse.csr_array((problem.weights[layer] * depth).astype(float)[None, :] / problem.weights.sum())
+    found = optimize.milp(
+        objective / scale,
+        integrality=np.ones(layer.size),
+        bounds=optimize.Bounds(0, 1),
+        constraints=[
+            optimize.LinearConstraint(one_depth, 1, 1),
+            optimize.LinearConstraint(cost, -np.inf, problem.budget_bits / problem.weights.sum()),
+        ],
+        options={"mip_rel_gap": 0.0},
+    )
+    fallback = greedy(problem)
+    if found.x is None:
+        return fallback
+    chosen = np.flatnonzero(found.x > 0.5)
+    depths = np.zeros_like(problem.floors)
+    depths[layer[chosen]] = depth[chosen]
+    feasible = problem.cost(depths) <= problem.budget_bits
+    return depths if feasible and problem.variance(depths) <= problem.variance(fallback) else fallback
+
+
+def _columns(problem: AllocationProblem) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Layer and depth of every column of the integer programme."""
+    pairs = [
+        (layer, depth)
+        for layer, (low, high) in enumerate(zip(problem.floors, problem.highest, strict=True))
+        for depth in range(int(low), int(high) + 1)
+    ]
+    columns = np.array(pairs, dtype=np.int64)
+    return columns[:, 0], columns[:, 1]
+
+
+def uniform(problem: AllocationProblem) -> Depths:
+    """Uniform-MSP: the largest depth that every layer can have at once.
+
+    Example:
+        >>> rows = tuple(4.0 ** np.arange(8, -1, -1) - 1 for _ in range(2))
+        >>> uniform(AllocationProblem(np.array([100, 60]), rows, np.zeros(2, dtype=np.int64), 500))
+        array([3, 3])
+    """
+    depth = problem.budget_bits // int(problem.weights.sum())
+    return np.minimum(depth, problem.highest)
+
+
+def random(problem: AllocationProblem, key: tuple[int, ...]) -> Depths:
+    """Random ECC: protect the next plane of a layer drawn at random, until nothing fits; keyed, floors ignored."""
+    generator = np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
+    depths = np.zeros_like(problem.floors)
+    left = problem.budget_bits
+    while True:
+        open_layers = np.flatnonzero((depths < problem.highest) & (problem.weights <= left))
+        if open_layers.size == 0:
+            return depths
+        layer = generator.choice(open_layers)
+        depths[layer] += 1
+        left -= int(problem.weights[layer])
+
+
+Allocation = Literal["greedy", "exact"]
+SOLVERS: dict[Allocation, Callable[[AllocationProblem], Depths]] = {"greedy": greedy, "exact": exact}
+
+
+def known(allocation: str) -> Allocation:
+    """The name of a solver, checked."""
+    for name in SOLVERS:
+        if name == allocation:
+            return name
+    raise InputError(
+        "unknown allocation", where="allocation", rule=f"one of {', '.join(SOLVERS)}", value=allocation,
+        next_step=did_you_mean(str(allocation), SOLVERS),
+    )

@@ -1,0 +1,47 @@
+"""What each protection method scores layers by, and the depths it chooses.
+
+`tac` and its relatives differ in three choices only: the score that stands for a layer's importance, the rule
+that spends the budget, and whether the mean is corrected.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Score = Literal["jacobian", "magnitude", "sensitivity"]
+Rule = Literal["allocate", "uniform", "random", "nothing"]
+Correction = Literal["decided", "always", "never"]
+
+
+@dataclass(frozen=True)
+class MethodRule:
+    """How a protection method works.
+
+    Attributes:
+        score: `jacobian` ||W||_inf^2 J^2, `magnitude` ||W||_inf^2, `sensitivity` measured output deviation per weight.
+        spend: `allocate` by score, `uniform` over all layers, `random` keyed by the seed, or `nothing`.
+        correction: mean correction `decided` per layer (Algorithm 1 step 3), `always` or `never`.
+        floored: whether layers inside residual blocks keep at least one protected plane.
+        summary: one line for the reader.
+    """
+
+    score: Score
+    spend: Rule
+    correction: Correction
+    floored: bool
+    summary: str
+
+
+METHOD_RULES: dict[str, MethodRule] = {
+    "tac": MethodRule("jacobian", "allocate", "decided", True, "Algorithm 1: allocation and mean correction"),
+    "tac-bits-only": MethodRule("jacobian", "allocate", "never", True, "TAC's allocation without mean correction"),
+    "mean-only": MethodRule("jacobian", "nothing", "always", False, "mean correction of every layer, no ECC"),
+    "uniform-msp": MethodRule("jacobian", "uniform", "never", False, "the same protected MSBs on every layer"),
+    "magnitude": MethodRule("magnitude", "allocate", "never", False, "allocation by ||W||_inf^2 alone"),
+    "sensitivity": MethodRule("sensitivity", "allocate", "never", False, "allocation by measured output deviation"),
+    "random": MethodRule("jacobian", "random", "never", False, "planes of layers drawn at random"),
+    "none": MethodRule("jacobian", "nothing", "never", False, "no ECC, no correction"),
+}
+METHODS = tuple(METHOD_RULES)
+BUDGET_FREE_METHODS = tuple(name for name, rule in METHOD_RULES.items() if rule.spend == "nothing")

@@ -1,0 +1,159 @@
+"""Deploy a plan on its network and measure the accuracy under flips."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from qtaml_codesign.bits.formats import BitFormat
+from qtaml_codesign.bits.profile import BitErrorProfile, RegionErrors, as_profile
+from qtaml_codesign.checks import number_within, whole_number
+from qtaml_codesign.errors import InputError, PlanError
+from qtaml_codesign.nets.counts import TrialCounts
+from qtaml_codesign.nets.evaluate import run_trial, single_threaded
+from qtaml_codesign.nets.storage import StoredModel, store_tensor
+from qtaml_codesign.nets.workload import Workload
+from qtaml_codesign.physics.flip import FlipProbability
+from qtaml_codesign.tac.plan import FlipInput, weights_digest
+from qtaml_codesign.tac.values import TacPlan
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Accuracy of a plan under flips, with its interval and what was really injected.
+
+    Attributes:
+        accuracy: mean over trials, in 0..1.
+        low, high: Student interval over trials, conditional on the evaluation set.
+        confidence: level of the interval.
+        trials: drawings of all flips.
+        clean_accuracy: accuracy of the untouched float network.
+        realised_ber: flipped cells / exposed cells; nan when every cell is protected.
+        nominal_ber: the same ratio as the law expects it.
+        counts: the additive counts behind these figures.
+    """
+
+    accuracy: float
+    low: float
+    high: float
+    confidence: float
+    trials: int
+    clean_accuracy: float
+    realised_ber: float
+    nominal_ber: float
+    counts: TrialCounts
+
+
+def evaluate(
+    workload: Workload,
+    plan: TacPlan,
+    flip_probability: FlipInput,
+    trials: int = 30,
+    seed: int = 0,
+    *,
+    confidence: float = 0.95,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Accuracy of the network deployed by `plan`, over `trials` drawings of all flips.
+
+    Trial t of seed s draws the same flips for every plan and nests over flip probabilities, so that differences
+    between plans are paired. The flip probability may differ from the one the plan was made for.
+
+    Args:
+        workload: the network the plan was made for.
+        plan: from `qtaml_codesign.plan` or `TacPlan.load`.
+        flip_probability: one number, (B,) by bit plane, a scalar `FlipProbability` or a profile; not all zero.
+        trials: >= 2, or the interval would be empty of meaning.
+        seed: key of the flips.
+        confidence: two-sided level of the interval.
+        progress: called with (trials done, trials) after each trial.
+
+    Example:
+        >>> import qtaml_codesign as qc
+        >>> workload = qc.load_workload("small-cnn")
+        >>> chosen = qc.plan(workload, method="uniform-msp", flip_probability=0.1, budget=0.375)
+        >>> result = qc.evaluate(workload, chosen, flip_probability=0.1, trials=3)
+        >>> result.low < result.accuracy < result.high, abs(result.realised_ber - 0.1) < 0.002
+        (True, True)
+    """
+    whole_number("trials", trials, least=2)
+    whole_number("seed", seed, least=0)
+    number_within("confidence", confidence, 0.5, 0.999999, "0.5 <= confidence < 1", "95 % is written 0.95")
+    errors = errors_for(workload, plan, flip_probability)
+    stored = deploy(workload, plan)
+    counts: TrialCounts | None = None
+    with single_threaded():
+        for trial in range(trials):
+            one = run_trial(workload, stored, errors, seed, trial)
+            counts = one if counts is None else counts + one
+            if progress is not None:
+                progress(trial + 1, trials)
+    assert counts is not None
+    interval = counts.accuracy(confidence)
+    return Evaluation(
+        accuracy=interval.estimate, low=interval.low, high=interval.high, confidence=confidence, trials=trials,
+        clean_accuracy=workload.clean_accuracy, realised_ber=counts.realised_ber, nominal_ber=counts.nominal_ber,
+        counts=counts,
+    )
+
+
+def deploy(workload: Workload, plan: TacPlan) -> StoredModel:
+    """Store the network as the plan says: corrected, scaled per tensor, quantised once, top planes protected."""
+    check_same_network(workload, plan)
+    return StoredModel(tuple(
+        store_tensor(
+            layer.name, workload.weights[layer.name], BitFormat(layer.bits, layer.encoding), scale=layer.scale,
+            factor=layer.factor, depth=layer.depth,
+        )
+        for layer in plan.layers
+    ))
+
+
+def check_same_network(workload: Workload, plan: TacPlan) -> None:
+    """A plan holds for the weights it was made for, and no others."""
+    missing = sorted(set(plan.depths) ^ set(workload.weights))
+    if missing:
+        raise PlanError(
+            "the plan belongs to another network: the tensors differ", where=f"plan for {plan.workload!r}",
+            rule=f"the same stored tensors as workload {workload.name!r}", value=missing,
+            next_step=f"make a plan for it: codesign plan --workload {workload.name} --flip-probability P --budget F --out FILE",
+        )
+    found = weights_digest(workload.weights)
+    if found != plan.weights_digest:
+        raise PlanError(
+            "the plan belongs to another network: the weights differ", where=f"plan for {plan.workload!r}",
+            rule=f"weights digest {plan.weights_digest[:12]}...", value=f"{found[:12]}... (workload {workload.name!r})",
+            next_step=f"make a plan for it: codesign plan --workload {workload.name} --flip-probability P --budget F --out FILE",
+        )
+
+
+def errors_for(workload: Workload, plan: TacPlan, flip_probability: FlipInput) -> dict[str, RegionErrors]:
+    """Flip rates of each stored tensor, in the plan's formats; refuses rates that are all zero."""
+    formats = {layer.name: BitFormat(layer.bits, layer.encoding) for layer in plan.layers}
+    if isinstance(flip_probability, (FlipProbability, BitErrorProfile)):
+        errors = as_profile(flip_probability).assign(list(workload.weights))
+    else:
+        by_format = {fmt: as_profile(flip_probability, fmt).regions[0] for fmt in set(formats.values())}
+        errors = {name: by_format[fmt] for name, fmt in formats.items()}
+    _check_formats(errors, formats)
+    if not any(np.any(rates.loss) or np.any(rates.gain) for rates in errors.values()):
+        raise InputError(
+            "no bit can flip, so nothing would be injected", where="flip_probability", rule="at least one rate > 0",
+            value=0.0, next_step="read clean_accuracy instead, or give a flip probability above zero",
+        )
+    return errors
+
+
+def _check_formats(errors: Mapping[str, RegionErrors], formats: Mapping[str, BitFormat]) -> None:
+    for name, wanted in formats.items():
+        if name in errors and errors[name].format != wanted:
+            raise PlanError(
+                "the plan stores a tensor in another format than the card", where=name,
+                rule=f"{wanted.bits} bits, {wanted.encoding} (the plan)",
+                value=f"{errors[name].format.bits} bits, {errors[name].format.encoding} (the card)",
+                next_step="make the plan with the same card, or give a flip probability as a number",
+            )

@@ -1,0 +1,235 @@
+"""The protection plan as a value: what to protect and correct, layer by layer, with a JSON form."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from qtaml_codesign.errors import PlanError
+
+PLAN_FORMAT = "qtaml-codesign plan"
+PLAN_VERSION = 1
+
+Method = Literal[
+    "tac", "tac-bits-only", "mean-only", "uniform-msp", "magnitude", "sensitivity", "random", "none"
+]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class LayerPlan(_Frozen):
+    """One stored tensor of a plan.
+
+    Attributes:
+        name: name of the tensor in the module.
+        weights: n_l, how many weights it holds.
+        bits: B, bits per weight.
+        encoding: how a level becomes a code.
+        scale: ||W_l||_inf, what a stored value of 1 stands for before correction.
+        jacobian_gain: J_l, root mean squared response of the logits to one weight of the layer.
+        score: what the method ranks the layer by; ||W_l||_inf^2 J_l^2 for TAC.
+        floor: smallest depth the method had to respect.
+        depth: k_l, protected bit planes counted from the MSB.
+        corrected: whether the mean correction is applied.
+        factor: by how much the correction enlarges the stored weights; 1.0 when not corrected.
+    """
+
+    name: str
+    weights: Annotated[int, Field(ge=1)]
+    bits: Annotated[int, Field(ge=2, le=16)]
+    encoding: Literal["offset_binary", "twos_complement", "sign_magnitude"]
+    scale: NonNegative
+    jacobian_gain: NonNegative
+    score: NonNegative
+    floor: Annotated[int, Field(ge=0)]
+    depth: Annotated[int, Field(ge=0)]
+    corrected: bool
+    factor: Annotated[float, Field(ge=1.0, allow_inf_nan=False)]
+
+
+class TacPlan(_Frozen):
+    """A protection plan: Algorithm 1's answer, or a baseline's, for one network, flip probability and budget.
+
+    Attributes:
+        method: how it was made.
+        workload: name of the network.
+        weights_digest: SHA-256 of the stored tensors the plan was made for.
+        budget: protected-bit fraction that was asked for.
+        seed: key of every random choice in the plan.
+        allocation: `greedy` or `exact`.
+        sensitivity: how the Jacobian gains were measured.
+        rho_star: saturation ratio of the scores ||W||^2 J^2, the predicted V_TAC / V_uniform.
+        predicted_variance: linear-response E||dz||^2 of the plan, in squared logits.
+        uniform_variance: the same for Uniform-MSP at the same budget.
+        layers: one `LayerPlan` per stored tensor, in the order of the module.
+        warnings: what the reader must know, e.g. a budget too small for the residual floor.
+
+    Example:
+        >>> plan = TacPlan.from_json(TacPlan(method="none", workload="toy", weights_digest="0" * 64, budget=0.0,
+        ...     seed=0, allocation="greedy", sensitivity="reverse", rho_star=1.0, predicted_variance=2.0,
+        ...     uniform_variance=2.0, warnings=(), layers=(LayerPlan(name="fc.weight", weights=10, bits=8,
+        ...     encoding="offset_binary", scale=1.0, jacobian_gain=1.0, score=1.0, floor=0, depth=2,
+        ...     corrected=False, factor=1.0),)).to_json())
+        >>> plan.depths, plan.overhead
+        ({'fc.weight': 2}, 0.25)
+    """
+
+    method: Method
+    workload: str
+    weights_digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    budget: Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+    seed: Annotated[int, Field(ge=0)]
+    allocation: Literal["greedy", "exact"]
+    sensitivity: str
+    rho_star: Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+    predicted_variance: NonNegative
+    uniform_variance: NonNegative
+    layers: Annotated[tuple[LayerPlan, ...], Field(min_length=1)]
+    warnings: tuple[str, ...]
+
+    @property
+    def depths(self) -> dict[str, int]:
+        """Protected planes by tensor name."""
+        return {layer.name: layer.depth for layer in self.layers}
+
+    @property
+    def mean_correction(self) -> dict[str, bool]:
+        """Whether each tensor is corrected, by tensor name."""
+        return {layer.name: layer.corrected for layer in self.layers}
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """Score by tensor name."""
+        return {layer.name: layer.score for layer in self.layers}
+
+    @property
+    def stored_bits(self) -> int:
+        """Bits stored: sum_l n_l B_l."""
+        return sum(layer.weights * layer.bits for layer in self.layers)
+
+    @property
+    def protected_bits(self) -> int:
+        """Bits protected: sum_l n_l k_l."""
+        return sum(layer.weights * layer.depth for layer in self.layers)
+
+    @property
+    def overhead(self) -> float:
+        """Protected-bit fraction really spent, <= budget."""
+        return self.protected_bits / self.stored_bits
+
+    @property
+    def predicted_gain(self) -> float:
+        """How many times less output variance than Uniform-MSP at the same budget; inf when nothing is left."""
+        if self.predicted_variance == 0.0:
+            return 1.0 if self.uniform_variance == 0.0 else float("inf")
+        return self.uniform_variance / self.predicted_variance
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the plan's content."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    def to_json(self) -> str:
+        """The plan as JSON text; floats round-trip exactly."""
+        content = {"format": PLAN_FORMAT, "version": PLAN_VERSION, **self.model_dump(mode="json")}
+        return json.dumps(content, indent=1, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str, where: str = "plan") -> TacPlan:
+        """The plan back from its JSON text, every field checked."""
+        content = _parse(text, where)
+        _check_header(content, where)
+        try:
+            found = cls.model_validate_json(json.dumps(content))
+        except ValidationError as failure:
+            raise _plan_error(failure, where) from None
+        _check_layers(found, where)
+        return found
+
+    def save(self, path: str | Path) -> None:
+        """Write the plan as JSON."""
+        try:
+            Path(path).write_text(self.to_json() + "\n", encoding="utf-8")
+        except OSError as failure:
+            raise PlanError(
+                "the plan cannot be written", where=str(path), rule="the folder exists and can be written to",
+                value=failure.strerror, next_step="choose another file name",
+            ) from failure
+
+    @classmethod
+    def load(cls, path: str | Path) -> TacPlan:
+        """Read a plan that `save` wrote; nothing is ever unpickled."""
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as failure:
+            raise PlanError(
+                "the plan cannot be read", where=str(path), rule="a readable JSON file written by `codesign plan`",
+                value=failure, next_step="make one with: codesign plan --workload W --flip-probability P --budget F --out FILE",
+            ) from failure
+        return cls.from_json(text, where=str(path))
+
+
+def _parse(text: str, where: str) -> dict[str, object]:
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as failure:
+        raise PlanError(
+            "the plan is not valid JSON", where=f"{where}, line {failure.lineno}", rule="complete JSON text",
+            value=failure.msg, next_step="the file may be truncated; make the plan again with `codesign plan`",
+        ) from None
+    if not isinstance(content, dict):
+        raise PlanError(
+            "the plan is not a JSON object", where=where, rule="an object with format, version, layers, ...",
+            value=type(content).__name__, next_step="make the plan again with `codesign plan`",
+        )
+    return content
+
+
+def _check_header(content: dict[str, object], where: str) -> None:
+    header = (content.pop("format", None), content.pop("version", None))
+    if header != (PLAN_FORMAT, PLAN_VERSION):
+        raise PlanError(
+            "this is not a plan that this version can read", where=f"{where}, format and version",
+            rule=f"format {PLAN_FORMAT!r}, version {PLAN_VERSION}", value=header,
+            next_step="make the plan again with `codesign plan`",
+        )
+
+
+def _plan_error(failure: ValidationError, where: str) -> PlanError:
+    first = failure.errors()[0]
+    field = ".".join(str(part) for part in first["loc"])
+    missing = first["type"] == "missing"
+    return PlanError(
+        f"the plan's field {field} is {'missing' if missing else 'not usable'}", where=f"{where}, {field}",
+        rule=first["msg"], value="(missing)" if missing else first["input"],
+        next_step="correct the field, or make the plan again with `codesign plan`",
+    )
+
+
+def _check_layers(plan: TacPlan, where: str) -> None:
+    for layer in plan.layers:
+        if not 0 <= layer.depth <= layer.bits:
+            raise PlanError(
+                "a layer protects more planes than it stores", where=f"{where}, {layer.name}, depth",
+                rule=f"0 <= depth <= bits = {layer.bits}", value=layer.depth, next_step="correct the depth",
+            )
+        if layer.corrected == (layer.factor == 1.0):
+            raise PlanError(
+                "a layer's factor does not fit its mean correction", where=f"{where}, {layer.name}, factor",
+                rule="factor > 1 exactly when corrected is true", value=(layer.corrected, layer.factor),
+                next_step="correct the pair, or make the plan again with `codesign plan`",
+            )
+    names = [layer.name for layer in plan.layers]
+    if len(set(names)) != len(names):
+        raise PlanError(
+            "a tensor stands in the plan twice", where=f"{where}, layers", rule="one entry per tensor", value=names,
+            next_step="remove the second entry",
+        )

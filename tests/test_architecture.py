@@ -1,0 +1,154 @@
+"""The layers of the house and its import walls, read from the syntax tree of every module."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "qtaml_codesign"
+NAME = "qtaml_codesign"
+
+LAYERS = [
+    ["errors", "checks", "constants", "statistics"],
+    ["cards", "card_schema"],
+    ["physics"],
+    ["bits"],
+    ["ecc"],
+    ["nets"],
+    ["tac"],
+    ["sweeps"],
+    ["frontier"],
+    ["plots", "report"],
+    ["commands"],
+]
+LAYER_OF = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
+
+WALLS = {
+    "numba": lambda module: module.endswith(".kernels"),
+    "torch": lambda module: LAYER_OF[room_of(module)] >= LAYER_OF["nets"],
+    "matplotlib": lambda module: module == f"{NAME}.plots",
+    "plotly": lambda module: module == f"{NAME}.plots",
+    "typer": lambda module: room_of(module) == "commands",
+    "rich": lambda module: room_of(module) == "commands",
+    "yaml": lambda module: module == f"{NAME}.cards",
+    "pickle": lambda module: False,
+}
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def room_of(module: str) -> str:
+    return module.split(".")[1]
+
+
+def imports_of(tree: ast.AST) -> set[str]:
+    """Every module that an import statement names, also inside functions and TYPE_CHECKING blocks."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports hide the layer"
+            assert node.module is not None
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def violations(module: str, imported: set[str]) -> list[str]:
+    found = []
+    for name in sorted(imported):
+        top = name.split(".")[0]
+        if top in WALLS and not WALLS[top](module):
+            found.append(f"{module} imports {name} across its wall")
+        if top == NAME and name != NAME:
+            target = room_of(name)
+            if target in LAYER_OF and LAYER_OF[target] > LAYER_OF[room_of(module)]:
+                found.append(f"{module} (L{LAYER_OF[room_of(module)]}) imports {name} (L{LAYER_OF[target]})")
+            if target not in LAYER_OF and target != "__version__":
+                found.append(f"{module} imports {name}, which stands in no layer")
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_module_keeps_to_its_layer(path: Path) -> None:
+    module = module_name(path)
+    assert room_of(module) in LAYER_OF, f"{module} stands in no layer: name it in LAYERS and in the package docstring"
+    assert violations(module, imports_of(ast.parse(path.read_text(encoding="utf-8")))) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("qtaml_codesign.bits.law", "from qtaml_codesign.tac.plan import plan"),
+        ("qtaml_codesign.physics.flip", "import torch"),
+        ("qtaml_codesign.physics.flip", "from numba import njit"),
+        ("qtaml_codesign.frontier", "def f():\n    import matplotlib.pyplot as plt"),
+        ("qtaml_codesign.nets.storage", "import pickle"),
+        ("qtaml_codesign.sweeps.run", "from rich.progress import Progress"),
+        ("qtaml_codesign.tac.plan", "import yaml"),
+        ("qtaml_codesign.tac.plan", "from qtaml_codesign.unknown import thing"),
+    ],
+)
+def test_a_broken_wall_is_seen(module: str, source: str) -> None:
+    assert violations(module, imports_of(ast.parse(source)))
+
+
+def test_the_docstring_of_the_package_states_the_same_order() -> None:
+    text = (PACKAGE / "__init__.py").read_text(encoding="utf-8")
+    stated = [line.split(maxsplit=1)[1] for line in text.splitlines() if line.strip().startswith("L") and "  L" in line]
+    rooms = [[room.strip() for room in row.split(",")] for row in stated if row.split(",")[0].strip() in LAYER_OF]
+    assert rooms == [[room for room in row if room != "card_schema"] for row in LAYERS]
+
+
+def test_layers_without_a_network_import_without_torch() -> None:
+    """A hardware engineer uses L0-L4 on a machine that has no torch at all."""
+    names = [module_name(path) for path in MODULES if LAYER_OF[room_of(module_name(path))] <= LAYER_OF["ecc"]]
+    script = (
+        "import sys, importlib\n"
+        "class Absent:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] == 'torch':\n"
+        "            raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Absent())\n"
+        f"for name in {names!r}:\n"
+        "    importlib.import_module(name)\n"
+        "import qtaml_codesign as qc\n"
+        "assert 0.09 < qc.flip_probability(qc.load_card('3nm')).probability < 0.11\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=PACKAGE.parent, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_files_and_functions_stay_small() -> None:
+    too_long = []
+    for path in MODULES:
+        text = path.read_text(encoding="utf-8")
+        if len(text.splitlines()) > 300:
+            too_long.append(f"{path.name}: {len(text.splitlines())} lines")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                body = node.body[1:] if ast.get_docstring(node) else node.body
+                length = (node.end_lineno or 0) - body[0].lineno + 1 if body else 0
+                if length > (60 if path.name == "kernels.py" else 40):
+                    too_long.append(f"{path.name}: {node.name} {length} lines")
+    assert too_long == []
+
+
+def test_every_public_name_is_there() -> None:
+    import qtaml_codesign as qc
+
+    for name in qc.__all__:
+        assert getattr(qc, name) is getattr(qc, name)
+    assert callable(qc.sweep)
+    assert callable(qc.plan)
+    with pytest.raises(AttributeError, match="no attribute"):
+        qc.nothing_of_the_kind  # noqa: B018
