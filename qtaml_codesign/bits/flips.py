@@ -1,0 +1,174 @@
+"""Draw the flips of stored codes: exact, keyed by identity, and nested over rate and protection depth."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from qtaml_codesign.bits import kernels
+from qtaml_codesign.bits.formats import BitFormat, Codes, Encoding, whole_number
+from qtaml_codesign.bits.profile import BitErrorProfile, RegionErrors, as_profile
+from qtaml_codesign.errors import InputError
+
+if TYPE_CHECKING:
+    from qtaml_codesign.physics.flip import FlipProbability
+
+STREAM = "qtaml-codesign flips 1"
+LARGEST_SEED = 2**256 - 1
+LARGEST_TRIAL = 2**64 - 1
+LARGEST_INDEX = 2**48
+
+
+@dataclass(frozen=True)
+class FlipKey:
+    """128 bits that name one stream of flips: two 64-bit words, made by `flip_key`."""
+
+    words: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class FlippedCodes:
+    """What one reading gave.
+
+    Args:
+        codes: read codes, shape and dtype of the stored ones.
+        flips_by_plane: (B,) int64, flips in each plane, 0 = LSB.
+        exposed: cells in unprotected planes, n (B - depth). A cell that cannot flip only because of the flip
+            direction (charge loss) or because its plane's rate is zero still counts as exposed.
+    """
+
+    codes: NDArray[Any]
+    flips_by_plane: NDArray[np.int64]
+    exposed: int
+
+    @property
+    def flipped(self) -> int:
+        """Flips in all planes."""
+        return int(self.flips_by_plane.sum())
+
+
+def flip_key(seed: int, tensor: str, purpose: str = "trial") -> FlipKey:
+    """Key of the flips of one tensor: BLAKE2b (128 bits) of seed, tensor name and purpose.
+
+    Args:
+        seed: integer >= 0.
+        tensor: name of the tensor; other tensors get unrelated flips.
+        purpose: what the drawing is for; other purposes get unrelated flips.
+
+    Example:
+        >>> flip_key(0, "fc.weight") == flip_key(0, "fc.weight"), flip_key(0, "fc.weight") == flip_key(1, "fc.weight")
+        (True, False)
+    """
+    number = whole_number("seed", seed, 0, LARGEST_SEED, "give a seed such as 0")
+    identity = json.dumps([STREAM, number, tensor, purpose])
+    digest = hashlib.blake2b(identity.encode(), digest_size=16).digest()
+    return FlipKey((int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little")))
+
+
+def draw_flips(
+    codes: Codes, errors: RegionErrors, depth: int, key: FlipKey, trial: int, first_index: int = 0
+) -> FlippedCodes:
+    """Read stored codes once: bit b of weight i flips when u(key, trial, i, b) < its rate, exactly.
+
+    A stored 1 flips with `errors.loss[b]`, a stored 0 with `errors.gain[b]`, against the same u; the top `depth`
+    planes never flip. u does not depend on the array's size, the codes, the bit count or the encoding, so flips
+    at a smaller rate or a larger depth are a subset of those at a larger rate or a smaller depth.
+
+    Args:
+        codes: any shape, uint8 or uint16, codes of `errors.format`; not changed.
+        errors: rates of the region the tensor lies in, before protection.
+        depth: protected planes from the MSB down, 0 to B.
+        key: `flip_key` of the tensor.
+        trial: index of the drawing, >= 0.
+        first_index: weight index of codes[0] in its tensor, for reading a tensor in pieces.
+
+    Example:
+        >>> errors = BitErrorProfile.uniform(0.25).regions[0]
+        >>> read = draw_flips(np.zeros(1000, np.uint8), errors, 2, flip_key(0, "fc.weight"), trial=0)
+        >>> read.exposed, int(read.codes.max()) < 64, read.flipped
+        (6000, True, 1575)
+    """
+    stored = _kernel_codes(codes, errors.format)
+    open_errors = errors.protect(depth)
+    if stored.size + first_index > LARGEST_INDEX:
+        raise InputError(
+            "the tensor has too many weights", where="codes", rule=f"first_index + size <= {LARGEST_INDEX}",
+            value=stored.size + first_index, next_step="split the tensor in two, under two names",
+        )
+    number = whole_number("trial", trial, 0, LARGEST_TRIAL, "count trials from 0")
+    read, flips = kernels.run_flips(stored, open_errors.loss, open_errors.gain, key.words, number, first_index)
+    exposed = stored.size * (errors.format.bits - depth)
+    return FlippedCodes(read.reshape(codes.shape).astype(codes.dtype, copy=False), flips, exposed)
+
+
+def read_back(
+    codes: NDArray[Any],
+    flip_probability: ArrayLike | FlipProbability | BitErrorProfile,
+    bits: int | None = None,
+    protected: int = 0,
+    seed: int = 0,
+    *,
+    encoding: Encoding | None = None,
+    trial: int = 0,
+    tensor: str = "tensor",
+) -> NDArray[Any]:
+    """Codes read back from cells that flip: a new array, same shape and dtype; the input stays as it is.
+
+    Each bit of each code flips on its own with the flip probability of its plane (and direction, for a card with
+    charge loss). The same arguments give the same flips on every machine; a larger flip probability adds flips
+    and removes none; more protected planes remove flips and add none.
+
+    Args:
+        codes: integer array of any shape, codes 0 .. 2^bits - 1.
+        flip_probability: a number in (0, 1], (bits,) by plane with 0 = LSB, a scalar `FlipProbability` or a profile.
+        bits: B, 2 to 16; default 8, or that of the card.
+        protected: planes from the MSB down that never flip, 0 to B.
+        seed, trial, tensor: key of the drawing; another value of any of them gives unrelated flips.
+        encoding: how codes stand for weights; default offset binary, or that of the card. It does not change
+            which cells flip, and is checked against the card's.
+
+    Example:
+        >>> codes = np.arange(8, dtype=np.uint8)
+        >>> read_back(codes, 0.1, seed=0)
+        array([ 24,   1,  64,   3,   6, 132,   5,   7], dtype=uint8)
+        >>> read_back(codes, 0.1, seed=0, protected=1)
+        array([24,  1, 64,  3,  6,  4,  5,  7], dtype=uint8)
+    """
+    profile = as_profile(flip_probability, BitFormat(8 if bits is None else bits, encoding or "offset_binary"))
+    errors = profile.region_of(tensor)
+    _check_format(errors.format, bits, encoding)
+    if errors.silent:
+        raise InputError(
+            "no bit can flip, so nothing would be injected", where="flip_probability",
+            rule="at least one plane's rate > 0",
+            value=flip_probability, next_step="give a flip probability above zero, or use the codes as they are",
+        )
+    stored = np.asarray(codes)
+    whole_number("protected", protected, 0, errors.format.bits, "protect at most every plane")
+    errors.format.check_codes(stored)
+    narrow = stored.astype(errors.format.code_dtype)
+    return draw_flips(narrow, errors, protected, flip_key(seed, tensor), trial).codes.astype(stored.dtype)
+
+
+def _kernel_codes(codes: Codes, fmt: BitFormat) -> NDArray[Any]:
+    if not isinstance(codes, np.ndarray) or codes.dtype not in (np.uint8, np.uint16):
+        raise InputError(
+            "stored codes have the wrong type", where="codes", rule="a uint8 or uint16 array",
+            value=getattr(codes, "dtype", type(codes)),
+            next_step="make codes with BitFormat.quantise, or use read_back",
+        )
+    return np.ascontiguousarray(fmt.check_codes(codes)).ravel()
+
+
+def _check_format(fmt: BitFormat, bits: int | None, encoding: str | None) -> None:
+    for name, given, found in (("bits", bits, fmt.bits), ("encoding", encoding, fmt.encoding)):
+        if given is not None and given != found:
+            raise InputError(
+                f"{name} differs from that of the flip probability's card", where=name, rule=f"{name} = {found!r}",
+                value=given, next_step=f"leave {name} out, or give the flip probability as a number",
+            )

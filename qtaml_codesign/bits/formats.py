@@ -1,0 +1,187 @@
+"""How a weight in [-1, 1] becomes a B-bit code and back: the value grid and the three encodings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal, cast, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from qtaml_codesign.errors import InputError, did_you_mean
+
+Encoding = Literal["offset_binary", "twos_complement", "sign_magnitude"]
+Codes = NDArray[np.uint8] | NDArray[np.uint16]
+
+ENCODINGS: tuple[str, ...] = get_args(Encoding)
+FEWEST_BITS, MOST_BITS = 2, 16
+
+
+@dataclass(frozen=True)
+class BitFormat:
+    """Bit count and encoding of a stored weight; bit plane 0 is the LSB, plane B - 1 the MSB.
+
+    The value of a level is w = level * D with D = 2^(1-B). Offset binary stores j = level + 2^(B-1), two's
+    complement level mod 2^B, and both reach w in [-1, 1 - D]. Sign-magnitude stores |level| in the low B - 1
+    planes and the sign in the MSB (1 = negative), so w in [-1 + D, 1 - D]; it writes zero as +0 and reads -0 as 0.
+
+    Args:
+        bits: B, 2 to 16.
+        encoding: `offset_binary`, `twos_complement` or `sign_magnitude`.
+
+    Source: grid of arXiv 2606.00741, section 2 (offset binary); the other two encodings share its step.
+
+    Example:
+        >>> BitFormat(8).levels_to_codes([-128, 0, 127])
+        array([  0, 128, 255], dtype=uint8)
+        >>> BitFormat(4, "sign_magnitude").levels_to_codes([-7, 0, 7])
+        array([15,  0,  7], dtype=uint8)
+    """
+
+    bits: int = 8
+    encoding: Encoding = "offset_binary"
+
+    def __post_init__(self) -> None:
+        """Check the bit count and the encoding's name."""
+        count = whole_number("bits", self.bits, FEWEST_BITS, MOST_BITS, "weights are stored in 2 to 16 bits")
+        object.__setattr__(self, "bits", count)
+        if self.encoding not in ENCODINGS:
+            raise InputError(
+                "unknown encoding of a stored weight", where="encoding", rule=f"one of {', '.join(ENCODINGS)}",
+                value=self.encoding, next_step=did_you_mean(str(self.encoding), ENCODINGS),
+            )
+
+    @property
+    def step(self) -> float:
+        """Distance D = 2^(1-B) between neighbouring values."""
+        return float(2.0 ** (1 - self.bits))
+
+    @property
+    def code_count(self) -> int:
+        """Number of codes, 2^B."""
+        return int(2**self.bits)
+
+    @property
+    def highest_level(self) -> int:
+        """Largest level, 2^(B-1) - 1 in every encoding."""
+        return self.code_count // 2 - 1
+
+    @property
+    def lowest_level(self) -> int:
+        """Smallest level: -2^(B-1), or -(2^(B-1) - 1) in sign-magnitude."""
+        return -self.highest_level if self.encoding == "sign_magnitude" else -self.code_count // 2
+
+    @property
+    def code_dtype(self) -> np.dtype[Any]:
+        """Type of a stored code: uint8 up to 8 bits, uint16 above."""
+        return np.dtype(np.uint8 if self.bits <= 8 else np.uint16)
+
+    def levels_to_codes(self, levels: ArrayLike) -> Codes:
+        """Codes (same shape, uint8 up to 8 bits, else uint16) of integer levels within the format's range."""
+        given = _integers(
+            "levels", levels, self.lowest_level, self.highest_level, "quantise the weights with this format"
+        )
+        return self._encode(given.astype(np.int32))
+
+    def codes_to_levels(self, codes: ArrayLike) -> NDArray[np.int32]:
+        """Levels (same shape, int32) of codes 0 .. 2^B - 1.
+
+        Example:
+            >>> BitFormat(8, "twos_complement").codes_to_levels([127, 128, 255])
+            array([ 127, -128,   -1], dtype=int32)
+        """
+        return cast("NDArray[np.int32]", level_table(self)[self.check_codes(codes)])
+
+    def quantise(self, values: ArrayLike) -> Codes:
+        """Codes of the grid values nearest to `values`: level = round(w 2^(B-1)), half to even, clipped to the grid.
+
+        Args:
+            values: finite floats of any shape; the grid covers [-1, 1 - D] (sign-magnitude: [-1 + D, 1 - D]) and
+                what lies outside is clipped to its ends.
+
+        Example:
+            >>> BitFormat(8).quantise([-1.0, 0.0, 1.0])
+            array([  0, 128, 255], dtype=uint8)
+        """
+        given = np.asarray(values)
+        if given.dtype.kind != "f":
+            given = given.astype(np.float64)
+        if not np.isfinite(given).all():
+            raise InputError(
+                "a weight is not a finite number", where="values", rule="finite floats",
+                value=given[~np.isfinite(given)][0],
+                next_step="check the weights: a diverged training leaves NaN or infinity behind",
+            )
+        levels = np.rint(given * given.dtype.type(2 ** (self.bits - 1)))
+        return self._encode(np.clip(levels, self.lowest_level, self.highest_level).astype(np.int32))
+
+    def check_codes(self, codes: ArrayLike) -> NDArray[np.integer[Any]]:
+        """The codes as an integer array, or an InputError when one is no integer or not in 0 .. 2^B - 1."""
+        return _integers(
+            "codes", codes, 0, self.code_count - 1, "codes are what quantise() or levels_to_codes() return"
+        )
+
+    def _encode(self, levels: NDArray[np.int32]) -> Codes:
+        half = self.code_count // 2
+        if self.encoding == "offset_binary":
+            codes: NDArray[np.signedinteger[Any]] = levels + half
+        elif self.encoding == "twos_complement":
+            codes = levels & (self.code_count - 1)
+        else:
+            codes = np.abs(levels) | np.where(levels < 0, half, 0)
+        return cast("Codes", codes.astype(self.code_dtype))
+
+
+@lru_cache(maxsize=64)
+def level_table(fmt: BitFormat) -> NDArray[np.int32]:
+    """Level of every code, shape (2^B,), int32, read-only.
+
+    Example:
+        >>> level_table(BitFormat(2, "sign_magnitude")).tolist()
+        [0, 1, 0, -1]
+    """
+    codes = np.arange(fmt.code_count, dtype=np.int32)
+    half = fmt.code_count // 2
+    if fmt.encoding == "offset_binary":
+        levels = codes - half
+    elif fmt.encoding == "twos_complement":
+        levels = np.where(codes < half, codes, codes - fmt.code_count)
+    else:
+        levels = np.where(codes < half, codes, half - codes)
+    table = levels.astype(np.int32)
+    table.setflags(write=False)
+    return table
+
+
+def whole_number(name: str, value: object, lowest: int, highest: int, next_step: str) -> int:
+    """`value` as an int, or an InputError when it is no whole number in [lowest, highest].
+
+    Example:
+        >>> whole_number("protected", 3, 0, 8, "protect at most every plane")
+        3
+    """
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool) and lowest <= int(value) <= highest:
+        return int(value)
+    raise InputError(
+        f"{name} is not a whole number in range", where=name, rule=f"an integer, {lowest} <= {name} <= {highest}",
+        value=repr(value), next_step=next_step,
+    )
+
+
+def _integers(name: str, values: ArrayLike, lowest: int, highest: int, next_step: str) -> NDArray[np.integer[Any]]:
+    given = np.asarray(values)
+    if given.size == 0 and given.dtype.kind == "f" and not isinstance(values, np.ndarray):
+        given = given.astype(np.int32)
+    if given.dtype.kind not in "ui":
+        raise InputError(
+            f"{name} are not integers", where=name, rule="an integer array", value=f"dtype {given.dtype}",
+            next_step=next_step,
+        )
+    if given.size and (given.min() < lowest or given.max() > highest):
+        outside = given[(given < lowest) | (given > highest)]
+        raise InputError(
+            f"{name} do not fit the format", where=name, rule=f"{lowest} <= {name} <= {highest}",
+            value=f"{outside.flat[0]} ({outside.size} of {given.size} outside)", next_step=next_step,
+        )
+    return given

@@ -1,0 +1,221 @@
+"""Flip rates of every bit plane, in both directions, for each region of the memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from qtaml_codesign.bits.formats import BitFormat, whole_number
+from qtaml_codesign.errors import InputError, did_you_mean
+
+if TYPE_CHECKING:
+    from qtaml_codesign.physics.flip import FlipProbability, RegionFlip
+
+DEFAULT_REGION = "default"
+
+
+@dataclass(frozen=True, eq=False)
+class RegionErrors:
+    """Flip rates of one region of the memory.
+
+    Args:
+        name: region name.
+        format: bit count and encoding of the weights stored there.
+        loss: (B,) P(1 -> 0) of each plane, 0 = LSB, each in [0, 1].
+        gain: (B,) P(0 -> 1) of each plane.
+        tensors: glob patterns of the tensors it holds; empty for the default region, which takes the rest.
+
+    Example:
+        >>> RegionErrors("default", BitFormat(2), loss=[0.1, 0.2], gain=[0.0, 0.0]).protect(1).loss.tolist()
+        [0.1, 0.0]
+    """
+
+    name: str
+    format: BitFormat
+    loss: NDArray[np.float64]
+    gain: NDArray[np.float64]
+    tensors: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check the rates and make them read-only."""
+        for field in ("loss", "gain"):
+            object.__setattr__(self, field, _rates(field, getattr(self, field), self.format.bits))
+        object.__setattr__(self, "tensors", tuple(self.tensors))
+
+    def __eq__(self, other: object) -> bool:
+        return self.to_json() == other.to_json() if isinstance(other, RegionErrors) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.format, self.loss.tobytes(), self.gain.tobytes(), self.tensors))
+
+    @property
+    def silent(self) -> bool:
+        """True when no plane can flip."""
+        return not (self.loss.any() or self.gain.any())
+
+    def protect(self, depth: int) -> RegionErrors:
+        """The same region with the rates of its top `depth` planes zero (ideal protection), 0 <= depth <= B."""
+        bits = self.format.bits
+        kept = bits - whole_number("depth", depth, 0, bits, f"protect 0 to {bits} planes")
+        open_planes = np.arange(bits) < kept
+        loss, gain = (np.where(open_planes, rates, 0.0) for rates in (self.loss, self.gain))
+        return RegionErrors(self.name, self.format, loss, gain, self.tensors)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dict; every float survives JSON exactly."""
+        return {
+            "name": self.name, "bits": self.format.bits, "encoding": self.format.encoding,
+            "loss": self.loss.tolist(), "gain": self.gain.tolist(), "tensors": list(self.tensors),
+        }
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> RegionErrors:
+        """Read back what `to_json` wrote."""
+        fmt = BitFormat(fields["bits"], fields["encoding"])
+        return cls(fields["name"], fmt, fields["loss"], fields["gain"], tuple(fields["tensors"]))
+
+
+@dataclass(frozen=True)
+class BitErrorProfile:
+    """Flip rates of a whole memory: one `RegionErrors` per region, the default region first.
+
+    Example:
+        >>> profile = BitErrorProfile.uniform(0.10)
+        >>> profile.regions[0].loss[7].item(), profile == BitErrorProfile.from_json(profile.to_json())
+        (0.1, True)
+    """
+
+    regions: tuple[RegionErrors, ...]
+
+    def __post_init__(self) -> None:
+        """Check that there is a default region and that names are unique."""
+        object.__setattr__(self, "regions", tuple(self.regions))
+        names = [region.name for region in self.regions]
+        if not names or names[0] != DEFAULT_REGION or len(set(names)) < len(names):
+            raise InputError(
+                "a profile needs the default region first, and each name once", where="regions",
+                rule=f"regions[0].name == {DEFAULT_REGION!r}, names unique", value=names,
+                next_step="rename or reorder the regions",
+            )
+
+    @classmethod
+    def uniform(cls, flip_probability: ArrayLike, format: BitFormat | None = None) -> BitErrorProfile:
+        """One region, both directions alike: a number for every plane, or (B,) by plane with 0 = LSB."""
+        fmt = format or BitFormat()
+        rates = _rates("flip_probability", flip_probability, fmt.bits)
+        return cls((RegionErrors(DEFAULT_REGION, fmt, rates, rates),))
+
+    @classmethod
+    def from_flip_probability(cls, flip: FlipProbability) -> BitErrorProfile:
+        """Rates of every region and plane of a device at one thickness.
+
+        `symmetric`: loss = gain = p. `charge_loss`: only a cell that holds charge flips, so loss = p, gain = 0 when
+        the logical 1 is the charged state (charged_bit = 1) and loss = 0, gain = p when it is the logical 0.
+        """
+        return cls(tuple(_region_errors(region) for region in flip.regions))
+
+    def region_of(self, tensor: str) -> RegionErrors:
+        """First named region with a pattern that matches the tensor's name, else the default region."""
+        named = (region for region in self.regions[1:] if _holds(region, tensor))
+        return next(named, self.regions[0])
+
+    def assign(self, tensor_names: Iterable[str]) -> dict[str, RegionErrors]:
+        """Region of each tensor: first named region that matches (fnmatch patterns), else the default.
+
+        A named region whose patterns match no tensor would silently do nothing: it is refused.
+        """
+        names = list(tensor_names)
+        for region in self.regions[1:]:
+            if not any(_holds(region, name) for name in names):
+                raise InputError(
+                    f"region {region.name!r} holds no tensor of this network", where=f"regions.{region.name}.tensors",
+                    rule="at least one pattern matches a stored tensor",
+                    value=", ".join(region.tensors) or "(no patterns)",
+                    next_step=did_you_mean(region.tensors[0].strip("*") if region.tensors else region.name, names),
+                )
+        return {name: self.region_of(name) for name in names}
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dict; every float survives JSON exactly."""
+        return {"regions": [region.to_json() for region in self.regions]}
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> BitErrorProfile:
+        """Read back what `to_json` wrote."""
+        return cls(tuple(RegionErrors.from_json(region) for region in fields["regions"]))
+
+
+def as_profile(
+    value: ArrayLike | FlipProbability | BitErrorProfile, format: BitFormat | None = None
+) -> BitErrorProfile:
+    """Any way of giving flip rates, as a profile.
+
+    Args:
+        value: a number, (B,) by plane with 0 = LSB, a `FlipProbability` at one thickness, or a profile.
+        format: storage format of plain numbers, default 8-bit offset binary. A `FlipProbability` and a profile
+            bring their own format along, and it wins.
+
+    Example:
+        >>> as_profile([0.1, 0.2], BitFormat(2)).regions[0].gain.tolist()
+        [0.1, 0.2]
+    """
+    if isinstance(value, BitErrorProfile):
+        return value
+    if isinstance(value, (int, float, np.generic, np.ndarray, Sequence)):
+        return BitErrorProfile.uniform(value, format)
+    from qtaml_codesign.physics.flip import FlipProbability
+
+    if isinstance(value, FlipProbability):
+        return BitErrorProfile.from_flip_probability(value)
+    raise InputError(
+        "this is not a flip probability", where="flip_probability",
+        rule="a number, an array by bit plane, a FlipProbability or a BitErrorProfile",
+        value=f"{type(value).__name__}: {value}",
+        next_step="pass 0.1, or flip_probability(card)",
+    )
+
+
+def _region_errors(region: RegionFlip) -> RegionErrors:
+    logs = np.asarray(region.log_probability, dtype=np.float64)
+    if logs.ndim != 1:
+        raise InputError(
+            "flip rates of several thicknesses were given where one is needed", where="flip_probability",
+            rule="a FlipProbability at one thickness", value=f"thickness array of shape {logs.shape[:-1]}",
+            next_step="pick one point with .at(index)",
+        )
+    rates, none = np.exp(logs), np.zeros_like(logs)
+    fmt = BitFormat(region.bits, region.encoding)
+    if region.flips == "symmetric":
+        loss, gain = rates, rates
+    else:
+        loss, gain = (rates, none) if region.charged_bit == 1 else (none, rates)
+    return RegionErrors(region.name, fmt, loss, gain, tuple(region.tensors))
+
+
+def _rates(name: str, values: ArrayLike, bits: int) -> NDArray[np.float64]:
+    given = np.asarray(values)
+    numeric = given.dtype.kind in "fiu"
+    rates = np.array(given, dtype=np.float64) if numeric else np.full((), np.nan)
+    if not (np.isfinite(rates) & (rates >= 0.0) & (rates <= 1.0)).all():
+        raise InputError(
+            "a flip probability is not between 0 and 1", where=name, rule=f"0 <= {name} <= 1, finite", value=values,
+            next_step="give a probability per bit and inference window: 10 % is written 0.10",
+        )
+    if rates.shape not in ((), (bits,)):
+        raise InputError(
+            "the flip probabilities do not fit the bit planes", where=name,
+            rule=f"one number, or {bits} (plane 0 = LSB first)",
+            value=f"shape {rates.shape}", next_step=f"give one rate per plane of the {bits}-bit format, or one for all",
+        )
+    rates = np.array(np.broadcast_to(rates, (bits,)))
+    rates.setflags(write=False)
+    return rates
+
+
+def _holds(region: RegionErrors, tensor: str) -> bool:
+    return any(fnmatchcase(tensor, pattern) for pattern in region.tensors)
