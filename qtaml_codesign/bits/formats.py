@@ -125,11 +125,11 @@ class BitFormat:
     def _encode(self, levels: NDArray[np.int32]) -> Codes:
         half = self.code_count // 2
         if self.encoding == "offset_binary":
-            codes: NDArray[np.signedinteger[Any]] = levels + half
+            codes = levels + half
         elif self.encoding == "twos_complement":
             codes = levels & (self.code_count - 1)
         else:
-            codes = np.abs(levels) | np.where(levels < 0, half, 0)
+            codes = np.where(levels < 0, half - levels, levels)
         return cast("Codes", codes.astype(self.code_dtype))
 
 
