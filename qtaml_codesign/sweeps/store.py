@@ -1,0 +1,191 @@
+"""The result file of a sweep: one SQLite database with a row of counts per trial.
+
+Rows are only ever added, a finished batch in one transaction, so a process may be killed at any moment: what was
+committed stays, what was not is run again. Only the process that drives a sweep writes.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from qtaml_codesign.errors import StoreError
+from qtaml_codesign.nets.counts import TrialCounts
+
+APPLICATION_ID = 0x71544143  # "qTAC"
+SCHEMA_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE task(task_id TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE plan(request_id TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE trial(
+    task_id TEXT NOT NULL, trial INTEGER NOT NULL CHECK(trial >= 0),
+    correct INTEGER NOT NULL CHECK(correct BETWEEN 0 AND samples), samples INTEGER NOT NULL CHECK(samples > 0),
+    bits_stored INTEGER NOT NULL, bits_exposed INTEGER NOT NULL CHECK(bits_exposed BETWEEN 0 AND bits_stored),
+    bits_flipped INTEGER NOT NULL CHECK(bits_flipped BETWEEN 0 AND bits_exposed),
+    expected_flips REAL NOT NULL, seconds REAL NOT NULL,
+    PRIMARY KEY(task_id, trial)) WITHOUT ROWID;
+"""
+_COLUMNS = "correct, samples, bits_stored, bits_exposed, bits_flipped, expected_flips, seconds"
+_KEEP = "ON CONFLICT DO NOTHING"  # not INSERT OR IGNORE, which would also drop rows that break a CHECK, in silence
+
+
+class ResultStore:
+    """Plans and trial counts by content; kept in `path`, or in memory when `path` is None.
+
+    Args:
+        path: the database file. Created when missing; never deleted or overwritten.
+        timeout_s: how long to wait for another process that is writing.
+
+    Example:
+        >>> one = TrialCounts(trials=1, samples=10, correct=9, correct_squares=81, bits_stored=80, bits_exposed=80,
+        ...                   bits_flipped=3, expected_flips=2.5, seconds=0.01)
+        >>> with ResultStore(None) as store:
+        ...     store.add_trials([("task", 0, [one])])
+        ...     store.trials("task")[0].correct
+        9
+    """
+
+    def __init__(self, path: Path | None, timeout_s: float = 20.0) -> None:
+        self.path = path
+        self._where = str(path) if path is not None else "memory"
+        with self._explained():
+            self._db = sqlite3.connect(path if path is not None else ":memory:", timeout=timeout_s,
+                                       isolation_level=None, check_same_thread=False)
+        try:
+            with self._explained():
+                self._open()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def __enter__(self) -> ResultStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; everything added is already on the disk."""
+        self._db.close()
+
+    def trials(self, task_id: str) -> dict[int, TrialCounts]:
+        """Counts of each finished trial of a task, by trial index, rising."""
+        with self._explained():
+            rows = self._db.execute(
+                f"SELECT trial, {_COLUMNS} FROM trial WHERE task_id = ? ORDER BY trial", (task_id,)
+            ).fetchall()
+        return {row[0]: _counts(row[1:]) for row in rows}
+
+    def add_trials(self, batches: Iterable[tuple[str, int, Sequence[TrialCounts]]]) -> None:
+        """Add finished batches (task id, index of the first trial, one counts per trial) in one transaction."""
+        rows = [
+            (task_id, first + offset, *_row(counts))
+            for task_id, first, trials in batches
+            for offset, counts in enumerate(trials)
+        ]
+        self._write(f"INSERT INTO trial(task_id, trial, {_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?) {_KEEP}", rows)
+
+    def add_tasks(self, tasks: Mapping[str, str]) -> None:
+        """Add the JSON of each task by its id."""
+        self._write(f"INSERT INTO task VALUES (?,?) {_KEEP}", sorted(tasks.items()))
+
+    def add_plans(self, plans: Mapping[str, str]) -> None:
+        """Add the JSON of each plan by the digest of its request."""
+        self._write(f"INSERT INTO plan VALUES (?,?) {_KEEP}", sorted(plans.items()))
+
+    def plans(self) -> dict[str, str]:
+        """JSON of every plan in the store, by the digest of its request."""
+        with self._explained():
+            return dict(self._db.execute("SELECT request_id, json FROM plan").fetchall())
+
+    def count_trials(self) -> int:
+        """Number of trial rows of all tasks."""
+        with self._explained():
+            return int(self._db.execute("SELECT count(*) FROM trial").fetchone()[0])
+
+    def _write(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
+        if not rows:
+            return
+        with self._explained():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                self._db.executemany(statement, rows)
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    def _open(self) -> None:
+        tables = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        application = self._db.execute("PRAGMA application_id").fetchone()[0]
+        if application == 0 and tables == 0:
+            self._create()
+        elif application != APPLICATION_ID:
+            raise self._error("the file belongs to another program", "a result store of qtaml-codesign",
+                              f"application id {application:#x}", "choose another --out folder, or move the file away")
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version != SCHEMA_VERSION:
+            raise self._error("the result store was written by another version of qtaml-codesign",
+                              f"schema version {SCHEMA_VERSION}", f"schema version {version}",
+                              "install that version, or choose another --out folder")
+        health = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if health != "ok":
+            raise self._damaged(health)
+
+    def _create(self) -> None:
+        """One transaction, so that two sweeps that start at once cannot both create the tables."""
+        self._db.execute("BEGIN IMMEDIATE")
+        if self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+            for statement in _SCHEMA.strip().rstrip(";").split(";\n"):
+                self._db.execute(statement)
+            self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        self._db.execute("COMMIT")
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what SQLite says into a message that helps."""
+        try:
+            yield
+        except sqlite3.IntegrityError as failure:
+            raise self._error("counts that cannot be true were about to be stored", "0 <= correct <= samples and "
+                              "0 <= flipped <= exposed <= stored bits", failure, "report this as a defect") from failure
+        except sqlite3.OperationalError as failure:
+            raise self._unusable(failure) from failure
+        except sqlite3.DatabaseError as failure:
+            if "not a database" in str(failure):
+                raise self._error("the file is not a result store", "an SQLite database written by codesign sweep",
+                                  failure, "choose another --out folder, or move the file away") from failure
+            raise self._damaged(failure) from failure
+
+    def _unusable(self, failure: sqlite3.OperationalError) -> StoreError:
+        text = str(failure)
+        if "locked" in text:
+            return self._error("the result store is in use by another process", "one sweep writes to a folder",
+                               text, "wait until the other sweep is done, or choose another --out folder")
+        return self._error("the result store cannot be opened or written", "a file on a writable disk with room left",
+                           text, "check the folder, its permissions and the free space, or choose another --out folder")
+
+    def _damaged(self, detail: object) -> StoreError:
+        return self._error("the result store is damaged", "a complete SQLite database", detail,
+                           "move the file away (the sweep then starts anew), or restore it from a copy")
+
+    def _error(self, what: str, rule: str, value: object, next_step: str) -> StoreError:
+        return StoreError(what, where=self._where, rule=rule, value=value, next_step=next_step)
+
+
+def _row(counts: TrialCounts) -> tuple[object, ...]:
+    return (int(counts.correct), int(counts.samples), int(counts.bits_stored), int(counts.bits_exposed),
+            int(counts.bits_flipped), float(counts.expected_flips), float(counts.seconds))
+
+
+def _counts(row: Sequence[float]) -> TrialCounts:
+    correct, samples, stored, exposed, flipped = (int(value) for value in row[:5])
+    return TrialCounts(
+        trials=1, samples=samples, correct=correct, correct_squares=correct * correct, bits_stored=stored,
+        bits_exposed=exposed, bits_flipped=flipped, expected_flips=float(row[5]), seconds=float(row[6]),
+    )

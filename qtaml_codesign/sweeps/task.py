@@ -1,0 +1,91 @@
+"""What a task is, and the name its content gives it.
+
+Two points of a sweep that store the same codes under the same error rates are the same task, whatever their budget,
+thickness or card: the trials are run once and shared.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass
+from functools import cached_property
+
+ENGINE_VERSION = "1"
+"""Raised whenever the same task would give other counts; old results then keep their old names."""
+
+
+@dataclass(frozen=True)
+class StoredLayer:
+    """How one tensor lies in the memory, and the error rates of its cells.
+
+    Args:
+        name: tensor name in the network.
+        bits, encoding: the format of its codes.
+        scale: the tensor is divided by this before it is quantised.
+        factor: the read weights are multiplied by scale * factor (the mean correction).
+        depth: how many of the top bit planes are protected, 0..bits.
+        loss, gain: P(1 -> 0) and P(0 -> 1) of each plane of the raw cells, plane 0 = LSB.
+    """
+
+    name: str
+    bits: int
+    encoding: str
+    scale: float
+    factor: float
+    depth: int
+    loss: tuple[float, ...]
+    gain: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class SweepTask:
+    """Everything that acts on the counts of a trial, and nothing else.
+
+    Example:
+        >>> layer = StoredLayer("fc.weight", 8, "offset_binary", 1.0, 1.0, 0, (0.1,) * 8, (0.1,) * 8)
+        >>> task = SweepTask(ENGINE_VERSION, "workload digest", (layer,), seed=0)
+        >>> task.strong_id == SweepTask(ENGINE_VERSION, "workload digest", (layer,), seed=0).strong_id
+        True
+    """
+
+    engine: str
+    workload_digest: str
+    layers: tuple[StoredLayer, ...]
+    seed: int
+
+    @cached_property
+    def strong_id(self) -> str:
+        """SHA-256 (hex) of the canonical JSON of the fields."""
+        return content_digest(self.to_json())
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values: dictionaries, lists, text and numbers."""
+        return asdict(self)
+
+
+def canonical_json(value: object) -> str:
+    """JSON text that depends on the content alone: sorted keys, no blanks, shortest exact floats, no NaN.
+
+    Example:
+        >>> canonical_json({"b": 0.1, "a": (1, 2)})
+        '{"a":[1,2],"b":0.1}'
+    """
+    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def content_digest(value: object) -> str:
+    """SHA-256 (hex) of `canonical_json`."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def _plain(value: object) -> object:
+    """Make -0.0 and 0.0 the same, and infinities into text; they are equal content."""
+    if isinstance(value, float):
+        return (value + 0.0) if math.isfinite(value) else repr(value)
+    if isinstance(value, dict):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return value

@@ -1,0 +1,147 @@
+"""The result store: what it keeps, and what it says when the disk holds something else."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+
+from qtaml_codesign.errors import StoreError
+from qtaml_codesign.nets.counts import TrialCounts
+from qtaml_codesign.sweeps.store import APPLICATION_ID, SCHEMA_VERSION, ResultStore
+
+
+def one(correct=7, samples=10, flipped=3, expected=2.5, seconds=0.25):
+    return TrialCounts(trials=1, samples=samples, correct=correct, correct_squares=correct**2, bits_stored=80,
+                       bits_exposed=60, bits_flipped=flipped, expected_flips=expected, seconds=seconds)
+
+
+def test_everything_comes_back_exactly(tmp_path):
+    rows = [one(3, expected=0.1 + 0.2), one(9, flipped=0, expected=1e-300), one(0)]
+    with ResultStore(tmp_path / "r.sqlite") as store:
+        store.add_trials([("a", 4, rows), ("b", 0, [one(1)])])
+        store.add_plans({"request": '{"depth":1}'})
+    with ResultStore(tmp_path / "r.sqlite") as store:
+        assert store.trials("a") == {4: rows[0], 5: rows[1], 6: rows[2]}
+        assert store.trials("b") == {0: one(1)}
+        assert store.trials("c") == {}
+        assert store.plans() == {"request": '{"depth":1}'}
+        assert store.count_trials() == 4
+
+
+def test_a_trial_that_is_there_stays_as_it_is(tmp_path):
+    with ResultStore(tmp_path / "r.sqlite") as store:
+        store.add_trials([("a", 0, [one(3)])])
+        store.add_trials([("a", 0, [one(8), one(9)])])
+        assert [counts.correct for counts in store.trials("a").values()] == [3, 9]
+
+
+def test_memory_store_leaves_no_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with ResultStore(None) as store:
+        store.add_trials([("a", 0, [one()])])
+        assert store.count_trials() == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_batch_that_cannot_be_true_is_stored_not_even_in_part(tmp_path):
+    class Odd:
+        trials, samples, correct, bits_stored, bits_exposed = 1, 10, 11, 80, 60
+        bits_flipped, expected_flips, seconds = 3, 2.5, 0.1
+
+    with ResultStore(tmp_path / "r.sqlite") as store:
+        with pytest.raises(StoreError, match="cannot be true"):
+            store.add_trials([("a", 0, [one(), Odd()])])
+        assert store.count_trials() == 0
+        store.add_trials([("a", 0, [one()])])
+        assert store.count_trials() == 1
+
+
+def test_text_file_is_refused_and_kept(tmp_path):
+    path = tmp_path / "r.sqlite"
+    path.write_text("notes, not a database\n" * 100)
+    with pytest.raises(StoreError, match="not a result store") as caught:
+        ResultStore(path)
+    assert str(path) in str(caught.value)
+    assert path.read_text().startswith("notes")
+
+
+def test_database_of_another_program_is_refused_and_kept(tmp_path):
+    path = tmp_path / "r.sqlite"
+    with sqlite3.connect(path) as other:
+        other.execute("CREATE TABLE songs(name TEXT)")
+    other.close()
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="belongs to another program"):
+        ResultStore(path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("version", [SCHEMA_VERSION + 1, 0])
+def test_other_schema_is_refused(tmp_path, version):
+    path = tmp_path / "r.sqlite"
+    ResultStore(path).close()
+    with sqlite3.connect(path) as other:
+        assert other.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
+        other.execute(f"PRAGMA user_version = {version}")
+    other.close()
+    with pytest.raises(StoreError, match="another version"):
+        ResultStore(path)
+
+
+def filled(path):
+    with ResultStore(path) as store:
+        store.add_trials([(f"task {index:04d}" * 8, 0, [one()] * 10) for index in range(200)])
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.9, 0.999])
+def test_truncated_file_is_reported_and_kept(tmp_path, share):
+    path = tmp_path / "r.sqlite"
+    whole = filled(path)
+    path.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(StoreError, match=r"damaged|not a result store"):
+        ResultStore(path)
+    assert len(path.read_bytes()) == int(share * len(whole))
+
+
+def test_overwritten_pages_are_reported(tmp_path):
+    path = tmp_path / "r.sqlite"
+    whole = bytearray(filled(path))
+    whole[8192:12288] = b"\x5a" * 4096
+    path.write_bytes(whole)
+    with pytest.raises(StoreError, match="damaged"):
+        ResultStore(path)
+
+
+@pytest.mark.parametrize("name", ["missing/r.sqlite", "file/r.sqlite", "folder"])
+def test_place_that_cannot_hold_a_file(tmp_path, name):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(StoreError, match="cannot be opened"):
+        ResultStore(tmp_path / name)
+
+
+def test_store_in_use_by_another_process(tmp_path):
+    path = tmp_path / "r.sqlite"
+    ResultStore(path).close()
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(StoreError, match="in use by another process"):
+        ResultStore(path, timeout_s=0.05)
+    other.execute("ROLLBACK")
+    with ResultStore(path, timeout_s=0.05) as store:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="in use"):
+            store.add_trials([("a", 0, [one()])])
+        other.execute("ROLLBACK")
+        store.add_trials([("a", 0, [one()])])
+        assert store.count_trials() == 1
+    other.close()
+
+
+def test_two_writers_take_turns(tmp_path):
+    with ResultStore(tmp_path / "r.sqlite") as first, ResultStore(tmp_path / "r.sqlite") as second:
+        first.add_trials([("a", 0, [one(1)])])
+        second.add_trials([("a", 0, [one(2)]), ("a", 1, [one(3)])])
+        assert [counts.correct for counts in first.trials("a").values()] == [1, 3]
