@@ -124,7 +124,8 @@ def test_layers_without_a_network_import_without_torch() -> None:
         "assert 0.09 < qc.flip_probability(qc.load_card('3nm')).probability < 0.11\n"
         "assert 'torch' not in sys.modules\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=PACKAGE.parent, check=False)
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=PACKAGE.parent, check=False)
     assert done.returncode == 0, done.stderr
 
 

@@ -57,9 +57,11 @@ def _progress_bar(trials: int) -> Iterator[Progress]:
 
 def _print(result: Evaluation, method: str) -> None:
     counts = result.counts
-    print(f"accuracy under flips: {result.accuracy:.4f}  [{result.low:.4f}, {result.high:.4f}] at {result.confidence:.0%}")
+    interval = f"[{result.low:.4f}, {result.high:.4f}] at {result.confidence:.0%}"
+    print(f"accuracy under flips: {result.accuracy:.4f}  {interval}")
     print(f"  plan {method}, {result.trials} trials x {counts.samples} samples (interval over trials)")
-    print(f"clean accuracy:       {result.clean_accuracy:.4f}  (kept: {result.accuracy / max(result.clean_accuracy, 1e-12):.1%})")
+    kept = f"  (kept: {result.accuracy / result.clean_accuracy:.1%})" if result.clean_accuracy > 0.0 else ""
+    print(f"clean accuracy:       {result.clean_accuracy:.4f}{kept}")
     print(f"bit error rate:       nominal {result.nominal_ber:.6g}, realised {result.realised_ber:.6g}")
     print(f"  {counts.bits_flipped} flips over {counts.bits_exposed} exposed cells, {counts.bits_stored} stored cells")
     if counts.bits_exposed == 0:

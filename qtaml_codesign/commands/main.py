@@ -58,10 +58,11 @@ def run() -> None:
 def _message(failure: Exception) -> str:
     if isinstance(failure, CodesignError):
         return str(failure)
-    return (
-        f"{type(failure).__name__}: {failure}\n  where: inside codesign\n  rule:  every input is checked before it is used\n"
-        f"  value: {' '.join(sys.argv[1:])}\n  next:  this is a defect; run the command again with --debug and report it"
+    unexpected = CodesignError(
+        f"{type(failure).__name__}: {failure}", where="inside codesign", rule="input is checked before it is used",
+        value=" ".join(sys.argv[1:]), next_step="this is a defect; run the command again with --debug and report it",
     )
+    return str(unexpected)
 
 
 def _fail(message: str, code: int) -> None:

@@ -28,11 +28,15 @@ def plan(
             help="tac, tac-bits-only, mean-only, uniform-msp, magnitude, sensitivity, random or none.",
         ),
     ] = "tac",
-    allocation: Annotated[str, typer.Option("--allocation", help="greedy (the paper's) or exact (integer programme).")] = "greedy",
+    allocation: Annotated[
+        str, typer.Option("--allocation", help="greedy (the paper's) or exact (integer programme).")
+    ] = "greedy",
     sensitivity: Annotated[
         str, typer.Option("--sensitivity", help="Jacobian gains by reverse, finite-difference, random-sign or auto.")
     ] = "reverse",
-    bits: Annotated[int, typer.Option("--bits", help="Bits per weight, with --flip-probability (a card names its own).")] = 8,
+    bits: Annotated[
+        int, typer.Option("--bits", help="Bits per weight, with --flip-probability (a card names its own).")
+    ] = 8,
     encoding: Annotated[
         str, typer.Option("--encoding", help="offset_binary, twos_complement or sign_magnitude; likewise.")
     ] = "offset_binary",
@@ -73,8 +77,8 @@ def _print(made: TacPlan) -> None:
         )
     Console().print(table)
     print(f"overhead: {made.overhead:.4%} of the stored bits protected (budget {made.budget:.4%})")
-    print(f"rho*: {made.rho_star:.4g} (predicted output variance of TAC / Uniform-MSP; small = uneven layers, TAC pays)")
-    print(f"predicted output variance: {made.predicted_variance:.4g}; Uniform-MSP at this budget: {made.uniform_variance:.4g}")
-    print(f"predicted gain: {made.predicted_gain:.4g} times less output variance than Uniform-MSP at the same budget")
+    print(f"rho*: {made.rho_star:.4g} (predicted output variance of TAC / Uniform-MSP; small = uneven layers)")
+    print(f"predicted output variance: {made.predicted_variance:.4g}; Uniform-MSP here: {made.uniform_variance:.4g}")
+    print(f"predicted gain: {made.predicted_gain:.4g} times less output variance than Uniform-MSP at this budget")
     for warning in made.warnings:
         print(f"warning: {warning}", file=sys.stderr)

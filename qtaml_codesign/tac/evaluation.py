@@ -116,18 +116,18 @@ def deploy(workload: Workload, plan: TacPlan) -> StoredModel:
 def check_same_network(workload: Workload, plan: TacPlan) -> None:
     """A plan holds for the weights it was made for, and no others."""
     missing = sorted(set(plan.depths) ^ set(workload.weights))
+    again = f"make one for it: codesign plan --workload {workload.source or 'FILE.py:FACTORY'} ... --out FILE"
     if missing:
         raise PlanError(
             "the plan belongs to another network: the tensors differ", where=f"plan for {plan.workload!r}",
-            rule=f"the same stored tensors as workload {workload.name!r}", value=missing,
-            next_step=f"make a plan for it: codesign plan --workload {workload.name} --flip-probability P --budget F --out FILE",
+            rule=f"the same stored tensors as workload {workload.name!r}", value=missing, next_step=again,
         )
     found = weights_digest(workload.weights)
     if found != plan.weights_digest:
         raise PlanError(
             "the plan belongs to another network: the weights differ", where=f"plan for {plan.workload!r}",
             rule=f"weights digest {plan.weights_digest[:12]}...", value=f"{found[:12]}... (workload {workload.name!r})",
-            next_step=f"make a plan for it: codesign plan --workload {workload.name} --flip-probability P --budget F --out FILE",
+            next_step=again,
         )
 
 

@@ -101,13 +101,12 @@ def _check(method: str, budget: float, seed: int, correction_trials: int) -> Non
             "unknown protection method", where="method", rule=f"one of {', '.join(METHODS)}", value=method,
             next_step=did_you_mean(str(method), METHODS),
         )
-    number_within(
-        "budget", budget, 0.0, 1.0, "0 <= budget <= 1, the protected-bit fraction", "5 % of the stored bits is written 0.05"
-    )
+    number_within("budget", budget, 0.0, 1.0, "0 <= budget <= 1, the protected-bit fraction", "5 % is written 0.05")
     if method in BUDGET_FREE_METHODS and budget > 0.0:
         raise InputError(
             f"method {method} protects nothing, so a budget would have no effect", where="budget",
-            rule="budget = 0 for mean-only and none", value=budget, next_step="leave the budget out, or choose another method",
+            rule="budget = 0 for mean-only and none", value=budget,
+            next_step="leave the budget out, or choose another method",
         )
     whole_number("seed", seed, least=0)
     whole_number("correction_trials", correction_trials, least=1)
@@ -136,7 +135,8 @@ class _Planner:
         factors = self._factors(rule, depths)
         objective = self._problem(jacobian_scores, stored, floors, budget, use_half=False)
         return TacPlan(
-            method=cast(Method, method), workload=self.workload.name, weights_digest=weights_digest(self.workload.weights),
+            method=cast(Method, method), workload=self.workload.name,
+            weights_digest=weights_digest(self.workload.weights),
             budget=float(budget), seed=int(self.seed), allocation=self.allocation,
             sensitivity=gains.method, rho_star=saturation_ratio(problem.weights, list(jacobian_scores.values())),
             predicted_variance=_predicted(objective, depths, factors),
@@ -202,7 +202,7 @@ class _Planner:
         if rule.spend == "uniform":
             depths = allocations.uniform(problem)
             if budget > 0.0 and not depths.any():
-                warnings.append(f"the budget {budget:g} does not buy one bit plane on every weight: nothing is protected")
+                warnings.append(f"the budget {budget:g} does not buy one plane on every weight: nothing is protected")
             return depths
         return allocations.SOLVERS[self.allocation](problem)
 

@@ -172,7 +172,7 @@ class TacPlan(_Frozen):
         except (OSError, UnicodeDecodeError) as failure:
             raise PlanError(
                 "the plan cannot be read", where=str(path), rule="a readable JSON file written by `codesign plan`",
-                value=failure, next_step="make one with: codesign plan --workload W --flip-probability P --budget F --out FILE",
+                value=failure, next_step="make one: codesign plan --workload W --flip-probability P --out FILE",
             ) from failure
         return cls.from_json(text, where=str(path))
 

@@ -1,0 +1,114 @@
+"""The parts of a device card, and the overrides that regions and bit planes may hold."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from qtaml_codesign.card_errors import broken
+from qtaml_codesign.card_numbers import QUANTITIES, plain_number, read_number
+
+Encoding = Literal["offset_binary", "twos_complement", "sign_magnitude"]
+FlipDirection = Literal["symmetric", "charge_loss"]
+
+
+class CardPart(BaseModel):
+    """Frozen, unknown keys forbidden, every number read by `read_number`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _read(cls, raw: object, info: ValidationInfo) -> object:
+        name = str(info.field_name)
+        return read_number(name, raw) if name in QUANTITIES and raw is not None else raw
+
+
+class Barrier(CardPart):
+    """The barrier an electron tunnels through; rectangular is the only shape of schema version 1."""
+
+    model: Literal["rectangular"] = "rectangular"
+    height_eV: float
+    electron_energy_eV: float
+    effective_mass_m0: float
+    thickness_nm: float
+
+
+class Cell(CardPart):
+    """The charge of one cell; its bit flips when MORE than `flip_threshold` electrons escape."""
+
+    electrons: int
+    flip_threshold: int
+    attempt_frequency_Hz: float
+
+
+class Storage(CardPart):
+    """How a weight is stored; `charged_bit` is the logical value that a charged cell holds."""
+
+    bits: int = 8
+    encoding: Encoding = "offset_binary"
+    charged_bit: int = 1
+
+
+class ThicknessRange(BaseModel):
+    """A thickness interval [low, high] in nm, low < high."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    thickness_nm: tuple[float, float]
+
+    @field_validator("thickness_nm", mode="before")
+    @classmethod
+    def _pair(cls, raw: object) -> tuple[float, float]:
+        rule = "[low, high] with 0 < low < high"
+        if not isinstance(raw, list | tuple) or len(raw) != 2:
+            raise broken("thickness_nm is not a range", rule, raw, "write two numbers, such as [1.72, 2.25]")
+        low, high = (plain_number("thickness_nm", item, "nanometres") for item in raw)
+        if not 0 < low < high:
+            raise broken("the range does not increase", rule, list(raw), "put the smaller thickness first")
+        return low, high
+
+
+class BarrierOverride(CardPart):
+    """Barrier fields that a region or bit plane replaces."""
+
+    height_eV: float | None = None
+    electron_energy_eV: float | None = None
+    effective_mass_m0: float | None = None
+    thickness_nm: float | None = None
+
+
+class CellOverride(CardPart):
+    """Cell fields that a region or bit plane replaces."""
+
+    electrons: int | None = None
+    flip_threshold: int | None = None
+    attempt_frequency_Hz: float | None = None
+
+
+class StorageOverride(CardPart):
+    """Storage fields that a region replaces."""
+
+    bits: int | None = None
+    encoding: Encoding | None = None
+    charged_bit: int | None = None
+
+
+class PlaneOverride(CardPart):
+    """What one bit plane replaces."""
+
+    barrier: BarrierOverride = BarrierOverride()
+    cell: CellOverride = CellOverride()
+    window_s: float | None = None
+
+
+class RegionOverride(PlaneOverride):
+    """What one region replaces, and the tensors (glob patterns) that it holds.
+
+    `bit_planes`, where given, stands in for the card's own `bit_planes` inside this region.
+    """
+
+    tensors: list[str] = Field(default=..., min_length=1)
+    storage: StorageOverride = StorageOverride()
+    flips: FlipDirection | None = None
+    bit_planes: dict[int, PlaneOverride] | None = None

@@ -1,0 +1,138 @@
+"""Device cards: YAML files checked against the schema, shipped or the user's own.
+
+Numbers, their bounds and their units: `card_numbers`. Fields: `card_parts`. The
+rules between them: `card_schema`. Texts of
+errors: `card_errors`. This file reads files; YAML is parsed as plain text, so that `1e-6`, `no` and `1:30` mean what
+they say and not what YAML 1.1 makes of them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from qtaml_codesign.card_numbers import Provenance
+from qtaml_codesign.card_parts import Encoding, FlipDirection, Storage
+from qtaml_codesign.card_schema import CELL_FIELDS, CellParameters, DeviceCard
+from qtaml_codesign.errors import CardError, did_you_mean, nearest
+
+__all__ = [
+    "CELL_FIELDS", "CellParameters", "DeviceCard", "Encoding", "FlipDirection", "Provenance", "Storage", "list_cards",
+    "load_card",
+]
+
+_MOST_BYTES: Final = 1_000_000
+_EXAMPLE: Final = "see `codesign card show 3nm` for a complete card"
+
+
+def list_cards() -> list[str]:
+    """Names of the shipped cards, in alphabetical order.
+
+    Example:
+        >>> "3nm" in list_cards()
+        True
+    """
+    return sorted(path.stem for path in _devices().glob("*.yaml"))
+
+
+def load_card(name_or_path: str | Path) -> DeviceCard:
+    """Read and check a device card: the name of a shipped one, or a path.
+
+    A bare name means the shipped card; whatever holds a path separator or ends in .yaml or .yml is a path.
+
+    Raises:
+        CardError: no such card, not readable, not YAML, or against the schema.
+
+    Example:
+        >>> load_card("3nm").cell.electrons
+        50
+    """
+    text = str(name_or_path)
+    if not isinstance(name_or_path, str | Path) or not text.strip():
+        raise CardError("no card named", where="card", rule="a shipped name or a path", value=repr(name_or_path),
+                        next_step=f"shipped: {', '.join(list_cards())}")
+    if isinstance(name_or_path, str) and text in list_cards():
+        return _read(_devices() / f"{text}.yaml")
+    path = Path(text).expanduser()
+    is_path = isinstance(name_or_path, Path) or path.suffix in (".yaml", ".yml") or path.name != text
+    if not is_path and not path.is_file():
+        raise CardError(f"no card named {text}", where="card", rule="a shipped name or a path", value=text,
+                        next_step=did_you_mean(text, list_cards()))
+    return _read(path)
+
+
+def _devices() -> Path:
+    inside = Path(__file__).parent / "devices"
+    return inside if inside.is_dir() else Path(__file__).parent.parent / "devices"
+
+
+def _read(path: Path) -> DeviceCard:
+    raw = _parse(_text(path), path)
+    if not isinstance(raw, dict):
+        kind = "empty" if raw in (None, "") else "not a mapping"
+        raise CardError(f"the card is {kind}", where=str(path), rule="a mapping of keys to values", value=raw,
+                        next_step=_EXAMPLE)
+    strange = [key for key in raw if not isinstance(key, str)]
+    if strange:
+        raise CardError("a key is not text", where=str(path), rule="only the keys of the schema", value=strange[0],
+                        next_step=_EXAMPLE)
+    try:
+        return DeviceCard(**raw)
+    except CardError as failure:
+        field = failure.where.partition(", ")[2]
+        raise CardError(failure.what, where=f"{path}, {field}" if field else str(path), rule=failure.rule,
+                        value=failure.value, next_step=failure.next_step) from None
+
+
+def _text(path: Path) -> str:
+    try:
+        if path.is_file() and path.stat().st_size > _MOST_BYTES:
+            raise CardError("the file is too large to be a card", where=str(path), rule=f"at most {_MOST_BYTES} bytes",
+                            value=path.stat().st_size, next_step="check the path")
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise CardError("the card is not text", where=str(path), rule="a YAML file in UTF-8", value=path.name,
+                        next_step="check the path") from None
+    except (OSError, ValueError) as failure:
+        reason = getattr(failure, "strerror", None) or str(failure)
+        raise CardError(f"the card cannot be read: {reason}", where=str(path), rule="a readable file", value=str(path),
+                        next_step=_nearby(path)) from None
+
+
+def _nearby(path: Path) -> str:
+    beside = [str(other) for other in sorted(path.parent.glob("*.y*ml"))] if path.parent.is_dir() else []
+    close = [*nearest(str(path), beside), *nearest(path.stem, list_cards())]
+    return f"did you mean {' or '.join(close[:3])}?" if close else f"check the path; shipped: {', '.join(list_cards())}"
+
+
+def _parse(text: str, path: Path) -> Any:
+    try:
+        return yaml.load(text, Loader=_CardLoader)  # noqa: S506  (BaseLoader builds only text, lists and mappings)
+    except yaml.constructor.ConstructorError as failure:
+        raise _not_yaml(path, failure.problem or "cannot be built", failure.problem_mark) from None
+    except yaml.MarkedYAMLError as failure:
+        raise _not_yaml(path, failure.problem or "does not parse", failure.problem_mark) from None
+    except yaml.YAMLError as failure:
+        raise _not_yaml(path, str(failure), None) from None
+    except RecursionError:
+        raise _not_yaml(path, "nested too deeply", None) from None
+
+
+def _not_yaml(path: Path, problem: str, mark: yaml.Mark | None) -> CardError:
+    where = str(path) if mark is None else f"{path}, line {mark.line + 1}, column {mark.column + 1}"
+    return CardError("the card is not valid YAML", where=where, rule="one YAML mapping, each key once", value=problem,
+                     next_step="correct that line; indent with spaces and put a space after each colon")
+
+
+class _CardLoader(yaml.BaseLoader):
+    """YAML as plain text, lists and mappings; a key that stands twice is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen if isinstance(key.value, str) else False:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key.value} stands twice", key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep=deep)

@@ -1,0 +1,114 @@
+"""What a module is called with: one tensor, a tuple of tensors, or a dict of them, samples along the first axis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from qtaml_codesign.errors import WorkloadError
+
+Inputs = Tensor | tuple[Tensor, ...] | dict[str, Tensor]
+
+
+def private_inputs(given: object, where: str) -> Inputs:
+    """Checked copy of what the user gave: tensors or arrays, alone or in a tuple, list or dict; N >= 1 samples.
+
+    Example:
+        >>> private_inputs([torch.zeros(3, 2), torch.ones(3)], "calibration")[1]
+        tensor([1., 1., 1.])
+    """
+    inputs: Inputs
+    if isinstance(given, Mapping):
+        inputs = {str(name): _tensor(part, f"{where}[{name!r}]") for name, part in given.items()}
+    elif isinstance(given, tuple | list):
+        inputs = tuple(_tensor(part, f"{where}[{index}]") for index, part in enumerate(given))
+    else:
+        inputs = _tensor(given, where)
+    counts = {part.shape[0] for part in tensors_of(inputs)}
+    if len(counts) != 1 or 0 in counts:
+        raise WorkloadError(
+            "the inputs do not hold the same samples" if len(counts) > 1 else "there are no inputs", where=where,
+            rule="at least one sample, along the first axis of every tensor", value=describe(inputs),
+            next_step="give tensors that share their first axis" if len(counts) > 1 else "give at least one sample",
+        )
+    return inputs
+
+
+def tensors_of(inputs: Inputs) -> list[Tensor]:
+    """Every tensor, in order."""
+    if isinstance(inputs, Tensor):
+        return [inputs]
+    return list(inputs.values()) if isinstance(inputs, dict) else list(inputs)
+
+
+def each(inputs: Inputs, change: Callable[[Tensor], Tensor]) -> Inputs:
+    """The same structure with every tensor changed."""
+    if isinstance(inputs, Tensor):
+        return change(inputs)
+    if isinstance(inputs, dict):
+        return {name: change(part) for name, part in inputs.items()}
+    return tuple(change(part) for part in inputs)
+
+
+def sample_count(inputs: Inputs) -> int:
+    """Samples along the first axis."""
+    return int(tensors_of(inputs)[0].shape[0])
+
+
+def batches(inputs: Inputs, size: int) -> Iterator[Inputs]:
+    """The samples in order, at most `size` at a time."""
+    count = sample_count(inputs)
+    if count <= size:
+        yield inputs
+        return
+    for start in range(0, count, size):
+        yield each(inputs, lambda part, start=start: part[start : start + size])  # type: ignore[misc]
+
+
+def moved(inputs: Inputs, device: torch.device, dtype: torch.dtype | None = None) -> Inputs:
+    """The inputs on a device, and the real floating-point ones in a dtype."""
+
+    def move(part: Tensor) -> Tensor:
+        return part.to(device, dtype if part.is_floating_point() else None)
+
+    return each(inputs, move)
+
+
+def call(module: nn.Module, inputs: Inputs) -> Any:
+    """module(x), module(*tuple) or module(**dict)."""
+    if isinstance(inputs, Tensor):
+        return module(inputs)
+    return module(**inputs) if isinstance(inputs, dict) else module(*inputs)
+
+
+def describe(inputs: object) -> str:
+    """Shapes and dtypes, for an error message.
+
+    Example:
+        >>> describe((torch.zeros(2, 3), torch.zeros(2, dtype=torch.int64)))
+        'float32 (2, 3), int64 (2,)'
+    """
+    if isinstance(inputs, Tensor):
+        return f"{str(inputs.dtype).removeprefix('torch.')} {tuple(inputs.shape)}"
+    if isinstance(inputs, dict):
+        return ", ".join(f"{name}: {describe(part)}" for name, part in inputs.items()) or "an empty dict"
+    if isinstance(inputs, tuple | list):
+        return ", ".join(describe(part) for part in inputs) or "an empty tuple"
+    return f"{type(inputs).__name__} {inputs!r}"
+
+
+def _tensor(part: object, where: str) -> Tensor:
+    if isinstance(part, np.ndarray) and part.dtype.kind in "fiub":
+        part = torch.from_numpy(np.array(part))
+    if not isinstance(part, Tensor) or part.ndim < 1:
+        raise WorkloadError(
+            "an input is not a tensor with samples along its first axis", where=where,
+            rule="a tensor (or number array) of shape (N, ...), or a tuple, list or dict of them",
+            value=describe(part), next_step="pass one batch: a single sample x is written x[None]",
+        )
+    with torch.inference_mode(False):
+        return part.detach().clone()

@@ -1,0 +1,81 @@
+"""Which tensors of a module lie in the tunnelling memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from qtaml_codesign.errors import WorkloadError, did_you_mean
+
+NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm)
+
+
+def stored_names(module: nn.Module, patterns: str | Iterable[str] | None) -> tuple[str, ...]:
+    """Names of the stored tensors, in the order of `named_parameters`; a tied weight is named once, by its first name.
+
+    Args:
+        module: the network.
+        patterns: None for every weight (ndim >= 2; not a bias, not of a norm), or glob patterns that replace the default.
+
+    Example:
+        >>> stored_names(nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4), nn.Linear(4, 2)), None)
+        ('0.weight', '2.weight')
+    """
+    names = _weights(module) if patterns is None else _matching(module, patterns)
+    parameters = dict(module.named_parameters())
+    odd = [name for name in names if not parameters[name].is_floating_point() or parameters[name].layout != torch.strided]
+    if odd:
+        raise WorkloadError(
+            "a weight is not a dense tensor of real floating-point numbers", where=odd[0],
+            rule="stored tensors are float16, bfloat16, float32 or float64", value=parameters[odd[0]].dtype,
+            next_step="name the tensors to store with tensors=[...], leaving this one out",
+        )
+    if not names:
+        raise WorkloadError(
+            "the module has no weight tensor to store", where="model", rule="at least one parameter with two axes or more",
+            value=", ".join(parameters) or f"{type(module).__name__} without parameters",
+            next_step="pass a module with weights, or name what to store with tensors=['*.bias', ...]",
+        )
+    return names
+
+
+def aliases(module: nn.Module) -> dict[str, str]:
+    """Every parameter name -> the name it is stored under; they differ for tied weights alone."""
+    first = {id(parameter): name for name, parameter in module.named_parameters()}
+    every = module.named_parameters(remove_duplicate=False)
+    return {name: first[id(parameter)] for name, parameter in every}
+
+
+def _weights(module: nn.Module) -> tuple[str, ...]:
+    of_norms = {
+        id(parameter) for part in module.modules() if isinstance(part, NORMS) for parameter in part.parameters(recurse=False)
+    }
+    return tuple(
+        name for name, parameter in module.named_parameters()
+        if parameter.ndim >= 2 and parameter.numel() and id(parameter) not in of_norms and not _is_bias(name)
+    )
+
+
+def _is_bias(name: str) -> bool:
+    """A parameter called bias or bias_...: some have two axes or more, such as bias_k of attention."""
+    leaf = name.rpartition(".")[2]
+    return leaf == "bias" or leaf.startswith("bias_")
+
+
+def _matching(module: nn.Module, patterns: str | Iterable[str]) -> tuple[str, ...]:
+    wanted = [patterns] if isinstance(patterns, str) else [str(pattern) for pattern in patterns]
+    stored_as = aliases(module)
+    chosen = set()
+    for pattern in wanted:
+        found = {stored_as[name] for name in stored_as if fnmatchcase(name, pattern)}
+        if not found:
+            raise WorkloadError(
+                "no parameter has this name", where="tensors", rule="every pattern matches at least one parameter",
+                value=pattern, next_step=did_you_mean(pattern.strip("*"), stored_as),
+            )
+        chosen |= found
+    return tuple(name for name, parameter in module.named_parameters() if name in chosen and parameter.numel())

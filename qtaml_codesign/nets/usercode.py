@@ -1,0 +1,45 @@
+"""Run code that belongs to the user, and turn whatever it raises into an error that says where and with what."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from qtaml_codesign.errors import CodesignError, WorkloadError
+
+
+class UserCode:
+    """Context in which the user's own code runs; any exception leaves it as a `WorkloadError`, the cause kept.
+
+    Errors of this package and interrupts pass through unchanged.
+
+    Args:
+        what, where, rule, next_step: parts of the error.
+        given: what the code was given, for the message.
+
+    Example:
+        >>> with UserCode("the factory failed", "net.py:make", "make() returns a Workload", "run it alone", "no arguments"):
+        ...     1 / 0
+        Traceback (most recent call last):
+        ...
+        qtaml_codesign.errors.WorkloadError: the factory failed: ZeroDivisionError: division by zero
+    """
+
+    def __init__(self, what: str, where: str, rule: str, next_step: str, given: object) -> None:
+        self._what = what
+        self._where = where
+        self._rule = rule
+        self._next_step = next_step
+        self._given = given
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not isinstance(failure, Exception) or isinstance(failure, CodesignError):
+            return
+        raise WorkloadError(
+            f"{self._what}: {type(failure).__name__}: {failure}", where=self._where, rule=self._rule,
+            value=self._given, next_step=self._next_step,
+        ) from failure

@@ -1,0 +1,137 @@
+"""The files of a sweep: written whole or not at all, and the same bytes for the same results."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import platform
+import shlex
+import sys
+import tempfile
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from qtaml_codesign.errors import StoreError
+from qtaml_codesign.plots import save_sweep
+from qtaml_codesign.sweeps.task import ENGINE_VERSION
+
+if TYPE_CHECKING:
+    from qtaml_codesign.sweeps.result import Sweep
+
+STORE_NAME = "results.sqlite"
+_PACKAGES = ("qtaml-codesign", "numpy", "scipy", "numba", "torch", "pandas", "matplotlib")
+_UNITS = (
+    "thickness_nm in nm; flip_probability per bit and inference window; accuracy, overhead and budget in 0..1; "
+    "overhead = protected bits / stored bits; nominal_ber and realised_ber = expected and counted flips per exposed bit"
+)
+
+
+def writable_folder(folder: str | Path) -> Path:
+    """The folder, made if missing, once a file could really be written there."""
+    path = Path(folder)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as failure:
+        taken = path.exists() and not path.is_dir()
+        raise StoreError(
+            "the folder for the results cannot be used", where=f"{path} (--out)",
+            rule="a folder that can be written to, or a name for a new one",
+            value="a file of that name exists" if taken else failure.strerror or failure,
+            next_step="choose another folder with --out",
+        ) from failure
+    return path
+
+
+def write_outputs(sweep: Sweep, folder: Path) -> tuple[Path, ...]:
+    """Write the files that stand beside the result store; returns their paths."""
+    frontier = sweep.frontier()
+    table = frontier.to_frame()
+    title = f"{sweep.card.name} card, {sweep.workload_name}"
+    picture = io.BytesIO()
+    save_sweep(sweep.to_frame(), table, frontier.target, picture, title)
+    content = {
+        "sweep.csv": csv_text(sweep.to_frame()).encode(),
+        "frontier.csv": csv_text(table).encode(),
+        "frontier.png": picture.getvalue(),
+        "run.json": (json.dumps(run_record(sweep), indent=1, ensure_ascii=False) + "\n").encode(),
+    }
+    return tuple(_write_whole(folder / name, text) for name, text in content.items())
+
+
+def csv_text(table: pd.DataFrame) -> str:
+    """CSV with '\\n' line ends and the shortest decimals that read back to the same float64; NaN is empty.
+
+    Example:
+        >>> csv_text(pd.DataFrame({"overhead": [0.1, float("nan")]}))
+        'overhead\\n0.1\\n""\\n'
+    """
+    return str(table.to_csv(index=False, lineterminator="\n"))
+
+
+def run_record(sweep: Sweep) -> dict[str, Any]:
+    """What `run.json` holds: enough to know, and to repeat, what was run."""
+    settings, clean = sweep.settings, sweep.clean_interval
+    return {
+        "command": command_line(),
+        "card": sweep.card.model_dump(mode="json"),
+        "workload": {
+            "name": sweep.workload_name, "digest": sweep.workload_digest, "samples": sweep.samples,
+            "clean_accuracy": clean.estimate, "clean_accuracy_low": clean.low, "clean_accuracy_high": clean.high,
+            "interval": "Clopper-Pearson over evaluation samples",
+        },
+        "seed": settings.seed, "methods": list(settings.methods), "budgets": list(settings.budgets),
+        "allocation": settings.allocation, "target": settings.target, "thickness_nm": sweep.grid_nm.tolist(),
+        "confidence": settings.rule.confidence,
+        "stopping": settings.rule.describe(),
+        "interval": "Student over trials; a trial is one drawing of all flips",
+        "tasks": sweep.tasks, "trials": sweep.counts.trials, "warnings": list(sweep.warnings),
+        "units": _UNITS, "engine": ENGINE_VERSION, "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that the numbers depend on."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def command_line() -> str:
+    """The command as typed, with the program's bare name."""
+    return shlex.join([Path(sys.argv[0]).name or "python", *sys.argv[1:]])
+
+
+def _write_whole(path: Path, content: bytes) -> Path:
+    """Write beside the target, then rename: a reader sees the old file or the new one, never half of one."""
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as draft:
+            try:
+                draft.write(content)
+                draft.close()
+                os.chmod(draft.name, 0o666 & ~_umask())
+                os.replace(draft.name, path)
+            except BaseException:
+                Path(draft.name).unlink(missing_ok=True)
+                raise
+    except OSError as failure:
+        raise StoreError(
+            "a result file cannot be written", where=str(path), rule="a writable folder with room left",
+            value=failure.strerror or failure, next_step="free some space, or choose another folder with --out",
+        ) from failure
+    return path
+
+
+def _umask() -> int:
+    """The process's file mode mask; the system can only tell it by setting it."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,91 @@
+"""What a sweep returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from qtaml_codesign.cards import DeviceCard
+from qtaml_codesign.frontier import Frontier
+from qtaml_codesign.nets.counts import TrialCounts
+from qtaml_codesign.physics.flip import flip_probability
+from qtaml_codesign.statistics import Interval, clopper_pearson
+from qtaml_codesign.sweeps import outputs
+from qtaml_codesign.sweeps.settings import SweepSettings
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+COLUMNS = (
+    "thickness_nm", "flip_probability", "method", "budget", "overhead", "accuracy", "accuracy_low", "accuracy_high",
+    "trials", "clean_accuracy", "nominal_ber", "realised_ber",
+)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The points of a sweep and what they stand for.
+
+    Attributes:
+        points: one row per method, budget and thickness, in that order, columns `COLUMNS`; see `to_frame`.
+        card: the device card.
+        grid_nm: the oxide thicknesses, rising, shape (n,).
+        settings: methods, budgets, seed, target, allocation and stopping rule.
+        workload_name, workload_digest: the network and its evaluation set.
+        clean_correct, samples: correct answers of the float network, of this many evaluation samples.
+        counts: sum over the distinct tasks of the sweep.
+        tasks: number of distinct tasks; points that store the same codes under the same rates share one.
+        new_trials: trials that this call ran; the others were in the store.
+        warnings: what the physics and the plans want the reader to know, each once.
+    """
+
+    points: pd.DataFrame
+    card: DeviceCard
+    grid_nm: NDArray[np.float64]
+    settings: SweepSettings
+    workload_name: str
+    workload_digest: str
+    clean_correct: int
+    samples: int
+    counts: TrialCounts
+    tasks: int
+    new_trials: int
+    warnings: tuple[str, ...]
+
+    @property
+    def clean_accuracy(self) -> float:
+        """Accuracy of the float network, no quantisation, no flips."""
+        return self.clean_correct / self.samples
+
+    @property
+    def clean_interval(self) -> Interval:
+        """Clopper-Pearson interval of the clean accuracy over evaluation samples."""
+        return clopper_pearson(self.clean_correct, self.samples, self.settings.rule.confidence)
+
+    def to_frame(self) -> pd.DataFrame:
+        """The columns of `sweep.csv`.
+
+        thickness_nm is the oxide thickness of the base cell, flip_probability its p; accuracy is the mean over
+        `trials` drawings of all flips, with its Student interval over trials; overhead is the protected fraction of
+        the stored bits, at most the budget; nominal_ber and realised_ber are expected and counted flips per exposed
+        cell (NaN when every cell is protected).
+        """
+        return self.points.copy()
+
+    def frontier(self, target: float | None = None) -> Frontier:
+        """The thinnest oxide that keeps `target` (default: the sweep's) x clean accuracy, per method and budget."""
+        wanted = self.settings.target if target is None else target
+        return Frontier(self.to_frame(), wanted, partial(_flip_probability_at, self.card))
+
+    def save(self, folder: str | Path) -> tuple[Path, ...]:
+        """Write sweep.csv, frontier.csv, frontier.png and run.json into a folder; returns their paths."""
+        return outputs.write_outputs(self, outputs.writable_folder(folder))
+
+
+def _flip_probability_at(card: DeviceCard, thickness_nm: float) -> float:
+    return float(flip_probability(card, thickness_nm).probability)

@@ -1,0 +1,166 @@
+"""The jobs of a sweep: plain functions of picklable values that run in any process or thread.
+
+A job names its workload by content. A worker loads it once, checks that it is the same to the last bit, and keeps it.
+"""
+
+from __future__ import annotations
+
+from _pickle import PicklingError
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from multiprocessing.reduction import ForkingPickler
+from typing import TypeVar
+
+import numpy as np
+
+from qtaml_codesign.bits.formats import BitFormat
+from qtaml_codesign.bits.profile import BitErrorProfile, RegionErrors
+from qtaml_codesign.errors import WorkloadError
+from qtaml_codesign.nets.counts import TrialCounts
+from qtaml_codesign.nets.evaluate import run_trial, single_threaded
+from qtaml_codesign.nets.storage import StoredModel, store_tensor
+from qtaml_codesign.nets.workload import Workload, load_workload
+from qtaml_codesign.sweeps.task import ENGINE_VERSION, StoredLayer, SweepTask, content_digest
+from qtaml_codesign.tac.plan import TacPlan, plan
+
+T = TypeVar("T")
+
+_KEPT_WORKLOADS = 2
+_KEPT_STORES = 4
+_workloads: OrderedDict[str, Workload] = OrderedDict()
+_stores: OrderedDict[str, tuple[StoredModel, dict[str, RegionErrors]]] = OrderedDict()
+
+
+@dataclass(frozen=True)
+class WorkloadHandle:
+    """A workload by its digest, and how a process that does not have it yet gets it.
+
+    Args:
+        digest: `Workload.digest`.
+        name: for messages.
+        source: zoo name or "FILE.py:FACTORY", or None for one that was built in Python.
+        payload: the workload itself when it has no source; None in a job whose process was given it at its start.
+    """
+
+    digest: str
+    name: str
+    source: str | None
+    payload: Workload | None = None
+
+    def light(self) -> WorkloadHandle:
+        """The same handle without its payload."""
+        return replace(self, payload=None)
+
+
+@dataclass(frozen=True)
+class PlanRequest:
+    """Everything a protection plan depends on."""
+
+    workload_digest: str
+    method: str
+    budget: float
+    seed: int
+    allocation: str
+    profile: BitErrorProfile
+
+    @property
+    def request_id(self) -> str:
+        """SHA-256 (hex) of the content."""
+        return content_digest({
+            "engine": ENGINE_VERSION, "workload_digest": self.workload_digest, "method": self.method,
+            "budget": self.budget, "seed": self.seed, "allocation": self.allocation, "profile": self.profile.to_json(),
+        })
+
+
+def handle_for(workload: Workload, portable: bool) -> WorkloadHandle:
+    """The handle of a workload; `portable` when jobs leave this process."""
+    keep_workload(workload)
+    handle = WorkloadHandle(workload.digest, workload.name, workload.source)
+    if not portable or workload.source is not None:
+        return handle
+    try:
+        ForkingPickler.dumps(workload)
+    except (PicklingError, AttributeError, TypeError, RuntimeError) as failure:
+        raise WorkloadError(
+            "the workload cannot be sent to worker processes", where=f"workload {workload.name!r}",
+            rule="a picklable workload, or one named by a file", value=failure,
+            next_step="use workers=1, or put its factory into a file and pass 'FILE.py:FACTORY'",
+        ) from failure
+    return replace(handle, payload=workload)
+
+
+def keep_workload(workload: Workload) -> None:
+    """Keep a workload of this process under its digest."""
+    _keep(_workloads, workload.digest, workload, _KEPT_WORKLOADS)
+
+
+def resolve(handle: WorkloadHandle) -> Workload:
+    """The workload of a handle, loaded at most once per process."""
+    found = _workloads.get(handle.digest)
+    if found is None:
+        found = handle.payload if handle.payload is not None else load_workload(str(handle.source))
+        if found.digest != handle.digest:
+            raise WorkloadError(
+                "the workload changed between two processes of the same sweep", where=f"workload {handle.name!r}",
+                rule="the factory returns the same weights and inputs every time", value=found.digest,
+                next_step="seed every random choice in the factory, and load trained weights from a file",
+            )
+        keep_workload(found)
+    return found
+
+
+def make_plan(handle: WorkloadHandle, request: PlanRequest) -> str:
+    """Job: the JSON of one protection plan."""
+    with single_threaded():
+        made = plan(resolve(handle), request.method, request.profile, request.budget, request.seed,
+                    allocation=request.allocation)
+    return made.to_json()
+
+
+def run_trials(handle: WorkloadHandle, task: SweepTask, first: int, count: int) -> list[TrialCounts]:
+    """Job: the counts of trials first .. first + count - 1, one entry each."""
+    workload = resolve(handle)
+    with single_threaded():
+        stored, errors = _stored(workload, task)
+        return [run_trial(workload, stored, errors, task.seed, trial) for trial in range(first, first + count)]
+
+
+def task_for(workload_digest: str, made: TacPlan, errors: dict[str, RegionErrors], seed: int) -> SweepTask:
+    """The task of a plan under error rates: only what acts on the counts."""
+    layers = tuple(
+        StoredLayer(
+            name=layer.name, bits=layer.bits, encoding=layer.encoding, scale=layer.scale, factor=layer.factor,
+            depth=layer.depth, loss=_floats(errors[layer.name].loss), gain=_floats(errors[layer.name].gain),
+        )
+        for layer in made.layers
+    )
+    return SweepTask(ENGINE_VERSION, workload_digest, layers, seed)
+
+
+def store_model(workload: Workload, task: SweepTask) -> tuple[StoredModel, dict[str, RegionErrors]]:
+    """Write the network into the memory that the task describes; codes and error rates by tensor name."""
+    tensors, errors = [], {}
+    for layer in task.layers:
+        form = BitFormat(layer.bits, layer.encoding)  # type: ignore[arg-type]
+        tensors.append(store_tensor(layer.name, workload.weights[layer.name], form, scale=layer.scale,
+                                    factor=layer.factor, depth=layer.depth))
+        errors[layer.name] = RegionErrors(layer.name, form, np.array(layer.loss), np.array(layer.gain), (layer.name,))
+    return StoredModel(tuple(tensors)), errors
+
+
+def _stored(workload: Workload, task: SweepTask) -> tuple[StoredModel, dict[str, RegionErrors]]:
+    found = _stores.get(task.strong_id)
+    if found is None:
+        found = store_model(workload, task)
+        _keep(_stores, task.strong_id, found, _KEPT_STORES)
+    return found
+
+
+def _keep(kept: OrderedDict[str, T], key: str, value: T, most: int) -> None:
+    kept[key] = value
+    while len(kept) > most:
+        kept.popitem(last=False)
+
+
+def _floats(values: object) -> tuple[float, ...]:
+    return tuple(float(value) for value in np.asarray(values, dtype=np.float64))
