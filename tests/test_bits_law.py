@@ -109,7 +109,7 @@ def test_one_symmetric_rate_gives_the_formulas_of_the_paper(bits, p):
     assert law.msb_share() == pytest.approx(0.75 / (1 - 4.0**-bits), rel=1e-14)
     skew = (1 - 2 * p) / np.sqrt(p * q) * (signs * 8.0 ** np.arange(bits)).sum(axis=1) / sum4**1.5
     np.testing.assert_allclose(law.skewness(), skew, rtol=1e-13, atol=1e-15)
-    excess = (1 - 6 * p * q) / (p * q) * ((16.0**bits - 1) / 15) / sum4**2
+    excess = (1 - 6 * p * q) * ((16.0**bits - 1) / 15 / sum4**2) / (p * q)
     np.testing.assert_allclose(law.excess_kurtosis(), excess, rtol=1e-13)
     ratio = (p * p + q * q) / np.sqrt(p * q) * ((8.0**bits - 1) / 7) / sum4**1.5
     np.testing.assert_allclose(law.lyapunov_ratio(), ratio, rtol=1e-13)

@@ -1,0 +1,73 @@
+"""Ideal protection, its overhead, and the Shannon bound against 60-digit arithmetic."""
+
+from __future__ import annotations
+
+import mpmath
+import numpy as np
+import pytest
+
+from qtaml_codesign.bits.profile import BitErrorProfile
+from qtaml_codesign.ecc import ideal, limits
+from qtaml_codesign.errors import InputError
+
+RATES = [0.0, 1e-300, 1e-12, 1e-4, 0.01, 0.1, 0.24, 0.26, 0.4, 0.49, 0.4999, 0.5 - 1e-9, 0.5, 0.6, 0.9]
+RATES += [1.0 - 2.0**-53, 1.0]
+
+
+def exact_entropy(rate):
+    p = mpmath.mpf(rate)
+    return -sum((x * mpmath.log(x, 2) for x in (p, 1 - p) if x > 0), mpmath.mpf(0))
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_entropy_capacity_and_extra_cells_agree_with_60_digits(rate):
+    with mpmath.workdps(400):
+        entropy = exact_entropy(rate)
+        free = 1 - entropy
+        extra = 1 / free - 1 if free > 0 else mpmath.inf
+        expected = [float(entropy), float(free), float(extra)]
+    found = [limits.binary_entropy(rate), limits.capacity(rate), limits.extra_cells_per_protected_bit(rate)]
+    np.testing.assert_allclose([float(x) for x in found], expected, rtol=2e-14, atol=0)
+
+
+def test_the_figures_of_the_paper():
+    assert float(limits.capacity(0.10)) == pytest.approx(0.531, abs=5e-4)
+    assert float(limits.extra_cells_per_protected_bit(0.10)) == pytest.approx(0.883, abs=5e-4)
+
+
+def test_arrays_keep_their_shape():
+    grid = np.linspace(0, 1, 12).reshape(3, 4)
+    for function in (limits.binary_entropy, limits.capacity, limits.extra_cells_per_protected_bit):
+        assert function(grid).shape == (3, 4)
+        np.testing.assert_allclose(function(grid), function(1 - grid), rtol=1e-10)
+
+
+@pytest.mark.parametrize("rate", [-1e-9, 1.1, np.nan, [0.1, 2.0]])
+def test_rates_outside_the_unit_interval_are_refused(rate):
+    with pytest.raises(InputError, match="next:"):
+        limits.capacity(rate)
+
+
+def test_protection_is_by_tensor_and_from_the_top():
+    errors = BitErrorProfile.uniform(0.1).assign(["a", "b"])
+    found = ideal.protect(errors, {"a": 3})
+    assert found["a"].gain.tolist() == [0.1] * 5 + [0.0] * 3
+    assert found["b"] == errors["b"]
+
+
+def test_one_msb_on_every_weight_costs_an_eighth():
+    assert ideal.overhead({"a": 7, "b": 13}, {"a": 1, "b": 1}, {"a": 8, "b": 8}) == 0.125
+    assert ideal.overhead({"a": 100, "b": 100}, {"b": 2}, {"a": 8, "b": 4}) == pytest.approx(200 / 1200)
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        lambda: ideal.protect(BitErrorProfile.uniform(0.1).assign(["conv"]), {"conw": 1}),
+        lambda: ideal.overhead({"a": 1}, {"b": 1}, {"a": 8}), lambda: ideal.overhead({"a": 1}, {"a": 9}, {"a": 8}),
+        lambda: ideal.overhead({"a": 1}, {"a": -1}, {"a": 8}), lambda: ideal.overhead({}, {}, {}),
+    ],
+)
+def test_depths_that_do_not_fit_are_refused(action):
+    with pytest.raises(InputError, match="next:"):
+        action()
