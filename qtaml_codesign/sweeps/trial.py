@@ -142,7 +142,7 @@ def store_model(workload: Workload, task: SweepTask) -> tuple[StoredModel, dict[
     tensors, errors = [], {}
     for layer in task.layers:
         form = BitFormat(layer.bits, layer.encoding)  # type: ignore[arg-type]
-        tensors.append(store_tensor(layer.name, workload.weights[layer.name], form, scale=layer.scale,
+        tensors.append(store_tensor(layer.name, workload.weights[layer.name], form, scale=layer.scale or None,
                                     factor=layer.factor, depth=layer.depth))
         errors[layer.name] = RegionErrors(layer.name, form, np.array(layer.loss), np.array(layer.gain), (layer.name,))
     return StoredModel(tuple(tensors)), errors
