@@ -94,25 +94,28 @@ def _problem(detail: ErrorDetails, model: type[BaseModel], prefix: Sequence[str]
     value: object = detail["input"]
     context = detail.get("ctx", {})
     if detail["type"] == RULE:
-        return Problem(context["what"], context["field"] or field, context["rule"], context["value"], context["next_step"])
+        told = context
+        return Problem(told["what"], told["field"] or field, told["rule"], told["value"], told["next_step"])
     if detail["type"] == "extra_forbidden":
-        return Problem(f"unknown key {shorten(path[-1])}", field, "only the keys of the schema", value, unknown_key(model, path))
+        what, rule = f"unknown key {shorten(path[-1])}", "only the keys of the schema"
+        return Problem(what, field, rule, value, unknown_key(model, path))
     if detail["type"] == "missing":
         return Problem(f"{path[-1]} is missing", field, "a required key", "nothing", f"add `{path[-1]}:` to the card")
-    return _wrong_type(detail, field, value)
+    return Problem(f"{path[-1]} does not fit the schema", field, *_wrong_type(detail, path[-1], value))
 
 
-def _wrong_type(detail: ErrorDetails, field: str, value: object) -> Problem:
-    name, kind, context = field.rsplit(".", 1)[-1], detail["type"], detail.get("ctx", {})
+def _wrong_type(detail: ErrorDetails, name: str, value: object) -> tuple[str, object, str]:
+    """Rule, value and next step for a value of the wrong kind."""
+    kind, context = detail["type"], detail.get("ctx", {})
     if kind == "literal_error":
         words = str(context["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
-        return Problem(f"{name} has an unknown value", field, f"one of {', '.join(words)}", value, did_you_mean(str(value), words))
+        return f"one of {', '.join(words)}", value, did_you_mean(str(value), words)
     if kind in ("model_type", "model_attributes_type", "dict_type"):
-        return Problem(f"{name} must hold keys", field, "a mapping of keys to values", value, f"write `{name}: {{key: value}}`, or leave it out")
-    if kind in ("list_type", "tuple_type"):
-        return Problem(f"{name} must be a list", field, "a list", value, f"write `{name}: [...]`")
+        return "a mapping of keys to values", value, f"write `{name}: {{key: value}}`, or leave it out"
+    if kind == "list_type":
+        return "a list", value, f"write `{name}: [...]`"
+    if kind in ("too_short", "string_too_short"):
+        return "not empty", value, f"fill {name}, or leave out what holds it"
     if kind.startswith("int_"):
-        return Problem(f"{name} is not a whole number", field, "a bit plane, 0 = least significant", value, "number the planes 0, 1, 2 ...")
-    if kind.startswith(("float_", "string_type")):
-        return Problem(f"{name} has the wrong type", field, detail["msg"], value, "give a number or text as the schema asks")
-    return Problem(f"{name} breaks the schema", field, detail["msg"], value, "see `codesign card show 3nm` for a complete card")
+        return "a bit plane, 0 = least significant", value, "number the planes 0, 1, 2 ..."
+    return detail["msg"], value, "see `codesign card show 3nm` for a complete card"

@@ -53,7 +53,8 @@ def read_number(name: str, raw: object) -> float | int:
     quantity = QUANTITIES[name]
     number = plain_number(name, raw, quantity.unit)
     if quantity.whole and number != math.floor(number):
-        raise broken(f"{name} is not a whole number", f"a whole number ({quantity.unit})", raw, "write it without a fraction")
+        rule = f"a whole number ({quantity.unit})"
+        raise broken(f"{name} is not a whole number", rule, raw, "write it without a fraction")
     if not quantity.low <= number <= quantity.high:
         rule = f"{quantity.low:g} <= {name} <= {quantity.high:g}"
         raise broken(f"{name} is out of bounds", rule, raw, _unit_hint(name, quantity, number))
@@ -65,10 +66,10 @@ def plain_number(name: str, raw: object, unit: str) -> float:
     rule, hint = "a finite number", f"write a plain number; {name} is in {unit}"
     if isinstance(raw, str) and _NUMBER.fullmatch(raw.strip()):
         number = float(raw)
-    elif isinstance(raw, numbers.Real) and not isinstance(raw, bool):
-        number = _as_float(raw)
-    else:
+    elif type(raw) is bool or not isinstance(raw, numbers.Real):
         raise broken(f"{name} is not a number", rule, raw, hint)
+    else:
+        number = _as_float(raw)
     if not math.isfinite(number):
         raise broken(f"{name} is not finite", rule, raw, hint)
     return number

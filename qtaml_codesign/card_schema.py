@@ -15,7 +15,16 @@ from pydantic import Field, PrivateAttr, ValidationError, field_validator, model
 
 from qtaml_codesign.card_errors import broken, card_error, keys_at, leaf_names, unknown_key
 from qtaml_codesign.card_numbers import SCHEMA_VERSION, Provenance, plain_number, split_provenance
-from qtaml_codesign.card_parts import Barrier, CardPart, Cell, FlipDirection, PlaneOverride, RegionOverride, Storage, ThicknessRange
+from qtaml_codesign.card_parts import (
+    Barrier,
+    CardPart,
+    Cell,
+    FlipDirection,
+    PlaneOverride,
+    RegionOverride,
+    Storage,
+    ThicknessRange,
+)
 from qtaml_codesign.errors import CardError, did_you_mean
 
 DEFAULT_REGION: Final = "default"
@@ -71,9 +80,9 @@ class DeviceCard(CardPart):
     flips: FlipDirection = "symmetric"
     sweep: ThicknessRange | None = None
     validity: ThicknessRange = ThicknessRange(thickness_nm=(0.1, 100.0))
-    regions: dict[str, RegionOverride] = {}
-    bit_planes: dict[int, PlaneOverride] = {}
-    sources: list[str] = []
+    regions: dict[str, RegionOverride] = Field(default_factory=dict)
+    bit_planes: dict[int, PlaneOverride] = Field(default_factory=dict)
+    sources: list[str] = Field(default_factory=list)
     _provenance: dict[str, Provenance] = PrivateAttr(default_factory=dict)
 
     def __init__(self, /, **raw: Any) -> None:
@@ -170,7 +179,8 @@ class DeviceCard(CardPart):
         name = self._region(region)
         layers: list[PlaneOverride] = [] if name is None else [self.regions[name]]
         planes = self._planes_of(name)
-        layers += [planes[plane]] if plane in planes else []
+        if plane is not None and plane in planes:
+            layers.append(planes[plane])
         values = {**self.barrier.model_dump(exclude={"model"}), **self.cell.model_dump(), "window_s": self.window_s}
         for layer in layers:
             given = layer.model_dump(include={"barrier", "cell", "window_s"}, exclude_none=True)

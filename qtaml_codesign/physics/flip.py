@@ -1,0 +1,205 @@
+"""Flip probability of a device card: per region and bit plane, over any array of thicknesses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from qtaml_codesign.cards import CellParameters, DeviceCard
+from qtaml_codesign.errors import InputError
+from qtaml_codesign.physics.barriers import wkb_action
+from qtaml_codesign.physics.escape import EscapeLogs, Tail, check_tail, escape_logs
+from qtaml_codesign.physics.inverse import log_slope_per_nm, thickness_for
+from qtaml_codesign.physics.validity import regime, warnings_for
+
+__all__ = ["FlipProbability", "RegionFlip", "flip_probability", "log_slope_per_nm", "thickness_for"]
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class RegionFlip:
+    """One region of the card: its storage, its tensors and ln p_flip of its bit planes.
+
+    Attributes:
+        tensors: glob patterns of tensor names; empty for `default`, which holds all other tensors.
+        log_probability: shape S + (bits,), plane 0 = least significant.
+    """
+
+    name: str
+    bits: int
+    encoding: str
+    flips: str
+    charged_bit: int
+    tensors: tuple[str, ...]
+    log_probability: Array
+
+
+@dataclass(frozen=True, eq=False)
+class FlipProbability:
+    """Flip probability of a card at thicknesses of shape S (scalars where S is empty); logs are natural.
+
+    `thickness_nm` to `log_complement` belong to the base cell (no region, no bit plane); ln(1 - p) is `log_complement`.
+    `regions` holds every region, `default` first, per bit plane. `tail` names the tail that was used.
+    """
+
+    card_name: str
+    tail: Tail
+    cell: CellParameters
+    thickness_nm: float | Array
+    log_transmission: float | Array
+    log_escape_probability: float | Array
+    log_probability: float | Array
+    log_complement: float | Array
+    regions: tuple[RegionFlip, ...]
+
+    @property
+    def transmission(self) -> float | Array:
+        """WKB transmission per attempt, T = exp(-2 kappa d)."""
+        return _exp(self.log_transmission)
+
+    @property
+    def escape_probability(self) -> float | Array:
+        """Probability that one electron leaves within the window."""
+        return _exp(self.log_escape_probability)
+
+    @property
+    def mean_escapes(self) -> float | Array:
+        """Mean number of escaped electrons, lambda = N p_esc."""
+        return self.cell.electrons * self.escape_probability
+
+    @property
+    def probability(self) -> float | Array:
+        """Flip probability of the base cell; 0 below about 5e-324, where `log10_probability` is still right."""
+        return _exp(self.log_probability)
+
+    @property
+    def log10_probability(self) -> float | Array:
+        """Base-10 logarithm of the flip probability."""
+        return self.log_probability / math.log(10.0)
+
+    @property
+    def by_plane(self) -> Array:
+        """Flip probability of each bit plane of the default region, shape S + (bits,)."""
+        return np.exp(self.regions[0].log_probability)
+
+    @property
+    def by_region(self) -> dict[str, Array]:
+        """Flip probability per region and bit plane, `default` first."""
+        return {region.name: np.exp(region.log_probability) for region in self.regions}
+
+    @property
+    def log_by_region(self) -> dict[str, Array]:
+        """ln p_flip per region and bit plane, `default` first."""
+        return {region.name: region.log_probability for region in self.regions}
+
+    @property
+    def regime(self) -> str | NDArray[np.str_]:
+        """rare, transition or high-escape at each thickness (see `validity.regime`)."""
+        names = regime(np.asarray(self.mean_escapes), self.cell.flip_threshold)
+        return str(names) if names.ndim == 0 else names
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What to doubt about these numbers (see `validity.warnings_for`)."""
+        return warnings_for(
+            thickness_nm=np.asarray(self.thickness_nm), action=-np.asarray(self.log_transmission),
+            log_flip=np.asarray(self.log_probability), attempts=self.cell.attempts, electrons=self.cell.electrons,
+            flip_threshold=self.cell.flip_threshold, tail=self.tail,
+        )
+
+    def at(self, index: int | tuple[int, ...]) -> FlipProbability:
+        """The result at one thickness point, a scalar one; `index` as in numpy, one integer per axis of S."""
+        shape = np.shape(self.thickness_nm)
+        place = index if isinstance(index, tuple) else (index,)
+        inside = len(place) == len(shape) and all(-size <= i < size for i, size in zip(place, shape, strict=True))
+        if not inside:
+            raise InputError("no such thickness point", where="index", rule=f"one integer per axis of {shape}",
+                             value=index, next_step="a scalar result has no points; see thickness_nm for the others")
+        picks: dict[str, Any] = {name: float(np.asarray(getattr(self, name))[place]) for name in _POINTWISE}
+        regions = tuple(replace(region, log_probability=region.log_probability[place]) for region in self.regions)
+        return replace(self, **picks, regions=regions)
+
+
+_POINTWISE = ("thickness_nm", "log_transmission", "log_escape_probability", "log_probability", "log_complement")
+
+
+def flip_probability(
+    card: DeviceCard, thickness_nm: ArrayLike | None = None, *, tail: str = "binomial"
+) -> FlipProbability:
+    """Flip probability of every region and bit plane of a card.
+
+    p_flip = P(K > k_th), K ~ Binomial(N, p_esc), p_esc = 1 - (1 - exp(-2 kappa d))^(nu tau)
+
+    Args:
+        card: the device card.
+        thickness_nm: thicknesses in nm, a number or an array of any shape S, that replace the card's own; regions and
+            bit planes that set their own thickness keep it. Must lie within `card.validity`. None: the card's own.
+        tail: "binomial" (exact), or the labelled approximations "poisson" and "leading".
+
+    Validity: see `FlipProbability.warnings`. Source: `barriers.wkb_action`, `escape.escape_logs`.
+
+    Example:
+        >>> from qtaml_codesign.cards import load_card
+        >>> flip = flip_probability(load_card("3nm"), [1.765, 2.0])
+        >>> flip.probability.round(6).tolist(), flip.by_plane.shape
+        ([0.09997, 1e-06], (2, 8))
+    """
+    used, points, base = check_tail(tail), checked_thickness(card, thickness_nm), card.resolve()
+    known: dict[CellParameters, EscapeLogs] = {}
+
+    def logs_of(cell: CellParameters) -> EscapeLogs:
+        if cell not in known:
+            widths = np.full(points.shape, cell.thickness_nm) if cell.own_thickness else points
+            action = wkb_action(cell, widths)
+            known[cell] = escape_logs(action, cell.attempts, cell.electrons, cell.flip_threshold, used)
+        return known[cell]
+
+    logs = logs_of(base)
+    return FlipProbability(
+        card_name=card.name, tail=used, cell=base, thickness_nm=_scalar(points),
+        log_transmission=_scalar(-wkb_action(base, points)), log_escape_probability=_scalar(logs.log_escape),
+        log_probability=_scalar(logs.log_flip), log_complement=_scalar(logs.log_no_flip),
+        regions=tuple(_region(card, name, logs_of) for name in card.region_names),
+    )
+
+
+def checked_thickness(card: DeviceCard, thickness_nm: ArrayLike | None) -> Array:
+    """Thicknesses as a float64 array, inside the card's validity; `InputError` otherwise."""
+    low, high = card.validity.thickness_nm
+    given = card.barrier.thickness_nm if thickness_nm is None else thickness_nm
+    points = np.asarray(given)
+    if points.dtype.kind not in "iuf" or points.size == 0:
+        what = "no thickness given" if points.size == 0 else "thickness is not a number"
+        raise InputError(what, where="thickness_nm", rule="a number or an array of numbers, in nm", value=given,
+                         next_step="for instance 1.765")
+    points = points.astype(np.float64)
+    bad = points[~((points >= low) & (points <= high) & (points > 0.0))]
+    if bad.size:
+        raise InputError(f"thickness is outside the validity of card {card.name}", where="thickness_nm",
+                         rule=f"{low:g} <= thickness_nm <= {high:g}", value=float(bad.flat[0]),
+                         next_step="stay inside, or widen validity.thickness_nm of the card with a reason")
+    return points
+
+
+def _region(card: DeviceCard, name: str, logs_of: Callable[[CellParameters], EscapeLogs]) -> RegionFlip:
+    storage = card.storage_of(name)
+    planes = [logs_of(card.resolve(name, plane)).log_flip for plane in range(storage.bits)]
+    return RegionFlip(
+        name=name, bits=storage.bits, encoding=storage.encoding, flips=card.flips_of(name),
+        charged_bit=storage.charged_bit, tensors=tuple(card.regions[name].tensors) if name in card.regions else (),
+        log_probability=np.stack(planes, axis=-1),
+    )
+
+
+def _scalar(values: Array) -> float | Array:
+    return float(values) if values.ndim == 0 else values
+
+
+def _exp(log_values: float | Array) -> float | Array:
+    return _scalar(np.exp(np.asarray(log_values)))

@@ -1,0 +1,145 @@
+"""The chain backwards: the thickness at which a cell flips with a given probability, and the slope there.
+
+In the variable u = ln x, x = -ln(1 - p_esc) = -M ln(1 - T), the tail is smooth over its whole range: u -> -inf is the
+rare limit and x large means that every electron leaves.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TypeGuard
+
+import numpy as np
+from scipy import special
+
+from qtaml_codesign.cards import CellParameters, DeviceCard
+from qtaml_codesign.errors import InputError
+from qtaml_codesign.physics import kernels
+from qtaml_codesign.physics.barriers import decay_constant_per_nm
+
+_LOG_HALF = math.log(0.5)
+_MOST_STEPS = 200
+_NEAREST = 4e-16
+
+
+def thickness_for(
+    card: DeviceCard, flip_probability: float | None = None, *, log_flip_probability: float | None = None
+) -> float:
+    """Thickness in nm at which the card's base cell flips with the given probability (binomial tail).
+
+    p_esc from I_{p_esc}(k_th + 1, N - k_th) = p_flip;  T = -expm1(log1p(-p_esc) / M);  d = -ln T / (2 kappa)
+
+    Args:
+        card: the device card; its own thickness is not used.
+        flip_probability: target in (0, 1).
+        log_flip_probability: its natural log instead, for targets below 1e-308; exactly one of the two.
+
+    Validity: the thickness must lie inside `card.validity`, else `InputError`. Good to about 1e-14 relative.
+    Source: incomplete beta inverse (scipy) as the start, then safeguarded Newton on ln p_flip.
+
+    Example:
+        >>> from qtaml_codesign.cards import load_card
+        >>> round(thickness_for(load_card("3nm"), 0.1), 10)
+        1.7649916246
+    """
+    log_target, log_rest = _target(flip_probability, log_flip_probability)
+    cell = card.resolve()
+    found = _thickness(cell, _solve(cell.electrons, cell.flip_threshold, log_target, log_rest))
+    low, high = card.validity.thickness_nm
+    if not low <= found <= high:
+        raise InputError(
+            f"card {card.name} does not reach this flip probability inside its validity", where="flip_probability",
+            rule=f"{low:g} <= thickness_nm <= {high:g}", value=f"ln p = {log_target:.6g}, at {found:.6g} nm",
+            next_step="ask for another probability, or widen validity.thickness_nm of the card with a reason",
+        )
+    return found
+
+
+def log_slope_per_nm(card: DeviceCard) -> float:
+    """d ln p_flip / d d of the base cell at the card's thickness, in 1/nm; negative.
+
+    dp_flip/dp_esc = N P(K = k_th; N - 1),  dp_esc/dd = -2 kappa M T (1 - T)^(M - 1);  rare limit -2 kappa (k_th + 1).
+
+    Example:
+        >>> from qtaml_codesign.cards import load_card
+        >>> round(log_slope_per_nm(load_card("3nm")), 4)
+        -35.267
+    """
+    cell = card.resolve()
+    action = 2.0 * decay_constant_per_nm(cell) * cell.thickness_nm
+    log_p, log_q = kernels.log_escape(action, cell.attempts)
+    log_transmitted = action + kernels.log1mexp(-action)
+    above, _ = kernels.log_binomial_tail(float(cell.electrons), float(cell.flip_threshold), log_p, log_q)
+    log_density = _log_mass_slope(cell.electrons, cell.flip_threshold, log_p, log_q)
+    return -2.0 * decay_constant_per_nm(cell) * math.exp(
+        log_density - above + math.log(cell.attempts) + log_q - log_transmitted
+    )
+
+
+def _log_mass_slope(electrons: int, threshold: int, log_p: float, log_q: float) -> float:
+    """ln dp_flip/dp_esc = ln [N P(K = k_th; N - 1 electrons)]."""
+    n = float(electrons)
+    return math.log(n) + kernels.log_binomial_mass(float(threshold), n - 1.0, log_p, log_q)
+
+
+def _target(chance: float | None, log_chance: float | None) -> tuple[float, float]:
+    if log_chance is None and _is_number(chance) and 0.0 < chance < 1.0:
+        return math.log(chance), math.log1p(-chance)
+    if chance is None and _is_number(log_chance) and -math.inf < log_chance < 0.0:
+        return float(log_chance), kernels.log1mexp(float(log_chance))
+    raise InputError(
+        "no thickness has this flip probability", where="flip_probability, log_flip_probability",
+        rule="exactly one of 0 < flip_probability < 1 and log_flip_probability < 0", value=(chance, log_chance),
+        next_step="give flip_probability, or its natural log for targets below 1e-308",
+    )
+
+
+def _is_number(given: object) -> TypeGuard[float]:
+    return isinstance(given, int | float | np.floating) and not isinstance(given, bool)
+
+
+def _solve(electrons: int, threshold: int, log_target: float, log_rest: float) -> float:
+    """u = ln(-ln(1 - p_esc)) at which ln p_flip = log_target: Newton, kept inside a shrinking bracket."""
+    low, high, u = _start(electrons, threshold, log_target)
+    for _ in range(_MOST_STEPS):
+        gap, slope = _gap(electrons, threshold, u, log_target, log_rest)
+        low, high = (low, u) if gap > 0.0 else (u, high)
+        step = u - gap / slope if slope > 0.0 else math.nan
+        following = step if low < step < high else 0.5 * (low + high)
+        if abs(following - u) <= _NEAREST * max(1.0, abs(u)):
+            return following
+        u = following
+    return u
+
+
+def _start(electrons: int, threshold: int, log_target: float) -> tuple[float, float, float]:
+    """A bracket of u, and a first guess: the incomplete beta inverse, or the leading term of a deep tail."""
+    n, needed = float(electrons), threshold + 1.0
+    lowest = (log_target - kernels.log_choose(n, needed)) / needed - 1e-6
+    highest = 50.0
+    guess = float(special.betaincinv(needed, n - threshold, math.exp(log_target)))
+    if not 1e-290 < guess < 1.0 - 1e-12:
+        return lowest, highest, lowest
+    return lowest, highest, min(max(math.log(-math.log1p(-guess)), lowest), highest)
+
+
+def _gap(electrons: int, threshold: int, u: float, log_target: float, log_rest: float) -> tuple[float, float]:
+    """Distance from the target and its slope in u, measured on the side (p_flip or 1 - p_flip) that is small."""
+    log_p, log_q = _escape_at(u)
+    above, below = kernels.log_binomial_tail(float(electrons), float(threshold), log_p, log_q)
+    log_slope = _log_mass_slope(electrons, threshold, log_p, log_q) + log_q + u
+    if log_target < _LOG_HALF:
+        return above - log_target, math.exp(log_slope - above)
+    return log_rest - below, math.exp(log_slope - below)
+
+
+def _escape_at(u: float) -> tuple[float, float]:
+    log_q = -math.exp(u)
+    return (u if u < -40.0 else kernels.log1mexp(log_q)), log_q
+
+
+def _thickness(cell: CellParameters, u: float) -> float:
+    """d = -ln T / (2 kappa), T = 1 - exp(-x / M), x = exp(u)."""
+    log_share = u - math.log(cell.attempts)
+    log_transmission = log_share if log_share < -40.0 else kernels.log1mexp(-math.exp(log_share))
+    return -log_transmission / (2.0 * decay_constant_per_nm(cell))

@@ -1,0 +1,60 @@
+"""Where a flip probability comes from (its regime) and where it stops being trustworthy (its warnings).
+
+None of these limits stops a calculation; they travel with the number.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+RARE_BELOW: Final = 0.1
+HIGH_ABOVE: Final = 1.0
+LEAST_ACTION: Final = 2.5
+LEAST_THICKNESS_nm: Final = 0.5
+LEAST_ELECTRONS: Final = 10
+LARGEST_CHARGE_LOSS: Final = 0.3
+LEAST_STEP_nm: Final = 0.01
+
+
+def regime(mean_escapes: NDArray[np.float64], flip_threshold: int) -> NDArray[np.str_]:
+    """Regime by the mean number of escapes lambda = N p_esc against the k_th + 1 that a flip needs.
+
+    rare: lambda < 0.1 (k_th + 1); high-escape: lambda > k_th + 1 (p_flip above about one half); transition between.
+
+    Example:
+        >>> regime(np.array([0.01, 2.5, 40.0]), 4).tolist()
+        ['rare', 'transition', 'high-escape']
+    """
+    needed = flip_threshold + 1.0
+    names = np.where(mean_escapes < RARE_BELOW * needed, "rare", "transition")
+    return np.where(mean_escapes > HIGH_ABOVE * needed, "high-escape", names)
+
+
+def warnings_for(
+    *, thickness_nm: NDArray[np.float64], action: NDArray[np.float64], log_flip: NDArray[np.float64],
+    attempts: float, electrons: int, flip_threshold: int, tail: str,
+) -> tuple[str, ...]:
+    """What to doubt about a result, over all its points; empty when nothing is known to be wrong."""
+    thinnest, least = float(np.min(thickness_nm)), float(np.min(action))
+    needed = flip_threshold + 1
+    step_nm = thinnest / (least * math.sqrt(needed))
+    found = [
+        (least < LEAST_ACTION,
+         f"WKB action {least:.3g} at {thinnest:.4g} nm is below {LEAST_ACTION}: WKB is not valid there"),
+        (thinnest < LEAST_THICKNESS_nm,
+         f"thickness {thinnest:.4g} nm is below {LEAST_THICKNESS_nm} nm, where no oxide is a rectangular barrier"),
+        (attempts < 1.0, f"only {attempts:.3g} attempts in the window: an electron hardly meets the barrier once"),
+        (electrons < LEAST_ELECTRONS,
+         f"{electrons} electrons: each escape changes the barrier (charging energy), which is not modelled"),
+        (needed >= LARGEST_CHARGE_LOSS * electrons,
+         f"a flip takes {needed} of {electrons} electrons: the field falls as the cell empties, which is not modelled"),
+        (step_nm < LEAST_STEP_nm,
+         f"the flip is a step in thickness of about {step_nm:.2g} nm, sharper than oxides are controlled"),
+        (bool(np.max(log_flip) >= math.log(0.5)), "p_flip reaches 0.5 or more: the stored bit carries no information"),
+        (tail != "binomial", f"the {tail} tail is an approximation of the binomial one"),
+    ]
+    return tuple(text for applies, text in found if applies)
