@@ -16,13 +16,12 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional
 
-from qtaml_codesign.nets.datasets import LabelledInputs, digits, sequences
+from qtaml_codesign.nets.datasets import EVALUATION_SEQUENCES, LabelledInputs, digits, sequences
 from qtaml_codesign.nets.networks import BUILDERS
 
 BATCH = 64
 EPOCHS = 30
 TRAINING_SEQUENCES = 8000
-EVALUATION_SEQUENCES = 1000
 
 
 def splits(name: str) -> tuple[LabelledInputs, LabelledInputs]:

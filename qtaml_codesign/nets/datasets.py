@@ -11,7 +11,8 @@ from torch import Tensor
 from qtaml_codesign.nets.networks import LENGTH, TOKENS
 
 SPLIT_KEY = 0
-SEQUENCE_KEYS = {"train": 1, "evaluation": 2}
+SEQUENCE_KEYS = {"train": 1, "evaluation": 2, "calibration": 3}
+EVALUATION_SEQUENCES = 1000
 CALIBRATION_SAMPLES = 64
 
 
@@ -42,7 +43,7 @@ def digits(part: str) -> LabelledInputs:
 
 
 def sequences(part: str, count: int) -> LabelledInputs:
-    """Random sequences of 16 tokens 0..9, labelled (first + last) mod 10; `train` and `evaluation` differ in key.
+    """Random sequences of 16 tokens 0..9, labelled (first + last) mod 10; each part has its own key.
 
     Example:
         >>> tokens, labels = sequences("evaluation", 1000)

@@ -10,18 +10,19 @@ from qtaml_codesign.errors import CodesignError, WorkloadError
 class UserCode:
     """Context in which the user's own code runs; any exception leaves it as a `WorkloadError`, the cause kept.
 
-    Errors of this package and interrupts pass through unchanged.
+    Errors of this package and keyboard interrupts pass through unchanged.
 
     Args:
         what, where, rule, next_step: parts of the error.
         given: what the code was given, for the message.
 
     Example:
-        >>> with UserCode("the factory failed", "net.py:make", "make() returns a Workload", "run it alone", "no arguments"):
-        ...     1 / 0
-        Traceback (most recent call last):
-        ...
-        qtaml_codesign.errors.WorkloadError: the factory failed: ZeroDivisionError: division by zero
+        >>> try:
+        ...     with UserCode("the factory failed", "net.py:make", "make() returns a Workload", "run it alone", "no input"):
+        ...         1 / 0
+        ... except WorkloadError as failure:
+        ...     print(failure.what, "/", failure.where)
+        the factory failed: ZeroDivisionError: division by zero / net.py:make
     """
 
     def __init__(self, what: str, where: str, rule: str, next_step: str, given: object) -> None:
@@ -37,7 +38,7 @@ class UserCode:
     def __exit__(
         self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not isinstance(failure, Exception) or isinstance(failure, CodesignError):
+        if not isinstance(failure, Exception | SystemExit) or isinstance(failure, CodesignError):
             return
         raise WorkloadError(
             f"{self._what}: {type(failure).__name__}: {failure}", where=self._where, rule=self._rule,

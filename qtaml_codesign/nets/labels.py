@@ -1,0 +1,71 @@
+"""Labels of the evaluation set, and counting right answers against them."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from qtaml_codesign.errors import WorkloadError
+from qtaml_codesign.nets.inputs import describe
+
+
+def checked_labels(given: object, logits: Tensor, inputs: int) -> Tensor:
+    """Private int64 copy of the labels, if they fit the clean logits.
+
+    Args:
+        given: integer tensor, array or list, shape `logits.shape[:-1]`, each label in 0..C-1.
+        logits: clean logits (N, ..., C) of the evaluation inputs.
+        inputs: N, number of evaluation inputs.
+    """
+    labels = _integers(given)
+    if labels.ndim >= 1 and labels.shape[0] != inputs:
+        raise WorkloadError(
+            "inputs and labels differ in number", where="evaluation", rule=f"one label per sample, {inputs} inputs",
+            value=f"{labels.shape[0]} labels", next_step="pass inputs and labels of the same samples",
+        )
+    if labels.shape != logits.shape[:-1]:
+        raise WorkloadError(
+            "labels and logits do not fit", where="evaluation[1]",
+            rule=f"labels of shape {tuple(logits.shape[:-1])} for logits of shape {tuple(logits.shape)}",
+            value=f"labels of shape {tuple(labels.shape)}",
+            next_step="pass class numbers instead of one-hot rows, or bring the logits to (N, ..., C) with logits=...",
+        )
+    classes = logits.shape[-1]
+    outside = labels[(labels < 0) | (labels >= classes)]
+    if outside.numel():
+        raise WorkloadError(
+            "a label is outside of the classes", where="evaluation[1]", rule=f"0 <= label <= {classes - 1}",
+            value=f"{int(outside[0])} ({outside.numel()} of {labels.numel()} labels)",
+            next_step="count classes from 0, and leave out samples that are not to be scored",
+        )
+    return labels
+
+
+def predictions(logits: Tensor) -> Tensor:
+    """Class of the largest logit, (N, ...) int64; -1 where a logit is NaN."""
+    return torch.where(torch.isnan(logits).any(dim=-1), -1, logits.argmax(dim=-1))
+
+
+def count_right(logits: Tensor, labels: Tensor) -> int:
+    """How many predictions equal their label.
+
+    Example:
+        >>> count_right(torch.tensor([[0.0, 1.0], [float("nan"), 0.0]]), torch.tensor([1, 0]))
+        1
+    """
+    return int((predictions(logits) == labels.to(logits.device)).sum())
+
+
+def _integers(given: object) -> Tensor:
+    if isinstance(given, list | tuple | np.ndarray):
+        array = np.asarray(given)
+        given = torch.from_numpy(np.array(array)) if array.dtype.kind in "iufb" else given
+    if not isinstance(given, Tensor) or given.is_floating_point() or given.is_complex() or given.dtype == torch.bool:
+        raise WorkloadError(
+            "the labels are not whole numbers", where="evaluation[1]", rule="an integer tensor of class numbers",
+            value=describe(given) if isinstance(given, Tensor) else type(given).__name__,
+            next_step="convert them with labels.long() if they hold class numbers",
+        )
+    with torch.inference_mode(False):
+        return given.detach().to("cpu", torch.int64, copy=True)

@@ -1,0 +1,165 @@
+"""A private copy of the user's module that can run with other weights, from several threads at once."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from qtaml_codesign.errors import WorkloadError, did_you_mean
+from qtaml_codesign.nets.inputs import Inputs, batches, call, describe, moved, sample_count
+from qtaml_codesign.nets.selection import stored_names
+from qtaml_codesign.nets.usercode import UserCode
+
+Weights = NDArray[np.float32] | NDArray[np.float64]
+Logits = Callable[[Any], Tensor]
+
+
+class Network:
+    """An eval-mode deep copy of a module, its stored tensors, and how to call it.
+
+    Args:
+        model: any torch module; it is copied once and never touched again.
+        tensors: None for every weight, or glob patterns (see `stored_names`).
+        logits: turns what the module returns into the logits (N, ..., C); None when it returns them itself.
+        batch_size: samples per forward pass.
+
+    Attributes:
+        stored: names of the stored tensors.
+        weights: name -> read-only float32 (or float64) array.
+        device: device of the module's first parameter; inputs are moved there.
+    """
+
+    def __init__(
+        self, model: nn.Module, tensors: str | Iterable[str] | None, logits: Logits | None, batch_size: int
+    ) -> None:
+        if not isinstance(model, nn.Module):
+            raise WorkloadError(
+                "the model is not a torch module", where="model", rule="an instance of torch.nn.Module",
+                value=f"{type(model).__name__}: {model!r}",
+                next_step="call the class if you passed it (Net() instead of Net), or wrap the function in a module",
+            )
+        with UserCode("the module cannot be copied", "model", "copy.deepcopy(model) works",
+                      "remove what cannot be copied (open files, hooks with state), or build a plain module",
+                      type(model).__name__), torch.inference_mode(False):
+            self.module = copy.deepcopy(model).eval()
+        self.logits = logits
+        self.batch_size = batch_size
+        self.stored = stored_names(self.module, tensors)
+        self._parameters = {name: value for name, value in self.module.named_parameters() if name in self.stored}
+        self._buffers = dict(self.module.named_buffers())
+        self.device = next(iter(self._parameters.values())).device
+        self.weights = MappingProxyType({name: _as_array(name, value) for name, value in self._parameters.items()})
+        self._local = threading.local()
+
+    def run(self, inputs: Inputs, weights: Mapping[str, NDArray[Any]] | None = None) -> Tensor:
+        """Logits (N, ..., C) of all samples; tensors not named in `weights` keep their float values."""
+        return torch.cat(list(self.run_batches(inputs, weights)))
+
+    def run_batches(self, inputs: Inputs, weights: Mapping[str, NDArray[Any]] | None = None) -> Iterator[Tensor]:
+        """Logits of one batch after the other."""
+        replica, replaced = self._replica(), self._replacements(weights or {})
+        with torch.inference_mode():
+            for batch in batches(inputs, self.batch_size):
+                state = replaced | {name: buffer.clone() for name, buffer in self._buffers.items()}
+                yield self._logits(replica, moved(batch, self.device), state)
+
+    def differentiable(self, dtype: torch.dtype | None = None) -> nn.Module:
+        """A fresh copy whose stored tensors, and no others, require gradients; in float64 if asked."""
+        with torch.inference_mode(False):
+            module = copy.deepcopy(self.module)
+            module = module if dtype is None else module.to(dtype)
+        for name, parameter in module.named_parameters():
+            parameter.requires_grad_(name in self.stored)
+        return module
+
+    def call(
+        self, module: nn.Module, inputs: Inputs, weights: Mapping[str, Tensor] | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> Tensor:
+        """Logits of one batch from a module made by `differentiable`, in the current gradient mode."""
+        return self._logits(module, moved(inputs, self.device, dtype), dict(weights or {}))
+
+    def _logits(self, module: nn.Module, inputs: Inputs, state: dict[str, Tensor]) -> Tensor:
+        with UserCode("the module fails on these inputs", f"{type(self.module).__name__}.forward",
+                      "the module accepts a batch of samples",
+                      "check shapes and dtypes; a tuple is passed as module(*inputs), a dict as module(**inputs)",
+                      describe(inputs)):
+            output = _call_with(module, inputs, state)
+        if self.logits is not None:
+            with UserCode("the logits function fails", "logits", "logits(module output) returns a tensor",
+                          "check it on one batch", describe(output)):
+                output = self.logits(output)
+        return _checked(output, sample_count(inputs))
+
+    def _replica(self) -> nn.Module:
+        """This thread's own module structure around the shared parameters: swapping weights is then private to it."""
+        replica: nn.Module | None = getattr(self._local, "module", None)
+        if replica is None:
+            shared = [*self.module.parameters(), *self._buffers.values()]
+            replica = copy.deepcopy(self.module, {id(tensor): tensor for tensor in shared})
+            self._local.module = replica
+        return replica
+
+    def _replacements(self, weights: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
+        replaced = {}
+        for name, array in weights.items():
+            if name not in self._parameters:
+                raise WorkloadError(
+                    "no stored tensor has this name", where="weights", rule="names of stored tensors", value=name,
+                    next_step=did_you_mean(name, self.stored),
+                )
+            original = self._parameters[name]
+            if array.shape != tuple(original.shape):
+                raise WorkloadError(
+                    "a weight array has the wrong shape", where=f"weights[{name!r}]", rule=f"shape {tuple(original.shape)}",
+                    value=array.shape, next_step="keep the shape of the stored tensor",
+                )
+            writable = array if array.flags.writeable else array.copy()
+            replaced[name] = torch.from_numpy(np.ascontiguousarray(writable)).to(original.device, original.dtype)
+        return replaced
+
+
+def _as_array(name: str, parameter: nn.Parameter) -> Weights:
+    wide = parameter.detach().to("cpu", torch.float64 if parameter.dtype == torch.float64 else torch.float32)
+    array: Weights = wide.numpy().copy()
+    if not np.isfinite(array).all():
+        raise WorkloadError(
+            "a weight is not a finite number", where=name, rule="finite weights",
+            value=f"{np.count_nonzero(~np.isfinite(array))} of {array.size} are nan or infinite",
+            next_step="train or load the network first: a diverged training leaves NaN behind",
+        )
+    array.setflags(write=False)
+    return array
+
+
+def _checked(output: object, samples: int) -> Tensor:
+    if not isinstance(output, Tensor):
+        raise WorkloadError(
+            "the module does not return a tensor of logits", where="model output", rule="a tensor (N, ..., C)",
+            value=describe(output), next_step="pass logits=..., for instance logits=lambda output: output.logits",
+        )
+    if output.ndim < 2 or output.shape[0] != samples or output.shape[-1] < 2 or not output.is_floating_point():
+        raise WorkloadError(
+            "the module's output has not the form of logits", where="model output",
+            rule=f"real numbers of shape (N, ..., C) with N = {samples} samples first and C >= 2 classes last",
+            value=describe(output),
+            next_step="pass logits=... to bring it into that form, for instance lambda z: z.movedim(1, -1)",
+        )
+    return output
+
+
+def _call_with(module: nn.Module, inputs: Inputs, state: dict[str, Tensor]) -> Any:
+    if not state:
+        return call(module, inputs)
+    if isinstance(inputs, dict):
+        return functional_call(module, state, (), inputs)
+    return functional_call(module, state, inputs)

@@ -1,0 +1,232 @@
+"""A workload: the network, unlabelled inputs to calibrate on, and labelled inputs to measure accuracy on."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from qtaml_codesign.errors import WorkloadError, did_you_mean
+from qtaml_codesign.nets.inputs import Inputs, describe, private_inputs, sample_count, tensors_of
+from qtaml_codesign.nets.labels import checked_labels, count_right, predictions
+from qtaml_codesign.nets.network import Logits, Network, Weights
+from qtaml_codesign.nets.randomness import global_randomness_kept
+from qtaml_codesign.nets.selection import aliases
+from qtaml_codesign.nets.threads import single_threaded
+
+
+class Workload:
+    """A network with its calibration and evaluation inputs; the caller's module and tensors are copied, never changed.
+
+    Args:
+        model: any `torch.nn.Module`; put into eval mode in the copy. Its weights lie in the tunnelling memory, biases
+            and the parameters of norms do not.
+        calibration: unlabelled inputs, one batch: a tensor (N, ...), or a tuple, list or dict of tensors, passed as
+            module(x), module(*inputs) or module(**inputs).
+        evaluation: (inputs, labels); labels are integers (N,) for logits (N, C), or (N, T) for logits (N, T, C), where
+            each of the N T labels counts as a sample.
+        name: name for tables and folders.
+        tensors: glob patterns of the parameters to store instead of the default, for instance ("*.weight", "*.bias").
+        residual_floors: smallest protection depth by tensor name, others 0; None finds residual branches itself.
+        batch_size: samples per forward pass.
+        logits: turns what the module returns into the logits, for instance `lambda output: output.logits`.
+
+    The module must give the same logits every time in eval mode, without drawing random numbers.
+
+    Example:
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> images = torch.rand(20, 3, generator=generator)
+        >>> workload = Workload(nn.Linear(3, 2), calibration=images, evaluation=(images, torch.zeros(20, dtype=int)))
+        >>> list(workload.weights), workload.samples
+        (['weight'], 20)
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        calibration: Inputs | list[Tensor],
+        evaluation: tuple[Any, Any],
+        *,
+        name: str = "custom",
+        tensors: str | Iterable[str] | None = None,
+        residual_floors: Mapping[str, int] | None = None,
+        batch_size: int = 512,
+        logits: Logits | None = None,
+    ) -> None:
+        _check_plain(name, batch_size, evaluation)
+        with global_randomness_kept() as was_drawn, single_threaded():
+            self.network = Network(model, tensors, logits, int(batch_size))
+            self.calibration: Inputs = private_inputs(calibration, "calibration")
+            self.evaluation_inputs: Inputs = private_inputs(evaluation[0], "evaluation[0]")
+            self._check_repeatable(was_drawn)
+            clean = self.network.run(self.evaluation_inputs)
+        self.name = name
+        self.source: str | None = None
+        self.labels: Tensor = checked_labels(evaluation[1], clean, sample_count(self.evaluation_inputs))
+        self.classes = int(clean.shape[-1])
+        self.clean_predictions: Tensor = predictions(clean).cpu()
+        self.clean_correct: int = count_right(clean, self.labels)
+        self.given_floors = None if residual_floors is None else self._checked_floors(residual_floors)
+
+    @property
+    def weights(self) -> Mapping[str, Weights]:
+        """Stored tensors by name, in the order of `named_parameters`: read-only float32 (or float64) copies."""
+        return self.network.weights
+
+    @property
+    def batch_size(self) -> int:
+        """Samples per forward pass."""
+        return self.network.batch_size
+
+    @property
+    def samples(self) -> int:
+        """Labels of the evaluation set."""
+        return int(self.labels.numel())
+
+    @property
+    def clean_accuracy(self) -> float:
+        """Accuracy of the float network, in 0..1."""
+        return self.clean_correct / self.samples
+
+    def run(self, inputs: Inputs, weights: Mapping[str, NDArray[Any]] | None = None) -> Tensor:
+        """Logits (N, ..., C) with some stored tensors replaced by arrays; the others keep their float values.
+
+        Safe to call from several threads; results do not depend on what ran before.
+        """
+        return self.network.run(inputs, weights)
+
+    def count_correct(self, weights: Mapping[str, NDArray[Any]] | None = None) -> int:
+        """Right answers over the evaluation set; a sample with a NaN logit counts as wrong."""
+        right, first = 0, 0
+        for logits in self.network.run_batches(self.evaluation_inputs, weights):
+            right += count_right(logits, self.labels[first : first + logits.shape[0]])
+            first += logits.shape[0]
+        return right
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 (hex) over everything that acts on counts: module, parameters, inputs, labels, clean predictions."""
+        digest = hashlib.sha256()
+        module = self.network.module
+        structure = re.sub(r" at 0x[0-9a-f]+", "", repr(module))
+        digest.update(repr((structure, self.network.stored, self.batch_size)).encode())
+        named = [*module.named_parameters(), *module.named_buffers()]
+        for label, inputs in (("calibration", self.calibration), ("evaluation", self.evaluation_inputs)):
+            keys = list(inputs) if isinstance(inputs, dict) else range(len(tensors_of(inputs)))
+            named += [(f"{label} {key}", part) for key, part in zip(keys, tensors_of(inputs), strict=True)]
+        named += [("labels", self.labels), ("clean predictions", self.clean_predictions)]
+        for name, tensor in named:
+            digest.update(f"{name} {describe(tensor)}".encode())
+            digest.update(_bytes(tensor))
+        return digest.hexdigest()
+
+    def __repr__(self) -> str:
+        return f"Workload({self.name!r}, {len(self.weights)} tensors, {self.samples} samples)"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Travel to another process: by source where there is one, else with the module itself."""
+        if self.source is not None:
+            return _reload, (self.source, self.digest)
+        given = {
+            "name": self.name, "tensors": [glob.escape(name) for name in self.network.stored],
+            "residual_floors": None if self.given_floors is None else dict(self.given_floors),
+            "batch_size": self.batch_size, "logits": self.network.logits,
+        }
+        return _rebuild, (self.network.module, self.calibration, (self.evaluation_inputs, self.labels), given)
+
+    def _check_repeatable(self, was_drawn: Any) -> None:
+        first = self.network.run(self.calibration)
+        second = self.network.run(self.calibration)
+        if not torch.isfinite(first).all():
+            raise WorkloadError(
+                "the clean network gives logits that are not finite", where="model(calibration)", rule="finite logits",
+                value=f"{int((~torch.isfinite(first)).sum())} of {first.numel()} are nan or infinite",
+                next_step="check the weights, the norms' running statistics and the scale of the inputs",
+            )
+        if was_drawn() or not torch.equal(first, second):
+            raise WorkloadError(
+                "the module is not repeatable in eval mode", where="model(calibration)",
+                rule="the same inputs give the same logits, and no random numbers are drawn",
+                value="it draws from a global random generator" if was_drawn() else "two runs gave different logits",
+                next_step="switch off dropout or sampling in eval mode, and do not change state in forward()",
+            )
+
+    def _checked_floors(self, floors: Mapping[str, int]) -> Mapping[str, int]:
+        stored_as, checked = aliases(self.network.module), {}
+        for name, floor in floors.items():
+            if stored_as.get(name) not in self.weights:
+                raise WorkloadError(
+                    "no stored tensor has this name", where="residual_floors", rule="names of stored tensors", value=name,
+                    next_step=did_you_mean(str(name), self.weights),
+                )
+            if isinstance(floor, bool) or not isinstance(floor, int) or not 0 <= floor <= 16:
+                raise WorkloadError(
+                    "a residual floor is out of bounds", where=f"residual_floors[{name!r}]",
+                    rule="a whole number of bit planes, 0..16", value=floor, next_step="1 protects the MSB",
+                )
+            checked[stored_as[name]] = floor
+        return MappingProxyType(checked)
+
+
+def load_workload(reference: str | Workload) -> Workload:
+    """A network of the zoo by name, or what a function in a Python file returns.
+
+    Args:
+        reference: `small-cnn`, `wide-cnn`, `deep-cnn`, `res-cnn`, `transformer`, or `FILE.py:FACTORY`. The file is run.
+
+    Example:
+        >>> load_workload("small-cnn")
+        Workload('small-cnn', 4 tensors, 360 samples)
+    """
+    if isinstance(reference, Workload):
+        return reference
+    from qtaml_codesign.nets.reference import from_reference
+
+    workload, source = from_reference(reference)
+    workload.source = source
+    return workload
+
+
+def _check_plain(name: object, batch_size: object, evaluation: object) -> None:
+    if not isinstance(name, str) or not name.strip():
+        raise WorkloadError(
+            "the name of a workload is empty or no text", where="name", rule="a short text", value=repr(name),
+            next_step="it appears in tables and folder names, for instance name='my-net'",
+        )
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        raise WorkloadError(
+            "the batch size is out of bounds", where="batch_size", rule="a whole number >= 1", value=batch_size,
+            next_step="512 suits small networks",
+        )
+    if not isinstance(evaluation, tuple | list) or len(evaluation) != 2:
+        raise WorkloadError(
+            "evaluation is not a pair", where="evaluation", rule="(inputs, labels)", value=describe(evaluation),
+            next_step="pass evaluation=(inputs, labels), whole tensors instead of a data loader",
+        )
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+
+
+def _rebuild(module: nn.Module, calibration: Inputs, evaluation: tuple[Inputs, Tensor], given: dict[str, Any]) -> Workload:
+    return Workload(module, calibration, evaluation, **given)
+
+
+def _reload(source: str, digest: str) -> Workload:
+    workload = load_workload(source)
+    if workload.digest != digest:
+        raise WorkloadError(
+            "a workload loaded again is not the one that was sent", where=source,
+            rule="the same network and inputs at every call", value=f"digest {workload.digest[:12]}, sent {digest[:12]}",
+            next_step="do not change the file during a run, and give the factory a fixed random key",
+        )
+    return workload

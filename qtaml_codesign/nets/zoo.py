@@ -1,0 +1,53 @@
+"""The five networks of arXiv 2606.00741 as workloads, with trained weights.
+
+The weights were made by `studies/train_zoo.py`. Evaluation: the 20 % test split of the scikit-learn digits (360
+images), or 1000 random sequences. Calibration: 64 inputs without their labels from the training side, so that no
+evaluation input acts on a plan (the paper calibrates on inputs of its test set).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from qtaml_codesign.errors import WorkloadError, did_you_mean
+from qtaml_codesign.nets.datasets import CALIBRATION_SAMPLES, EVALUATION_SEQUENCES, digits, sequences
+from qtaml_codesign.nets.networks import BUILDERS
+from qtaml_codesign.nets.workload import Workload
+
+ZOO = tuple(BUILDERS)
+WEIGHTS = Path(__file__).parent / "weights"
+
+
+def trained_network(name: str) -> nn.Module:
+    """The trained network, in eval mode; building it draws no random numbers.
+
+    Example:
+        >>> trained_network("small-cnn").fc1
+        Linear(in_features=512, out_features=64, bias=True)
+    """
+    if name not in BUILDERS:
+        raise WorkloadError(
+            "unknown workload", where="workload", rule="a network of the zoo, or FILE.py:FACTORY", value=name,
+            next_step=f"{did_you_mean(name, BUILDERS)}; your own network is written FILE.py:FACTORY",
+        )
+    with torch.device("meta"):
+        network = BUILDERS[name]()
+    network.load_state_dict(load_file(WEIGHTS / f"{name}.safetensors"), assign=True)
+    return network.eval()
+
+
+def zoo_workload(name: str) -> Workload:
+    """A network of the zoo with its calibration and evaluation inputs.
+
+    The transformer has no residual floors: the paper leaves its last feed-forward layers unprotected. The floors of
+    `res-cnn` are found from its graph.
+    """
+    network = trained_network(name)
+    if name == "transformer":
+        calibration, evaluation = sequences("calibration", CALIBRATION_SAMPLES), sequences("evaluation", EVALUATION_SEQUENCES)
+        return Workload(network, calibration.inputs, evaluation, name=name, residual_floors={})
+    return Workload(network, digits("train").inputs[:CALIBRATION_SAMPLES], digits("evaluation"), name=name)
