@@ -1,9 +1,8 @@
 """Device cards: YAML files checked against the schema, shipped or the user's own.
 
-Numbers, their bounds and their units: `card_numbers`. Fields: `card_parts`. The
-rules between them: `card_schema`. Texts of
-errors: `card_errors`. This file reads files; YAML is parsed as plain text, so that `1e-6`, `no` and `1:30` mean what
-they say and not what YAML 1.1 makes of them.
+The fields, their bounds and units, and the rules between them live in `card_schema`. This file
+reads files; YAML is parsed as plain text, so that `1e-6`, `no` and `1:30` mean what they say and not what YAML 1.1
+makes of them.
 """
 
 from __future__ import annotations
@@ -13,9 +12,9 @@ from typing import Any, Final
 
 import yaml
 
-from qtaml_codesign.card_numbers import Provenance
-from qtaml_codesign.card_parts import Encoding, FlipDirection, Storage
-from qtaml_codesign.card_schema import CELL_FIELDS, CellParameters, DeviceCard
+from qtaml_codesign.card_schema.card import CELL_FIELDS, CellParameters, DeviceCard
+from qtaml_codesign.card_schema.parts import Encoding, FlipDirection, Storage
+from qtaml_codesign.card_schema.quantities import Provenance
 from qtaml_codesign.errors import CardError, did_you_mean, nearest
 
 __all__ = [

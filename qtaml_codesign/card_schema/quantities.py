@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
-from qtaml_codesign.card_errors import broken, card_error
+from qtaml_codesign.card_schema.problems import broken, card_error
 from qtaml_codesign.constants import ELECTRON_MASS_kg, JOULE_PER_eV, METRE_PER_nm
 
 SCHEMA_VERSION: Final = 1

@@ -13,9 +13,7 @@ from typing import Any, Final
 
 from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
-from qtaml_codesign.card_errors import broken, card_error, keys_at, leaf_names, unknown_key
-from qtaml_codesign.card_numbers import SCHEMA_VERSION, Provenance, plain_number, split_provenance
-from qtaml_codesign.card_parts import (
+from qtaml_codesign.card_schema.parts import (
     Barrier,
     CardPart,
     Cell,
@@ -25,6 +23,8 @@ from qtaml_codesign.card_parts import (
     Storage,
     ThicknessRange,
 )
+from qtaml_codesign.card_schema.problems import broken, card_error, keys_at, leaf_names, unknown_key
+from qtaml_codesign.card_schema.quantities import SCHEMA_VERSION, Provenance, plain_number, split_provenance
 from qtaml_codesign.errors import CardError, did_you_mean
 
 DEFAULT_REGION: Final = "default"

@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from qtaml_codesign.card_errors import broken
-from qtaml_codesign.card_numbers import QUANTITIES, plain_number, read_number
+from qtaml_codesign.card_schema.problems import broken
+from qtaml_codesign.card_schema.quantities import QUANTITIES, plain_number, read_number
 
 Encoding = Literal["offset_binary", "twos_complement", "sign_magnitude"]
 FlipDirection = Literal["symmetric", "charge_loss"]
