@@ -90,10 +90,12 @@ def monkeypatch_digits():
 
 
 def test_single_precision_numbers_would_fail_that_comparison():
-    """u as a multiple of 2^-24 flips a 1e-12 cell 59605 times too often, and a 2^-25 step of the rate changes nothing."""
-    rate = 1e-12
-    chance = Fraction(int(np.ceil(rate * 2**24)), 2**24)
-    assert float(chance / Fraction(rate)) == pytest.approx(59604.6, rel=1e-5)
+    """u on the grid 2^-24 flips a 1e-12 cell 59605 times too often, and decides near ties wrongly."""
+    chance = Fraction(int(np.ceil(1e-12 * 2**24)), 2**24)
+    assert float(chance / Fraction(1e-12)) == pytest.approx(59604.6, rel=1e-5)
+    for rate in (0.1, 0.3, 1 / 3, 1e-12):
+        just_below = Fraction(rate) * (1 - Fraction(1, 2**40))
+        assert not np.float32(float(just_below)) < np.float32(rate)
 
 
 @pytest.mark.parametrize("plane", [0, 3, 6])

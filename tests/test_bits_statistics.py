@@ -37,7 +37,10 @@ def flips_of(rate, trial=0, seed=0, tensor="statistics", purpose="trial"):
     return draw_flips(CODES, errors, 0, flip_key(seed, tensor, purpose), trial).codes ^ CODES
 
 
-@pytest.mark.parametrize(("rate", "by_plane", "pooled"), list(zip(RATES, VISIBLE_BY_PLANE, VISIBLE_POOLED, strict=True)))
+VISIBLE = list(zip(RATES, VISIBLE_BY_PLANE, VISIBLE_POOLED, strict=True))
+
+
+@pytest.mark.parametrize(("rate", "by_plane", "pooled"), VISIBLE)
 def test_visible_bias(rate, by_plane, pooled):
     assert visible_excess(SIZE, rate) == pytest.approx(by_plane, rel=0.005)
     assert visible_excess(32 * SIZE, rate) == pytest.approx(pooled, rel=0.005)

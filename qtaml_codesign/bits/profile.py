@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qtaml_codesign.bits.formats import BitFormat, whole_number
+from qtaml_codesign.bits.formats import BitFormat, Encoding, whole_number
 from qtaml_codesign.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def _region_errors(region: RegionFlip) -> RegionErrors:
             next_step="pick one point with .at(index)",
         )
     rates, none = np.exp(logs), np.zeros_like(logs)
-    fmt = BitFormat(region.bits, region.encoding)
+    fmt = BitFormat(region.bits, cast("Encoding", region.encoding))
     if region.flips == "symmetric":
         loss, gain = rates, rates
     else:
