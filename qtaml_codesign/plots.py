@@ -72,6 +72,8 @@ def draw_accuracy(points: pd.DataFrame, target: float, axes: Any) -> Any:
 def draw_frontier(points: pd.DataFrame, table: pd.DataFrame, target: float, axes: Any = None) -> Any:
     """Thinnest oxide (nm) against the protected fraction of the stored bits (%), one line per method.
 
+    The lines are steps: an overhead between two budgets of the sweep buys what the smaller one buys.
+
     A bar that leaves the grid of the sweep is drawn to the grid's end. An open marker stands at the end of the grid:
     at its thick end when no oxide keeps the target, at its thin end when all do.
     """
@@ -97,9 +99,10 @@ def _frontier_line(axes: Any, rows: pd.DataFrame, index: int, method: str, thinn
     low = rows["thickness_low_nm"].fillna(thinnest).to_numpy(float)
     high = rows["thickness_high_nm"].fillna(thickest).to_numpy(float)
     low = np.where(rows["thickness_nm"].isna(), found, np.minimum(low, found))
-    axes.fill_between(overhead, low, np.maximum(high, found), color=colour, alpha=0.15, linewidth=0)
+    axes.fill_between(overhead, low, np.maximum(high, found), color=colour, alpha=0.15, linewidth=0,
+                      step="post")
     axes.plot(overhead, found, color=colour, linewidth=1.6, label=_METHOD_LABELS.get(method, method),
-              linestyle=_LINE_STYLES[index % len(_LINE_STYLES)])
+              drawstyle="steps-post", linestyle=_LINE_STYLES[index % len(_LINE_STYLES)])
     inside = (rows["status"] == "crossing").to_numpy(bool)
     bars = np.stack([found - low, np.maximum(high, found) - found])
     axes.errorbar(overhead[inside], found[inside], yerr=bars[:, inside],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 import pandas as pd
@@ -40,7 +41,7 @@ def sweep_report(sweep: Sweep) -> SweepReport:
     return SweepReport(
         facts=_facts(sweep),
         tables=(_oxide_table(frontier, sweep), _budget_table(frontier, sweep)),
-        notes=(*sweep.warnings, _limit_note(sweep)),
+        notes=(*_merged(sweep.warnings), _limit_note(sweep)),
     )
 
 
@@ -64,10 +65,10 @@ def _facts(sweep: Sweep) -> tuple[tuple[str, str], ...]:
 def _oxide_table(frontier: Frontier, sweep: Sweep) -> Table:
     table, methods = frontier.to_frame(), sweep.settings.methods
     title = f"Thinnest oxide (nm) that keeps {frontier.target:.3g} x clean accuracy, for each ECC budget"
-    note = "[low, high]: where the ends of the accuracy's interval cross the target; p: flip probability there"
+    note = "[low,high]: where the ends of the accuracy's interval cross the target; p: flip probability there"
     ends = (float(sweep.grid_nm[0]), float(sweep.grid_nm[-1]))
     if not _paired(table, methods):
-        columns: tuple[str, ...] = ("method", "budget %", "overhead %", "oxide nm", "p")
+        columns: tuple[str, ...] = ("method", "budget\n%", "overhead\n%", "thinnest oxide\nnm", "p")
         rows = [(_label(row.method), _percent(row.budget), _percent(row.overhead), *_oxide(row, ends))
                 for row in table.itertuples()]
         return Table(title, columns, tuple(rows), note)
@@ -76,8 +77,8 @@ def _oxide_table(frontier: Frontier, sweep: Sweep) -> Table:
     for budget in first.index:
         one, two = first.loc[budget], second.loc[budget]
         rows.append((_percent(budget), *_oxide(one, ends), *_oxide(two, ends), _thinner(one, two)))
-    columns = ("budget %", f"{_label(methods[0])} nm", "p", f"{_label(methods[1])} nm", "p", "thinner pm")
-    return Table(title, columns, tuple(rows), f"{note}; thinner: {_label(methods[0])} against {_label(methods[1])}")
+    columns = ("budget\n%", *(text for method in methods for text in (f"{_label(method)}\nnm", "\np")), "thinner\npm")
+    return Table(title, columns, tuple(rows), f"{note};\nthinner: {_label(methods[0])} against {_label(methods[1])}")
 
 
 def _budget_table(frontier: Frontier, sweep: Sweep) -> Table:
@@ -90,10 +91,10 @@ def _budget_table(frontier: Frontier, sweep: Sweep) -> Table:
         ratio = (_ratio(cells[0], cells[1], most),) if len(methods) == 2 else ()
         rows.append((f"{thickness:.4f}", _scientific(cells[0]["flip_probability"]),
                      *(_overhead(cell, most) for cell in cells), *ratio))
-    heads = tuple(f"{_label(method)} %" for method in methods)
-    columns = ("oxide nm", "p", *heads, *(("times less",) if len(methods) == 2 else ()))
-    title = f"Smallest ECC overhead (% of stored bits) that keeps {frontier.target:.3g} x clean, for each thickness"
-    note = "among the budgets of this sweep; ~: the accuracy's interval holds the target, so more trials may change it"
+    heads = tuple(f"{_label(method)}\n%" for method in methods)
+    columns = ("oxide\nnm", "p", *heads, *(("times\nless",) if len(methods) == 2 else ()))
+    title = f"Smallest ECC overhead (% of stored bits) that keeps {frontier.target:.3g} x clean, for each oxide"
+    note = "among the budgets of this sweep; ~: the interval holds the target, so more trials may change it"
     return Table(title, columns, tuple(rows), note)
 
 
@@ -103,6 +104,17 @@ def _limit_note(sweep: Sweep) -> str:
     return (
         f"a protected bit is an idealisation: at this card's own p = {chance:.3g} no code needs fewer than "
         f"{extra:.3g} extra cells per protected bit (Shannon)"
+    )
+
+
+def _merged(warnings: tuple[str, ...]) -> tuple[str, ...]:
+    """Warnings that differ in their numbers alone are told once, with how many more there are."""
+    groups: dict[str, list[str]] = {}
+    for warning in warnings:
+        groups.setdefault(re.sub(r"[\d.]+(e-?\d+)?", "#", warning), []).append(warning)
+    return tuple(
+        group[0] if len(group) == 1 else f"{group[0]} (and {len(group) - 1} more like it, in run.json)"
+        for group in groups.values()
     )
 
 
@@ -132,7 +144,7 @@ def _oxide(row: pd.Series, ends: tuple[float, float]) -> tuple[str, str]:
         return f"<= {ends[0]:.3f}", _scientific(row.flip_probability)
     low = "<" if math.isnan(row.thickness_low_nm) else f"{row.thickness_low_nm:.3f}"
     high = ">" if math.isnan(row.thickness_high_nm) else f"{row.thickness_high_nm:.3f}"
-    return f"{row.thickness_nm:.3f} [{low}, {high}]", _scientific(row.flip_probability)
+    return f"{row.thickness_nm:.3f} [{low},{high}]", _scientific(row.flip_probability)
 
 
 def _thinner(one: pd.Series, two: pd.Series) -> str:
@@ -152,8 +164,8 @@ def _overhead(cell: pd.Series, most: float) -> str:
 
 
 def _ratio(one: pd.Series, two: pd.Series, most: float) -> str:
-    """How many times less overhead the first method needs; '-' where one of them needs none or both fail."""
-    if one.status == "none" or one.overhead == 0.0:
+    """How many times less overhead the first method needs; '-' where it finds no answer, or one of them needs none."""
+    if one.status == "none" or 0.0 in (one.overhead, two.overhead):
         return "-"
     if two.status == "none":
         return f"> {most / one.overhead:.1f}"

@@ -83,12 +83,15 @@ def test_thin_oxide_hurts_and_protection_helps(base):
     assert frame.loc[("tac", 0.125, 1.73), "accuracy"] < frame.loc[("tac", 0.125, 1.9), "accuracy"]
     assert frame.loc[("tac", 0.125, 1.78), "accuracy"] < frame.loc[("tac", 0.3, 1.78), "accuracy"]
     assert ((frame.accuracy_low <= frame.accuracy) & (frame.accuracy <= frame.accuracy_high)).all()
-    assert ((frame.realised_ber / frame.nominal_ber - 1.0).abs() < 0.2).all()
+    many = frame[frame.flip_probability > 0.02]
+    assert len(many) == 8
+    assert ((many.realised_ber / many.nominal_ber - 1.0).abs() < 0.2).all()
 
 
 def test_files_hold_the_same_numbers_in_full(base):
     folder, result = base
-    back = pd.read_csv(folder / "sweep.csv", float_precision="round_trip")
+    exact = dict.fromkeys(set(result.to_frame().columns) - {"method", "trials"}, float)
+    back = pd.read_csv(folder / "sweep.csv", converters=exact)
     pd.testing.assert_frame_equal(back, result.to_frame(), check_exact=True)
     again = qc.Frontier(back, 0.95, result.frontier().flip_law).to_frame()
     assert csv_text(again) == (folder / "frontier.csv").read_text()
@@ -212,7 +215,7 @@ def test_allocation_is_part_of_the_plan_and_of_its_name(base, network):
 
 
 def test_no_flips_at_all_is_the_quantised_network(network):
-    result = qc.sweep(network, "3nm", [30.0], [0.125], ["tac", "uniform-msp", "none"], trials=2)
+    result = qc.sweep(network, "sram_6t", [3.0], [0.125], ["tac", "uniform-msp", "none"], trials=2)
     assert list(result.to_frame().flip_probability) == [0.0] * 3
     assert list(result.to_frame().realised_ber) == [0.0] * 3
     assert result.counts.bits_exposed > 0
@@ -246,7 +249,7 @@ REFUSED = {
     "thickness 0": ({"thickness_nm": (0.0, 1.0)}, "> 0"), "thickness twice": ({"thickness_nm": (1.8, 1.8)}, "twice"),
     "thickness NaN": ({"thickness_nm": (math.nan,)}, "finite"), "thickness none": ({"thickness_nm": ()}, "one or more"),
     "thickness table": ({"thickness_nm": ((1.8, 1.9),)}, "one axis"),
-    "outside validity": ({"thickness_nm": (1e6,)}, "1e+06"),
+    "outside validity": ({"thickness_nm": (1e6,)}, "validity"),
     "trials 1": ({"trials": 1}, "trials"), "half-width 0.5": ({"trials": None, "half_width": 0.5}, "half"),
     "both rules": ({"half_width": 0.01}, "two stopping rules"), "limit and trials": ({"max_trials": 50}, "max-trials"),
     "workers 0": ({"workers": 0}, "workers"),

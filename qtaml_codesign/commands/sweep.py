@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _QUIET_S = 10.0
 _MOST_WORKERS = 8
+_LEAST_WIDTH = 100  # a narrow terminal wraps a long row; it is never cut short
 
 
 def sweep(
@@ -30,7 +31,7 @@ def sweep(
     ] = None,
     budget: Annotated[
         str | None,
-        typer.Option("--budget", help="Protected-bit fractions, comma separated. Default: eight from 0.01 to 0.375."),
+        typer.Option("--budget", help="Protected-bit fractions, comma separated. Default: nine from 0 to 0.375."),
     ] = None,
     method: Annotated[
         list[str] | None,
@@ -111,7 +112,6 @@ def _bare(name: str) -> str:
 
 
 def _print(report: SweepReport, folder: Path) -> None:
-    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
@@ -120,12 +120,12 @@ def _print(report: SweepReport, folder: Path) -> None:
         console.print(f"{name:<15} {text}")
     for content in report.tables:
         console.print(f"\n{content.title}")
-        table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for column in content.columns:
-            table.add_column(column, justify="left" if column == "method" else "right", no_wrap=True)
+            table.add_column(column, justify="left" if column == "method" else "right", no_wrap=True, vertical="bottom")
         for row in content.rows:
             table.add_row(*row)
-        console.print(table, crop=False)
+        console.print(table, width=max(console.width, _LEAST_WIDTH), crop=False)
         console.print(content.note)
     console.print()
     for note in report.notes:

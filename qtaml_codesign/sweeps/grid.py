@@ -11,14 +11,15 @@ from qtaml_codesign.physics.flip import flip_probability, thickness_for
 
 GRID_FLIP_PROBABILITIES = (0.4, 0.3, 0.25, 0.2, 0.15, 0.1, 0.07, 0.05, 0.03, 0.02, 0.01, 3e-3, 1e-3, 1e-4, 1e-6)
 _SAME_NM = 1e-6
+_CLOSE = 0.002
 
 
 def thickness_grid(card: DeviceCard) -> NDArray[np.float64]:
     """Default grid of a card in nm, rising, shape (n,).
 
     The ends of the card's sweep range, its own thickness, and the thicknesses at which the flip probability of its
-    base cell takes the values of `GRID_FLIP_PROBABILITIES`, as far as they lie in the range: close together where
-    the accuracy changes, few where it does not.
+    base cell takes the values of `GRID_FLIP_PROBABILITIES`, as far as they lie in the range and not within 0.2 % of
+    its width of the others: close together where the accuracy changes, few where it does not.
 
     Example:
         >>> from qtaml_codesign.cards import load_card
@@ -33,12 +34,11 @@ def thickness_grid(card: DeviceCard) -> NDArray[np.float64]:
             next_step=f"give one, for instance --thickness {_example_range(card)}",
         )
     low, high = (float(end) for end in card.sweep.thickness_nm)
+    fixed = [low, high, *(own for own in [float(card.barrier.thickness_nm)] if low < own < high)]
     near, far = (float(flip_probability(card, end).probability) for end in (high, low))
-    wanted = [low, high, float(card.barrier.thickness_nm)]
-    wanted += [float(thickness_for(card, chance)) for chance in GRID_FLIP_PROBABILITIES if near <= chance <= far]
-    inside = np.sort([thickness for thickness in wanted if low <= thickness <= high])
-    apart = np.concatenate([[True], np.diff(inside) > _SAME_NM])
-    return np.asarray(inside[apart], dtype=np.float64)
+    wanted = [float(thickness_for(card, chance)) for chance in GRID_FLIP_PROBABILITIES if near <= chance <= far]
+    apart = [found for found in wanted if min(abs(found - point) for point in fixed) > _CLOSE * (high - low)]
+    return np.unique([point for point in [*fixed, *apart] if low <= point <= high])
 
 
 def checked_grid(thickness_nm: ArrayLike) -> NDArray[np.float64]:

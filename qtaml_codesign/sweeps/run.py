@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,7 +65,7 @@ def sweep(
         workload: a network with its data, a zoo name, or "FILE.py:FACTORY".
         card: a device card, its name, or its path.
         thickness_nm: oxide thicknesses in nm; default: see `thickness_grid`.
-        budgets: protected-bit fractions in [0, 1]; default 1 % to 37.5 %. Methods that protect nothing ignore them.
+        budgets: protected-bit fractions in [0, 1]; default 0 to 37.5 %. Methods that protect nothing ignore them.
         methods: protection methods to compare.
         seed: key of every drawing, >= 0.
         target: fraction of the clean accuracy that the frontier keeps, in (0, 1].
@@ -94,7 +94,8 @@ def sweep(
     folder = None if out is None else writable_folder(out)
     network = _known_workload(workload)
     points = _points(settings, flips)
-    crew = Crew(handle_for(network, portable=width > 1 or executor is not None), width, executor)
+    leaves_process = width > 1 or not (executor is None or isinstance(executor, ThreadPoolExecutor))
+    crew = Crew(handle_for(network, portable=leaves_process), width, executor)
     with ResultStore(None if folder is None else folder / STORE_NAME) as store, crew, single_threaded():
         measured = _measure(network, points, settings, crew, store, progress or _silent)
     result = _result(network, device, settings, flips, points, measured)

@@ -13,7 +13,7 @@ from qtaml_codesign.sweeps.stopping import DEFAULT_HALF_WIDTH, DEFAULT_MAX_TRIAL
 from qtaml_codesign.tac import allocation as allocations
 from qtaml_codesign.tac.baselines import BUDGET_FREE_METHODS, METHOD_RULES, METHODS
 
-DEFAULT_BUDGETS = (0.01, 0.02, 0.03, 0.05, 0.10, 0.125, 0.25, 0.375)
+DEFAULT_BUDGETS = (0.0, 0.01, 0.02, 0.03, 0.05, 0.10, 0.125, 0.25, 0.375)
 DEFAULT_METHODS = ("tac", "uniform-msp")
 DEFAULT_ALLOCATION = "greedy"
 
