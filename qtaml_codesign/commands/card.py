@@ -1,12 +1,156 @@
-"""`codesign card`."""
+"""`codesign card list`, `card show` and `card check`: the device cards themselves."""
 
 from __future__ import annotations
 
+import math
+import sys
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
-app = typer.Typer(help="The shipped device cards.", no_args_is_help=True)
+from qtaml_codesign.errors import InputError
+
+if TYPE_CHECKING:
+    from qtaml_codesign.cards import DeviceCard
+    from qtaml_codesign.physics.flip import FlipProbability
+
+app = typer.Typer(help="The device cards: list the shipped ones, show one, check one.", no_args_is_help=True)
+Card = Annotated[str, typer.Argument(metavar="CARD", help="A shipped name or a path.")]
 
 
 @app.command("list")
 def list_() -> None:
-    """Placeholder for the room's owner."""
+    """Name, thickness, flip probability and first sentence of every shipped card.
+
+    \b
+    Example:
+      codesign card list
+    """
+    from qtaml_codesign.cards import list_cards, load_card
+    from qtaml_codesign.commands.show import power_of_ten, print_table, short
+    from qtaml_codesign.physics.flip import flip_probability
+
+    rows = []
+    for name in list_cards():
+        card = load_card(name)
+        log10 = float(flip_probability(card).log10_probability)
+        summary = card.description.split(": ")[0].split(". ")[0].rstrip(".")
+        rows.append([name, short(card.barrier.thickness_nm), power_of_ten(log10), summary])
+    print_table(["name", "thickness_nm", "flip_probability", "description"], rows, left=("name", "description"))
+
+
+@app.command("show")
+def show(card: Card) -> None:
+    """Every number of a card with unit and origin, the figures that follow from it, and its sources.
+
+    \b
+    Example:
+      codesign card show 3nm
+    """
+    from qtaml_codesign.cards import load_card
+    from qtaml_codesign.commands.show import print_table
+    from qtaml_codesign.physics.flip import flip_probability
+
+    shown = load_card(card)
+    flip = flip_probability(shown)
+    print(f"{shown.name}: {shown.description}\n")
+    columns = ("field", "value", "unit", "low", "high", "kind", "source")
+    print_table(columns, _fields(shown), left=("field", "unit", "kind", "source"))
+    print()
+    print_table(("derived figure", "value"), _derived(shown, flip), left=("derived figure", "value"))
+    print()
+    region_columns = ("region", "tensors", "storage", "flips", "flip probability per plane, least significant first")
+    print_table(region_columns, _regions(flip), left=region_columns)
+    print("\nsources:")
+    for source in shown.sources:
+        print(f"  {source}")
+    for warning in flip.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+
+
+@app.command("check")
+def check(card: Card) -> None:
+    """Check a card against the schema; prints OK, or the error with exit code 2.
+
+    \b
+    Example:
+      codesign card check my_card.yaml
+    """
+    from qtaml_codesign.cards import load_card
+
+    print(f"OK: {card} (card {load_card(card).name}, schema version 1)")
+
+
+def _fields(card: DeviceCard) -> list[list[str]]:
+    from qtaml_codesign.commands.show import short
+
+    origins, rows = card.provenance, []
+    for field, value in _leaves(card.model_dump(mode="json", exclude_none=True)):
+        if field.split(".")[0] in ("description", "name", "sources", "schema_version"):
+            continue
+        origin = origins.get(field)
+        low, high = (origin.low, origin.high) if origin else (None, None)
+        rows.append([field, short(value, 12), _unit(field), *("" if end is None else f"{end:g}" for end in (low, high)),
+                     (origin.kind if origin else None) or "", origin.source if origin else ""])
+    return rows
+
+
+def _leaves(tree: dict[str, object], prefix: str = "") -> list[tuple[str, object]]:
+    found: list[tuple[str, object]] = []
+    for key, value in tree.items():
+        found += _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else [(prefix + key, value)]
+    return found
+
+
+def _unit(field: str) -> str:
+    last = field.rsplit(".", 1)[-1]
+    if last in ("electrons", "flip_threshold"):
+        return "electrons"
+    units = {"nm": "nm", "eV": "eV", "m0": "m0", "Hz": "Hz", "s": "s"}
+    return units.get(last.rsplit("_", 1)[-1], "") if "_" in last else ""
+
+
+def _derived(card: DeviceCard, flip: FlipProbability) -> list[list[str]]:
+    from qtaml_codesign.commands.show import power_of_ten, short
+    from qtaml_codesign.physics.barriers import decay_constant_per_nm
+    from qtaml_codesign.physics.flip import log_slope_per_nm
+
+    return [
+        ["decay constant kappa (1/nm)", short(decay_constant_per_nm(flip.cell))],
+        ["WKB action 2 kappa d", short(-flip.log_transmission)],
+        ["transmission T", short(flip.transmission)],
+        ["attempts in the window M", short(flip.cell.attempts)],
+        ["escape probability", short(flip.escape_probability)],
+        ["mean escapes lambda", short(flip.mean_escapes)],
+        ["flip probability", power_of_ten(float(flip.log10_probability))],
+        ["log10 flip probability", short(flip.log10_probability, 10)],
+        ["d ln p_flip / d thickness (1/nm)", short(log_slope_per_nm(card))],
+        ["thickness for p_flip = 0.1 (nm)", _thickness(card, 0.1)],
+        ["thickness for p_flip = 1e-6 (nm)", _thickness(card, 1e-6)],
+        ["regime", str(flip.regime)],
+        ["tail", flip.tail],
+    ]
+
+
+def _thickness(card: DeviceCard, target: float) -> str:
+    from qtaml_codesign.physics.flip import thickness_for
+
+    try:
+        return f"{thickness_for(card, target):.6f}"
+    except InputError:
+        return "none inside the card's validity"
+
+
+def _regions(flip: FlipProbability) -> list[list[str]]:
+    from qtaml_codesign.commands.show import power_of_ten
+
+    return [
+        [region.name, ", ".join(region.tensors) or "all others", f"{region.bits} bits, {region.encoding}",
+         f"{region.flips}, charged = {region.charged_bit}",
+         _planes([power_of_ten(float(log) / math.log(10.0)) for log in region.log_probability])]
+        for region in flip.regions
+    ]
+
+
+def _planes(values: list[str]) -> str:
+    return f"{values[0]} (all planes)" if len(set(values)) == 1 else "  ".join(values)

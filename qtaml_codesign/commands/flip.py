@@ -1,7 +1,93 @@
-"""`codesign flip`."""
+"""`codesign flip`: the physics alone, from oxide thickness to flip probability."""
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-def flip() -> None:
-    """Placeholder for the room's owner."""
+import typer
+
+from qtaml_codesign.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_SHOWN_ROWS = 200
+_SHOWN_WARNINGS = 6
+
+
+def flip(
+    device: Annotated[str, typer.Option("--device", help="Device card: a shipped name or a path.")],
+    thickness: Annotated[
+        str | None,
+        typer.Option("--thickness", help="Oxide thickness A:B:N in nm, or one number. Default: the card's own."),
+    ] = None,
+    vary: Annotated[
+        list[str] | None,
+        typer.Option("--vary", help="FIELD=A:B:N[:log], FIELD a dotted card field; repeat it for a grid."),
+    ] = None,
+    tail: Annotated[
+        str, typer.Option("--tail", help="binomial (exact), or the approximations poisson and leading.")
+    ] = "binomial",
+    csv: Annotated[Path | None, typer.Option("--csv", help="Write all rows there, in full precision.")] = None,
+) -> None:
+    """Flip probability of a device card over oxide thickness and other card fields; no network involved.
+
+    \b
+    Example:
+      codesign flip --device 3nm --thickness 1.7:2.2:6
+      codesign flip --device 3nm --vary window_s=1e-9:1e-3:7:log --csv flips.csv
+    """
+    from qtaml_codesign.cards import load_card
+    from qtaml_codesign.commands.files import check_writable, write_csv
+    from qtaml_codesign.commands.ranges import parse_range
+    from qtaml_codesign.commands.show import print_table, short
+    from qtaml_codesign.physics.escape import TAIL_NOTES, check_tail
+    from qtaml_codesign.physics.tables import flip_table
+
+    grid = None if thickness is None else parse_range(thickness, "--thickness")
+    varied, used = _varied(vary or []), check_tail(tail)
+    if csv is not None:
+        check_writable(csv, "--csv")
+    card = load_card(device)
+    table = flip_table(card, grid, vary=varied, tail=used)
+    if csv is not None:
+        write_csv(csv, table.columns, table.rows, "--csv")
+    inputs = table.columns.index("thickness_nm") + 1
+    shown = [
+        [short(cell, 9 if place < inputs else 6) for place, cell in enumerate(row)] for row in table.rows[:_SHOWN_ROWS]
+    ]
+    print_table(table.columns, shown, left=("regime",), title=f"{card.name}: flip probability of one stored bit")
+    _notes(len(table.rows), TAIL_NOTES[used], card.flips, bool(card.regions or card.bit_planes), csv)
+    for warning in table.warnings[:_SHOWN_WARNINGS]:
+        print(f"warning: {warning}", file=sys.stderr)
+    if len(table.warnings) > _SHOWN_WARNINGS:
+        print(f"warning: and {len(table.warnings) - _SHOWN_WARNINGS} more like these at other points", file=sys.stderr)
+
+
+def _notes(rows: int, tail: str, flips: str, overrides: bool, csv: Path | None) -> None:
+    direction = {"symmetric": "either stored value flips", "charge_loss": "only a charged cell flips"}[flips]
+    print(f"assumed: {tail}; flips {flips} ({direction}); rectangular WKB barrier", file=sys.stderr)
+    if rows > _SHOWN_ROWS:
+        print(f"note: {_SHOWN_ROWS} of {rows} rows shown; --csv writes them all", file=sys.stderr)
+    if overrides:
+        print("note: this is the base cell; `codesign card show` has the regions and bit planes", file=sys.stderr)
+    if csv is not None:
+        print(f"written: {csv}", file=sys.stderr)
+
+
+def _varied(options: list[str]) -> dict[str, NDArray[np.float64]]:
+    from qtaml_codesign.commands.ranges import parse_range
+
+    found: dict[str, NDArray[np.float64]] = {}
+    for option in options:
+        field, equals, text = option.partition("=")
+        field = field.strip()
+        if not equals or not field or field in found:
+            what = "a field is varied twice" if field in found else "not FIELD=RANGE"
+            raise InputError(what, where="--vary", rule="FIELD=A:B:N or FIELD=A:B:N:log, each field once", value=option,
+                             next_step="for instance --vary window_s=1e-9:1e-3:7:log")
+        found[field] = parse_range(text, f"--vary {field}")
+    return found

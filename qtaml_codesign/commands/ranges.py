@@ -1,0 +1,72 @@
+"""Ranges and lists of numbers as options spell them: `A:B:N`, `A:B:N:log` and `0.01,0.05`."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from qtaml_codesign.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_MOST_POINTS = 1_000_000
+_RULE = "A:B:N, A:B:N:log or one number"
+
+
+def parse_range(text: str, option: str) -> NDArray[np.float64]:
+    """N numbers from A to B, both included, evenly spaced (or evenly in the logarithm); or the one number given.
+
+    Example:
+        >>> parse_range("1.7:2.2:6", "--thickness").round(12).tolist()
+        [1.7, 1.8, 1.9, 2.0, 2.1, 2.2]
+    """
+    import numpy as np
+
+    parts = text.strip().split(":")
+    if len(parts) == 1:
+        return np.array([_number(parts[0], text, option)])
+    logarithmic = len(parts) == 4 and parts[3].strip() == "log"
+    if len(parts) != 3 and not logarithmic:
+        raise _refused("not a range", text, option, "for instance 1.7:2.2:6, or 1e-9:1e-3:7:log")
+    first, last = (_number(part, text, option) for part in parts[:2])
+    count = _count(parts[2], text, option)
+    if first > last or (first == last) != (count == 1):
+        raise _refused("the range does not increase", text, option, "A < B with N >= 2, or A = B with N = 1")
+    if logarithmic and first <= 0.0:
+        raise _refused("a logarithmic range must be positive", text, option, "start above 0, or leave :log out")
+    points: NDArray[np.float64] = (np.geomspace if logarithmic else np.linspace)(first, last, count)
+    if np.any(np.diff(points) <= 0.0):
+        raise _refused("the range has more points than float64 can tell apart", text, option, "take fewer points")
+    return points
+
+
+def parse_numbers(text: str, option: str) -> tuple[float, ...]:
+    """Comma-separated finite numbers.
+
+    Example:
+        >>> parse_numbers("0.01, 0.05", "--budget")
+        (0.01, 0.05)
+    """
+    return tuple(_number(part, text, option, rule="numbers, separated by commas") for part in text.split(","))
+
+
+def _number(part: str, text: str, option: str, rule: str = _RULE) -> float:
+    try:
+        number = float(part) if "_" not in part else math.nan
+    except ValueError:
+        raise _refused(f"{part.strip() or 'an empty part'} is not a number", text, option, "check it", rule) from None
+    if not math.isfinite(number):
+        raise _refused(f"{part.strip()} is not a finite number", text, option, "check it", rule)
+    return number
+
+
+def _count(part: str, text: str, option: str) -> int:
+    if not part.strip().isascii() or not part.strip().isdigit() or not 1 <= int(part[:20]) <= _MOST_POINTS:
+        raise _refused("N is not a count", text, option, f"N is a whole number, 1 to {_MOST_POINTS}")
+    return int(part)
+
+
+def _refused(what: str, value: Any, option: str, next_step: str, rule: str = _RULE) -> InputError:
+    return InputError(what, where=option, rule=rule, value=value, next_step=next_step)
