@@ -13,10 +13,11 @@ Layers, each importing only from those above it:
     L4  ecc
     L5  nets
     L6  tac
-    L7  sweeps
+    L7  plots
     L8  frontier
-    L9  plots, report
-    L10 commands
+    L9  sweeps
+    L10 report
+    L11 commands
 
 L0 to L4 never import torch: a hardware engineer can use them without it. The public names below are loaded on
 first use, so that `import qtaml_codesign` and `codesign --help` stay quick.

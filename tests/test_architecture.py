@@ -20,9 +20,10 @@ LAYERS = [
     ["ecc"],
     ["nets"],
     ["tac"],
-    ["sweeps"],
+    ["plots"],
     ["frontier"],
-    ["plots", "report"],
+    ["sweeps"],
+    ["report"],
     ["commands"],
 ]
 LAYER_OF = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
