@@ -21,6 +21,7 @@ def verify(
     Example: codesign verify --flip-probability 0.05 --bits 8 --trials 200
     """
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from qtaml_codesign.bits.verification import FALSE_FAILURE, verify_theorems
@@ -31,14 +32,14 @@ def verify(
         table.add_column(name, justify="left" if name in ("theorem", "quantity", "pass") else "right")
     for check in checks:
         figures = (f"{check.predicted:.6g}", f"{check.measured:.6g}", f"{check.standard_error:.2g}", f"{check.z:+.2f}")
-        table.add_row(check.theorem, check.quantity, *figures, "pass" if check.passed else "FAIL")
+        table.add_row(check.theorem, escape(check.quantity), *figures, "pass" if check.passed else "FAIL")
     console = Console()
     if not console.is_terminal:
         console = Console(width=140)
     console.print(table)
     failed = sum(not check.passed for check in checks)
     console.print(
-        f"{len(checks) - failed} of {len(checks)} rows pass; a correct sampler fails any row with probability "
+        f"{len(checks) - failed} of {len(checks)} rows pass; a correct sampler would fail one or more with probability "
         f"below {FALSE_FAILURE:g}",
         highlight=False,
     )
