@@ -23,11 +23,11 @@ app = typer.Typer(
     help="How thin may the oxide be, and how much ECC must I buy, for this network?\n\n"
     "Start with: codesign sweep --device 3nm",
 )
-app.command("sweep")(sweep.sweep)
-app.command("flip")(flip.flip)
-app.command("plan")(plan.plan)
-app.command("evaluate")(evaluate.evaluate)
-app.command("verify")(verify.verify)
+app.command("sweep", short_help="The main job: thinnest oxide per ECC budget, smallest budget per oxide.")(sweep.sweep)
+app.command("flip", short_help="Physics only: flip probability over thickness and other card fields.")(flip.flip)
+app.command("plan", short_help="One protection plan: which bits and layers.")(plan.plan)
+app.command("evaluate", short_help="Accuracy of a plan under flips, with its interval.")(evaluate.evaluate)
+app.command("verify", short_help="The theorems of the noise law, by Monte Carlo.")(verify.verify)
 app.add_typer(card.app, name="card")
 
 
