@@ -23,6 +23,21 @@ def whole_number(where: str, value: object, least: int) -> int:
     return int(value)
 
 
+def whole_number_within(where: str, value: object, low: int, high: int, next_step: str) -> int:
+    """The value as an int, if it is an integer with low <= value <= high.
+
+    Example:
+        >>> whole_number_within("protected", 3, 0, 8, "protect at most every plane")
+        3
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not low <= int(value) <= high:
+        raise InputError(
+            f"{where} is not a whole number in range", where=where, rule=f"an integer, {low} <= {where} <= {high}",
+            value=repr(value), next_step=next_step,
+        )
+    return int(value)
+
+
 def number_within(where: str, value: object, low: float, high: float, rule: str, next_step: str) -> float:
     """The value as a float, if it is a finite number with low <= value <= high.
 

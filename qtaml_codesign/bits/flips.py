@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qtaml_codesign.bits import kernels
-from qtaml_codesign.bits.formats import BitFormat, Codes, Encoding, whole_number
+from qtaml_codesign.bits.formats import BitFormat, Codes, Encoding
 from qtaml_codesign.bits.profile import BitErrorProfile, RegionErrors, as_profile
+from qtaml_codesign.checks import whole_number_within
 from qtaml_codesign.errors import InputError
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def flip_key(seed: int, tensor: str, purpose: str = "trial") -> FlipKey:
         >>> flip_key(0, "fc.weight") == flip_key(0, "fc.weight"), flip_key(0, "fc.weight") == flip_key(1, "fc.weight")
         (True, False)
     """
-    number = whole_number("seed", seed, 0, LARGEST_SEED, "give a seed such as 0")
+    number = whole_number_within("seed", seed, 0, LARGEST_SEED, "give a seed such as 0")
     identity = json.dumps([STREAM, number, tensor, purpose])
     digest = hashlib.blake2b(identity.encode(), digest_size=16).digest()
     return FlipKey((int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little")))
@@ -100,7 +101,7 @@ def draw_flips(
             "the tensor has too many weights", where="codes", rule=f"first_index + size <= {LARGEST_INDEX}",
             value=stored.size + first_index, next_step="split the tensor in two, under two names",
         )
-    number = whole_number("trial", trial, 0, LARGEST_TRIAL, "count trials from 0")
+    number = whole_number_within("trial", trial, 0, LARGEST_TRIAL, "count trials from 0")
     read, flips = kernels.run_flips(stored, open_errors.loss, open_errors.gain, key.words, number, first_index)
     exposed = stored.size * (errors.format.bits - depth)
     return FlippedCodes(read.reshape(codes.shape).astype(codes.dtype, copy=False), flips, exposed)
@@ -149,7 +150,7 @@ def read_back(
             value=flip_probability, next_step="give a flip probability above zero, or use the codes as they are",
         )
     stored = np.asarray(codes)
-    whole_number("protected", protected, 0, errors.format.bits, "protect at most every plane")
+    whole_number_within("protected", protected, 0, errors.format.bits, "protect at most every plane")
     errors.format.check_codes(stored)
     narrow = stored.astype(errors.format.code_dtype)
     return draw_flips(narrow, errors, protected, flip_key(seed, tensor), trial).codes.astype(stored.dtype)

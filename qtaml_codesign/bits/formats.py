@@ -9,6 +9,7 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from qtaml_codesign.checks import whole_number_within
 from qtaml_codesign.errors import InputError, did_you_mean
 
 Encoding = Literal["offset_binary", "twos_complement", "sign_magnitude"]
@@ -44,7 +45,7 @@ class BitFormat:
 
     def __post_init__(self) -> None:
         """Check the bit count and the encoding's name."""
-        count = whole_number("bits", self.bits, FEWEST_BITS, MOST_BITS, "weights are stored in 2 to 16 bits")
+        count = whole_number_within("bits", self.bits, FEWEST_BITS, MOST_BITS, "weights are stored in 2 to 16 bits")
         object.__setattr__(self, "bits", count)
         if self.encoding not in ENCODINGS:
             raise InputError(
@@ -152,21 +153,6 @@ def level_table(fmt: BitFormat) -> NDArray[np.int32]:
     table = levels.astype(np.int32)
     table.setflags(write=False)
     return table
-
-
-def whole_number(name: str, value: object, lowest: int, highest: int, next_step: str) -> int:
-    """`value` as an int, or an InputError when it is no whole number in [lowest, highest].
-
-    Example:
-        >>> whole_number("protected", 3, 0, 8, "protect at most every plane")
-        3
-    """
-    if isinstance(value, (int, np.integer)) and not isinstance(value, bool) and lowest <= int(value) <= highest:
-        return int(value)
-    raise InputError(
-        f"{name} is not a whole number in range", where=name, rule=f"an integer, {lowest} <= {name} <= {highest}",
-        value=repr(value), next_step=next_step,
-    )
 
 
 def _integers(name: str, values: ArrayLike, lowest: int, highest: int, next_step: str) -> NDArray[np.integer[Any]]:

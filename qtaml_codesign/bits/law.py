@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qtaml_codesign.bits import moments
-from qtaml_codesign.bits.formats import level_table, whole_number
+from qtaml_codesign.bits.formats import level_table
 from qtaml_codesign.bits.moments import Array, Cumulants
 from qtaml_codesign.bits.profile import RegionErrors
+from qtaml_codesign.checks import whole_number_within
 from qtaml_codesign.errors import InputError
 
 MATRIX_BITS = 12
@@ -47,7 +48,7 @@ class ReadLaw:
     def __post_init__(self) -> None:
         """Check the depth."""
         bits = self.errors.format.bits
-        whole_number("depth", self.depth, 0, bits, f"protect 0 to {bits} planes")
+        whole_number_within("depth", self.depth, 0, bits, f"protect 0 to {bits} planes")
 
     @cached_property
     def values(self) -> Array:
@@ -235,7 +236,7 @@ class ReadLaw:
         return table if codes is None else cast("Array", table[self.errors.format.check_codes(codes)])
 
     def _one_code(self, code: int) -> int:
-        return whole_number("code", code, 0, self.errors.format.code_count - 1, "give one stored code")
+        return whole_number_within("code", code, 0, self.errors.format.code_count - 1, "give one stored code")
 
     def _additive_only(self, what: str) -> None:
         if self.errors.format.encoding == "sign_magnitude":

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qtaml_codesign.bits.formats import BitFormat, Encoding, whole_number
+from qtaml_codesign.bits.formats import BitFormat, Encoding
+from qtaml_codesign.checks import whole_number_within
 from qtaml_codesign.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class RegionErrors:
     def protect(self, depth: int) -> RegionErrors:
         """The same region with the rates of its top `depth` planes zero (ideal protection), 0 <= depth <= B."""
         bits = self.format.bits
-        kept = bits - whole_number("depth", depth, 0, bits, f"protect 0 to {bits} planes")
+        kept = bits - whole_number_within("depth", depth, 0, bits, f"protect 0 to {bits} planes")
         open_planes = np.arange(bits) < kept
         loss, gain = (np.where(open_planes, rates, 0.0) for rates in (self.loss, self.gain))
         return RegionErrors(self.name, self.format, loss, gain, self.tensors)

@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 
 from qtaml_codesign.bits import theorem_rows
 from qtaml_codesign.bits.flips import draw_flips, flip_key
-from qtaml_codesign.bits.formats import ENCODINGS, BitFormat, Encoding, whole_number
+from qtaml_codesign.bits.formats import ENCODINGS, BitFormat, Encoding
 from qtaml_codesign.bits.law import ReadLaw
 from qtaml_codesign.bits.moments import Array
 from qtaml_codesign.bits.profile import RegionErrors
 from qtaml_codesign.bits.theorem_rows import CodeSums, TheoremCheck
+from qtaml_codesign.checks import whole_number_within
 from qtaml_codesign.errors import InputError
 
 FALSE_FAILURE = 1e-9
@@ -53,7 +54,7 @@ def verify_theorems(
         >>> checks[0].theorem, checks[0].quantity, round(checks[0].predicted, 12)
         ('3.2 mean drift', 'offset_binary: slope of E[read | w]', 0.8)
     """
-    whole_number("trials", trials, 1, 10**9, "64 trials take a second or two")
+    whole_number_within("trials", trials, 1, 10**9, "64 trials take a second or two")
     fmt = BitFormat(bits)
     rate = _open_rate(flip_probability, trials * max(WEIGHTS_PER_TRIAL, fmt.code_count))
     flat = np.full(fmt.bits, rate)
