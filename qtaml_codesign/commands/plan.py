@@ -35,11 +35,11 @@ def plan(
         str, typer.Option("--sensitivity", help="Jacobian gains by reverse, finite-difference, random-sign or auto.")
     ] = "reverse",
     bits: Annotated[
-        int, typer.Option("--bits", help="Bits per weight, with --flip-probability (a card names its own).")
-    ] = 8,
+        int | None, typer.Option("--bits", help="Bits per weight, default 8; a card names its own.")
+    ] = None,
     encoding: Annotated[
-        str, typer.Option("--encoding", help="offset_binary, twos_complement or sign_magnitude; likewise.")
-    ] = "offset_binary",
+        str | None, typer.Option("--encoding", help="offset_binary (default), twos_complement or sign_magnitude.")
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Key of every random choice.")] = 0,
     out: Annotated[Path | None, typer.Option("--out", help="Write the plan as JSON, for `codesign evaluate`.")] = None,
 ) -> None:

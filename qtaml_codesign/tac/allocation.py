@@ -75,7 +75,7 @@ def greedy(problem: AllocationProblem) -> Depths:
         open_layers = np.flatnonzero((depths < problem.highest) & (problem.weights <= left))
         if open_layers.size == 0:
             return depths
-        gains = [_gain_per_bit(problem, layer, int(depths[layer])) for layer in open_layers]
+        gains = [_gain_per_bit(problem, int(layer), int(depths[layer])) for layer in open_layers]
         best = open_layers[int(np.argmax(gains))]
         depths[best] += 1
         left -= int(problem.weights[best])
@@ -106,7 +106,7 @@ def exact(problem: AllocationProblem) -> Depths:
     cost = sparse.csr_array((problem.weights[layer] * depth).astype(float)[None, :] / problem.weights.sum())
     found = optimize.milp(
         objective / scale,
-        integrality=np.ones(layer.size),
+        integrality=np.ones(layer.size, dtype=np.int64),
         bounds=optimize.Bounds(0, 1),
         constraints=[
             optimize.LinearConstraint(one_depth, 1, 1),

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from qtaml_codesign.bits.law import ReadLaw
 from qtaml_codesign.bits.profile import RegionErrors
@@ -92,7 +94,7 @@ def layer_deviation(
     return total / trials
 
 
-def _deviation(workload: Workload, weights: Mapping[str, object], clean: torch.Tensor) -> float:
+def _deviation(workload: Workload, weights: Mapping[str, NDArray[np.floating]], clean: torch.Tensor) -> float:
     """Squared distance of the logits from the clean ones, summed over outputs, averaged over samples; float64."""
     moved = workload.run(workload.calibration, weights).double() - clean.double()
     return float(moved.square().sum()) / clean.shape[0]

@@ -14,7 +14,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qtaml_codesign.bits.formats import BitFormat
+from qtaml_codesign.bits.formats import BitFormat, Encoding
 from qtaml_codesign.bits.law import ReadLaw
 from qtaml_codesign.bits.profile import BitErrorProfile, RegionErrors, as_profile
 from qtaml_codesign.checks import number_within, whole_number
@@ -47,8 +47,8 @@ def plan(
     *,
     allocation: str = "greedy",
     sensitivity: str = "reverse",
-    bits: int = 8,
-    encoding: str = "offset_binary",
+    bits: int | None = None,
+    encoding: str | None = None,
     correction_trials: int = CORRECTION_TRIALS,
 ) -> TacPlan:
     """Choose which bit planes to protect and which layers to correct; no labels, no retraining.
@@ -64,7 +64,8 @@ def plan(
         seed: key of random probes, correction drawings and random protection.
         allocation: `greedy` (the paper's) or `exact` (integer programme).
         sensitivity: `reverse`, `finite-difference`, `random-sign` or `auto`.
-        bits, encoding: storage format; taken from the card when `flip_probability` comes from one.
+        bits, encoding: storage format, 8 and offset_binary when left out; with a `FlipProbability` or a profile the
+            format is theirs, and giving one here is refused.
         correction_trials: drawings per layer for the mean-correction decision.
 
     Example:
@@ -80,10 +81,22 @@ def plan(
             value=None, next_step="pass flip_probability=0.1 or qc.flip_probability(card)",
         )
     solver = allocations.known(allocation)
-    profile = as_profile(flip_probability, BitFormat(bits, encoding))
+    profile = _profile(flip_probability, bits, encoding)
     errors = profile.assign(list(workload.weights))
     with single_threaded():
         return _Planner(workload, errors, seed, solver, correction_trials, sensitivity).make(method, budget)
+
+
+def _profile(flip_probability: FlipInput, bits: int | None, encoding: str | None) -> BitErrorProfile:
+    if not isinstance(flip_probability, (FlipProbability, BitErrorProfile)):
+        form = BitFormat(8 if bits is None else bits, cast(Encoding, "offset_binary" if encoding is None else encoding))
+        return as_profile(flip_probability, form)
+    if bits is not None or encoding is not None:
+        raise InputError(
+            "the storage format is given twice", where="bits, encoding", rule="the card or profile names its own",
+            value=(bits, encoding), next_step="leave bits and encoding out, or change the card's storage",
+        )
+    return as_profile(flip_probability)
 
 
 def weights_digest(weights: Mapping[str, NDArray[np.floating]]) -> str:

@@ -56,13 +56,15 @@ def continuous_depths(weights: ArrayLike, scores: ArrayLike, mean_depth: float, 
         log_score = np.log(np.asarray(scores, dtype=np.float64)) / np.log(4.0)
     finite = log_score[np.isfinite(log_score)]
     if finite.size == 0:
-        return np.minimum(mean_depth, highest)
+        flat: Floats = np.minimum(mean_depth, highest)
+        return flat
     low, high = finite.min() - highest.max() - 1.0, finite.max() + 1.0
     for _ in range(200):
         level = 0.5 * (low + high)
         spent = size @ np.clip(log_score - level, 0.0, highest)
         low, high = (level, high) if spent > mean_depth * size.sum() else (low, level)
-    return np.clip(log_score - high, 0.0, highest)
+    depths: Floats = np.clip(log_score - high, 0.0, highest)
+    return depths
 
 
 def integer_correction_bound() -> tuple[float, float]:
