@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 if TYPE_CHECKING:
     import pandas as pd
 
-_LINE_STYLES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)), (0, (3, 1, 1, 1)))
+_LINE_STYLES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)), (0, (3, 1, 1, 1)))
 _METHOD_COLOURS = ("#0b5394", "#c1440e", "#2f7d32", "#6a3d9a", "#8c6d1f", "#444444", "#00838f", "#ad1457")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _METHOD_LABELS = {"tac": "TAC", "uniform-msp": "Uniform-MSP", "tac-bits-only": "TAC, bits only"}
@@ -55,7 +55,7 @@ def draw_accuracy(points: pd.DataFrame, target: float, axes: Any) -> Any:
     colours = _budget_colours(budgets)
     for (method, budget), group in points.groupby(["method", "budget"], sort=False):
         curve = group.sort_values("thickness_nm")
-        style, colour = _LINE_STYLES[methods.index(method) % len(_LINE_STYLES)], colours[float(budget)]
+        style, colour = _LINE_STYLES[methods.index(str(method)) % len(_LINE_STYLES)], colours[float(str(budget))]
         axes.plot(curve["thickness_nm"], curve["accuracy"], linestyle=style, color=colour, linewidth=1.5)
         axes.fill_between(curve["thickness_nm"], curve["accuracy_low"], curve["accuracy_high"], color=colour,
                           alpha=0.15, linewidth=0)

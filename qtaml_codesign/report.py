@@ -69,8 +69,10 @@ def _oxide_table(frontier: Frontier, sweep: Sweep) -> Table:
     ends = (float(sweep.grid_nm[0]), float(sweep.grid_nm[-1]))
     if not _paired(table, methods):
         columns: tuple[str, ...] = ("method", "budget\n%", "overhead\n%", "thinnest oxide\nnm", "p")
-        rows = [(_label(row.method), _percent(row.budget), _percent(row.overhead), *_oxide(row, ends))
-                for row in table.itertuples()]
+        rows: list[tuple[str, ...]] = [
+            (_label(row["method"]), _percent(row["budget"]), _percent(row["overhead"]), *_oxide(row, ends))
+            for _, row in table.iterrows()
+        ]
         return Table(title, columns, tuple(rows), note)
     first, second = (table[table["method"] == method].set_index("budget") for method in methods)
     rows = []

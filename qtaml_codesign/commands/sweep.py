@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _QUIET_S = 10.0
 _MOST_WORKERS = 8
+_INTERRUPTED = 130
 _LEAST_WIDTH = 100  # a narrow terminal wraps a long row; it is never cut short
 
 
@@ -83,7 +84,7 @@ def sweep(
     folder = out if out is not None else Path("runs") / f"{_bare(card.name)}-{_bare(_short(workload))}"
     grid = None if thickness is None else parse_range(thickness, "--thickness")
     budgets = None if budget is None else parse_numbers(budget, "--budget")
-    with _progress() as report:
+    with _interruptible(folder), _progress() as report:
         result = run_sweep(
             workload, card, grid, budgets, tuple(method) if method else DEFAULT_METHODS, seed, target=target,
             trials=trials, half_width=half_width, max_trials=max_trials,
@@ -131,6 +132,17 @@ def _print(report: SweepReport, folder: Path) -> None:
     for note in report.notes:
         console.print(f"note: {note}")
     console.print(f"wrote results.sqlite, sweep.csv, frontier.csv, frontier.png, run.json into {folder}")
+
+
+@contextmanager
+def _interruptible(folder: Path) -> Iterator[None]:
+    """Ctrl-C ends with one line; typer would end without a word."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"interrupted; what was finished is kept in {folder}, and the same command goes on from there",
+              file=sys.stderr)
+        raise typer.Exit(_INTERRUPTED) from None
 
 
 @contextmanager

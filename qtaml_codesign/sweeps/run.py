@@ -7,6 +7,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
@@ -93,7 +94,7 @@ def sweep(
     flips = flip_probability(device, grid)
     folder = None if out is None else writable_folder(out)
     network = _known_workload(workload)
-    points = _points(settings, flips)
+    points = _points(settings, flips, len(grid))
     leaves_process = width > 1 or not (executor is None or isinstance(executor, ThreadPoolExecutor))
     crew = Crew(handle_for(network, portable=leaves_process), width, executor)
     with ResultStore(None if folder is None else folder / STORE_NAME) as store, crew, single_threaded():
@@ -125,8 +126,8 @@ class _Measured:
     new_trials: int
 
 
-def _points(settings: SweepSettings, flips: FlipProbability) -> tuple[_Point, ...]:
-    rows = [flips.at(index) for index in range(len(flips.thickness_nm))]
+def _points(settings: SweepSettings, flips: FlipProbability, count: int) -> tuple[_Point, ...]:
+    rows = [flips.at(index) for index in range(count)]
     profiles = [BitErrorProfile.from_flip_probability(row) for row in rows]
     return tuple(
         _Point(float(row.thickness_nm), float(row.probability), method, budget, profile)
@@ -170,7 +171,7 @@ def _result(
     ]
     notes = [*flips.warnings, *(f"{plan.method}: {note}" for plan in measured.plans for note in plan.warnings)]
     return Sweep(
-        points=pd.DataFrame(rows, columns=list(COLUMNS)), card=device, grid_nm=flips.thickness_nm, settings=settings,
+        points=pd.DataFrame(rows, columns=list(COLUMNS)), card=device, grid_nm=np.asarray(flips.thickness_nm), settings=settings,
         workload_name=network.name, workload_digest=network.digest, clean_correct=network.clean_correct,
         samples=network.samples, counts=TrialCounts.total([measured.counts[key] for key in sorted(measured.counts)]),
         tasks=len(measured.counts), new_trials=measured.new_trials, warnings=tuple(dict.fromkeys(notes)),

@@ -12,6 +12,8 @@ import math
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
+from qtaml_codesign.cards import Encoding
+
 ENGINE_VERSION = "1"
 """Raised whenever the same task would give other counts; old results then keep their old names."""
 
@@ -31,7 +33,7 @@ class StoredLayer:
 
     name: str
     bits: int
-    encoding: str
+    encoding: Encoding
     scale: float
     factor: float
     depth: int

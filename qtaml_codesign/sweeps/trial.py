@@ -141,7 +141,7 @@ def store_model(workload: Workload, task: SweepTask) -> tuple[StoredModel, dict[
     """Write the network into the memory that the task describes; codes and error rates by tensor name."""
     tensors, errors = [], {}
     for layer in task.layers:
-        form = BitFormat(layer.bits, layer.encoding)  # type: ignore[arg-type]
+        form = BitFormat(layer.bits, layer.encoding)
         tensors.append(store_tensor(layer.name, workload.weights[layer.name], form, scale=layer.scale or None,
                                     factor=layer.factor, depth=layer.depth))
         errors[layer.name] = RegionErrors(layer.name, form, np.array(layer.loss), np.array(layer.gain), (layer.name,))

@@ -1,0 +1,144 @@
+"""`codesign sweep`: options reach the sweep, the tables answer the questions, and fit a terminal of 80 columns."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+
+import qtaml_codesign as qc
+from qtaml_codesign import report
+from qtaml_codesign.sweeps.outputs import csv_text
+from tests.conftest import ROOT
+
+COMMON = ("sweep", "--device", "3nm", "--thickness", "1.73:1.9:4", "--budget", "0.05,0.25", "--workers", 1,
+          "--trials", 4)
+
+
+def run_of(folder):
+    return json.loads((folder / "run.json").read_text())
+
+
+def test_files_and_tables(codesign, tiny, tmp_path):
+    done = codesign(*COMMON, "--workload", tiny, "--out", tmp_path / "run")
+    assert (done.code, done.stderr) == (0, "")
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {
+        "results.sqlite", "sweep.csv", "frontier.csv", "frontier.png", "run.json"
+    }
+    assert len(pd.read_csv(tmp_path / "run" / "sweep.csv")) == 4 * 2 * 2
+    for words in ("Thinnest oxide (nm)", "Smallest ECC overhead", "clean accuracy  1.0000", "realised", str(tmp_path)):
+        assert words in done.stdout
+    table_lines = [line for line in done.stdout.splitlines() if not line.startswith(("note", "wrote", "workload"))]
+    assert max(map(len, table_lines)) <= 100
+    assert "…" not in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+def test_command_and_function_give_the_same_table(codesign, tiny, tmp_path):
+    codesign(*COMMON, "--workload", tiny, "--out", tmp_path / "run", "--seed", 3, "--target", 0.8)
+    import numpy as np
+
+    result = qc.sweep(tiny, "3nm", np.linspace(1.73, 1.9, 4), (0.05, 0.25), seed=3, target=0.8, trials=4)
+    assert (tmp_path / "run" / "sweep.csv").read_text() == csv_text(result.to_frame())
+    assert (tmp_path / "run" / "frontier.csv").read_text() == csv_text(result.frontier().to_frame())
+
+
+@pytest.mark.parametrize(("options", "key", "value"), [
+    (("--seed", 5), "seed", 5), (("--target", 0.7), "target", 0.7), (("--budget", "0.1"), "budgets", [0.1]),
+    (("--thickness", "1.8"), "thickness_nm", [1.8]), (("--allocation", "exact"), "allocation", "exact"),
+    (("--method", "none", "--method", "tac"), "methods", ["none", "tac"]),
+    (("--trials", 3), "stopping", {"rule": "fixed", "trials": 3, "confidence": 0.95}),
+])
+def test_each_option_reaches_the_run(codesign, tiny, tmp_path, options, key, value):
+    done = codesign(*COMMON, "--workload", tiny, "--out", tmp_path, *options)
+    assert done.code == 0, done.stderr
+    assert run_of(tmp_path)[key] == value
+
+
+def test_adaptive_options_reach_the_run(codesign, tiny, tmp_path):
+    done = codesign("sweep", "--device", "3nm", "--workload", tiny, "--thickness", "1.8", "--budget", "0.1", "--out",
+                    tmp_path, "--half-width", 0.2, "--max-trials", 30, "--workers", 1)
+    assert done.code == 0, done.stderr
+    stopping = run_of(tmp_path)["stopping"]
+    assert (stopping["half_width"], stopping["max_trials"], stopping["checkpoints"]) == (0.2, 30, [10, 20, 30])
+
+
+def test_default_folder_names_card_and_workload(codesign, tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = codesign(*COMMON, "--workload", tiny)
+    assert done.code == 0, done.stderr
+    assert (tmp_path / "runs" / "3nm-tiny-make" / "sweep.csv").is_file()
+
+
+@pytest.mark.parametrize("methods", [("tac",), ("none", "mean-only"), ("tac", "none"), ("tac", "magnitude", "random")])
+def test_tables_for_any_set_of_methods(tiny, methods):
+    budgets = None if methods == ("none", "mean-only") else (0.05, 0.3)
+    result = qc.sweep(tiny, "3nm", (1.74, 1.8, 2.0), budgets, methods, trials=3)
+    made = report.sweep_report(result)
+    for table in made.tables:
+        assert table.rows
+        assert {len(row) for row in table.rows} == {len(table.columns)}
+        assert not any("nan" in cell for row in table.rows for cell in row)
+    assert len(made.tables[1].rows) == 3
+
+
+def synthetic(accuracy_tac, accuracy_uniform):
+    grid = (1.7, 1.8, 1.9, 2.0)
+    rows = [
+        (nm, 10.0 ** (-10 * (nm - 1.6)), method, 0.1, overhead, value, value - 0.01, value + 0.01, 5, 1.0, 0.1, 0.1)
+        for method, overhead, curve in (("tac", 0.08, accuracy_tac), ("uniform-msp", 0.1, accuracy_uniform))
+        for nm, value in zip(grid, curve, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=list(qc.sweep("small-cnn", "3nm", [2.0], [0.0], trials=2).to_frame().columns))
+
+
+@pytest.mark.parametrize(("tac", "uniform", "cells"), [
+    ((0.5, 1.0, 1.0, 1.0), (0.5, 0.5, 0.5, 1.0), ("1.790", "1.990", "200.0")),
+    ((1.0, 1.0, 1.0, 1.0), (0.5, 0.5, 0.5, 1.0), ("<= 1.700", "1.990", ">= 290.0")),
+    ((0.5, 0.5, 0.5, 1.0), (0.5, 0.5, 0.5, 0.5), ("1.990", "> 2.000", "in range")),
+    ((0.5, 0.5, 0.5, 0.5), (0.5, 0.5, 0.5, 1.0), ("> 2.000", "1.990", "-")),
+    ((0.5, 0.5, 0.5, 1.0), (1.0, 1.0, 1.0, 1.0), ("1.990", "<= 1.700", "<= -290.0")),
+])
+def test_oxide_row_says_what_is_known(tac, uniform, cells):
+    """Crossings lie 9/10 between 0.5 and 1 for a target of 0.95."""
+    from dataclasses import replace
+
+    import numpy as np
+
+    result = replace(qc.sweep("small-cnn", "3nm", [2.0], [0.1], trials=2), points=synthetic(tac, uniform),
+                     grid_nm=np.array((1.7, 1.8, 1.9, 2.0)))
+    (row,) = report.sweep_report(result).tables[0].rows
+    assert (row[1].split(" [")[0], row[3].split(" [")[0], row[5]) == cells
+
+
+def test_help_is_quick_and_ends_with_an_example(codesign):
+    done = codesign("sweep", "--help")
+    assert done.code == 0
+    assert "codesign sweep --device 3nm" in done.stdout[done.stdout.index("Example") :]
+    script = "import sys, qtaml_codesign.commands.sweep; print({'torch', 'numpy', 'pandas'} & set(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True).stdout
+    assert loaded.strip() == "set()"
+
+
+def test_ctrl_c_on_two_workers_is_one_message(tiny, tmp_path):
+    command = [sys.executable, "cli.py", "sweep", "--device", "3nm", "--workload", tiny, "--out", str(tmp_path / "run"),
+               "--trials", "4000", "--workers", "2"]
+    started = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               start_new_session=True)
+    deadline = time.monotonic() + 60.0
+    while not (tmp_path / "run" / "results.sqlite").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(4.0)
+    os.killpg(started.pid, signal.SIGINT)  # what a terminal does: parent and workers get it
+    pressed = time.monotonic()
+    _, text = started.communicate(timeout=60)
+    assert started.returncode == 130
+    assert time.monotonic() - pressed < 10.0
+    assert "Traceback" not in text
+    assert sum("interrupted" in line for line in text.splitlines()) == 1
