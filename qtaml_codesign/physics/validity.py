@@ -54,7 +54,7 @@ def warnings_for(
          f"a flip takes {needed} of {electrons} electrons: the field falls as the cell empties, which is not modelled"),
         (step_nm < LEAST_STEP_nm,
          f"the flip is a step in thickness of about {step_nm:.2g} nm, sharper than oxides are controlled"),
-        (bool(np.max(log_flip) >= math.log(0.5)), "p_flip reaches 0.5 or more: a read bit says nothing, or the opposite"),
+        (bool(np.max(log_flip) >= math.log(0.5)), "p_flip reaches 0.5 or more: what is read says nothing"),
         (tail != "binomial", f"the {tail} tail is an approximation of the binomial one"),
     ]
     return tuple(text for applies, text in found if applies)
