@@ -1,7 +1,7 @@
 """Train the networks of the zoo and write their weights: `python studies/train_zoo.py --out DIR`.
 
 CNNs: Adam 1e-3 with cosine decay, 30 epochs, batches of 64, on 80 % of the scikit-learn digits. Transformer: the same
-optimiser on 8000 random sequences. Deterministic for a seed on one machine; accuracies go to DIR/accuracies.json.
+optimiser on 4000 random sequences. Deterministic for a seed on one machine; accuracies go to DIR/accuracies.json.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from qtaml_codesign.nets.networks import BUILDERS
 
 BATCH = 64
 EPOCHS = 30
-TRAINING_SEQUENCES = 8000
+TRAINING_SEQUENCES = 4000
 
 
 def splits(name: str) -> tuple[LabelledInputs, LabelledInputs]:

@@ -1,0 +1,217 @@
+"""Jacobian gains: how much the logits of a network move per unit of noise on each stored tensor.
+
+    J_l^2 = (1 / n_l) E_x || dz / dW_l ||_F^2
+
+with z the logits of one input x, W_l the tensor with n_l weights, and the mean over the calibration inputs. Gradients
+are taken at the clean float weights, in eval mode, without labels.
+
+Source: arXiv 2606.00741, Lemma 4.3 and Algorithm 1 step 1.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, cast, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from qtaml_codesign.checks import number_within, whole_number
+from qtaml_codesign.errors import InputError, WorkloadError, did_you_mean
+from qtaml_codesign.nets.inputs import Inputs, batches, sample_count
+from qtaml_codesign.nets.threads import single_threaded
+from qtaml_codesign.nets.workload import Workload
+
+Method = Literal["reverse", "finite-difference", "random-sign"]
+METHODS: tuple[str, ...] = (*get_args(Method), "auto")
+MOST_LOGITS_FOR_REVERSE = 128
+PROBES = {"reverse": 1, "finite-difference": 8, "random-sign": 64}
+Squares = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class JacobianGains:
+    """Gains of every stored tensor, and how they were measured.
+
+    Attributes:
+        gains: tensor name -> J_l^2 over the calibration inputs (squared logit change per squared weight change).
+        standard_errors: tensor name -> standard error of that figure over the random probes; 0 for `reverse`.
+        method: `reverse`, `finite-difference` or `random-sign`.
+        passes: reverse passes, or forward passes for finite differences, each over one batch.
+        seconds: wall time.
+    """
+
+    gains: dict[str, float]
+    standard_errors: dict[str, float]
+    method: str
+    passes: int
+    seconds: float
+
+
+def jacobian_gains(
+    workload: Workload,
+    method: str = "reverse",
+    *,
+    seed: int = 0,
+    probes: int | None = None,
+    step: float = 1e-3,
+    double: bool = False,
+) -> JacobianGains:
+    """Measure J_l^2 of every stored tensor on the calibration inputs.
+
+    Args:
+        workload: network and calibration inputs.
+        method: `reverse`, exact: one reverse pass per input and logit gives every layer at once.
+            `finite-difference`, the paper's: mean ||z(W_l + step xi) - z(W_l)||^2 / (n_l step^2), xi ~ N(0, I) on one
+            layer at a time, in float64.
+            `random-sign`: v^T dz/dW with random signs v per input and logit; unbiased, and its cost does not grow with
+            the number of logits. `auto`: reverse up to 128 logits per input, else random-sign.
+        seed: key of the random probes.
+        probes: random probes per layer (finite differences, 8) or in all (random signs, 64), at least 2.
+        step: finite-difference step.
+        double: take the gradients in float64; finite differences always are.
+
+    Example:
+        >>> from qtaml_codesign.nets.workload import load_workload
+        >>> gains = jacobian_gains(load_workload("small-cnn"), "random-sign").gains
+        >>> max(gains, key=gains.get), min(gains, key=gains.get)
+        ('conv1.weight', 'fc1.weight')
+    """
+    _check(method, seed, probes, step)
+    started = time.perf_counter()
+    with single_threaded(), torch.inference_mode(False), torch.enable_grad():
+        known = _resolved(workload, method)
+        count = probes or PROBES[known]
+        dtype = torch.float64 if double or known == "finite-difference" else None
+        probe = _Probe(workload, workload.network.differentiable(dtype), dtype)
+        measure: dict[Method, Callable[[], tuple[Squares, int]]] = {
+            "reverse": lambda: _reverse(probe),
+            "random-sign": lambda: _random_sign(probe, seed, count),
+            "finite-difference": lambda: _finite_difference(probe, seed, count, step),
+        }
+        squares, passes = measure[known]()
+    names, spread = list(workload.weights), np.zeros(squares.shape[1])
+    if squares.shape[0] > 1:
+        spread = squares.std(axis=0, ddof=1) / math.sqrt(squares.shape[0])
+    return JacobianGains(
+        gains=dict(zip(names, squares.mean(axis=0).tolist(), strict=True)),
+        standard_errors=dict(zip(names, spread.tolist(), strict=True)),
+        method=known, passes=passes, seconds=time.perf_counter() - started,
+    )
+
+
+@dataclass(frozen=True)
+class _Probe:
+    """A differentiable copy of the network and what is measured on it."""
+
+    workload: Workload
+    module: nn.Module
+    dtype: torch.dtype | None
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        return [self.module.get_parameter(name) for name in self.workload.weights]
+
+    @property
+    def samples(self) -> int:
+        return sample_count(self.workload.calibration)
+
+    def batches(self, size: int) -> list[Inputs]:
+        return list(batches(self.workload.calibration, size))
+
+    def logits(self, inputs: Inputs) -> Tensor:
+        """Logits that depend on the stored tensors, (samples, outputs)."""
+        return self.workload.network.call(self.module, inputs, dtype=self.dtype).flatten(1)
+
+    def squared_gradients(self, output: Tensor, keep: bool) -> Squares:
+        """(L,) squared Frobenius norm of d output / d W_l, output a scalar."""
+        gradients = torch.autograd.grad(output, self.parameters, retain_graph=keep, allow_unused=True)
+        return np.array([0.0 if gradient is None else float(gradient.double().square().sum()) for gradient in gradients])
+
+    def per_weight(self, squares: Squares) -> Squares:
+        """Divide by n_l and by the number of inputs."""
+        sizes = np.array([parameter.numel() for parameter in self.parameters])
+        return squares / sizes / self.samples
+
+
+def _reverse(probe: _Probe) -> tuple[Squares, int]:
+    """(1, L) exact squares, and the number of reverse passes."""
+    total, passes = np.zeros(len(probe.parameters)), 0
+    for sample in probe.batches(1):
+        logits = _attached(probe.logits(sample)).squeeze(0)
+        last = logits.numel() - 1
+        for index in range(logits.numel()):
+            total += probe.squared_gradients(logits[index], keep=index < last)
+        passes += logits.numel()
+    return probe.per_weight(total)[None], passes
+
+
+def _random_sign(probe: _Probe, seed: int, count: int) -> tuple[Squares, int]:
+    """(probes, L): E over v of ||sum_x v_x^T dz_x/dW||^2 is the sum over x of ||dz_x/dW||_F^2."""
+    squares, passes = np.zeros((count, len(probe.parameters))), 0
+    for start, batch in enumerate(probe.batches(probe.workload.batch_size)):
+        logits = _attached(probe.logits(batch))
+        for index in range(count):
+            signs = _generator(seed, "signs", index, start).integers(0, 2, size=tuple(logits.shape)) * 2.0 - 1.0
+            weighted = (logits * torch.from_numpy(signs).to(logits)).sum()
+            squares[index] += probe.squared_gradients(weighted, keep=index < count - 1)
+            passes += 1
+    return probe.per_weight(squares), passes
+
+
+def _finite_difference(probe: _Probe, seed: int, count: int, step: float) -> tuple[Squares, int]:
+    """(probes, L): ||z(W_l + step xi) - z(W_l)||^2 / step^2, summed over inputs."""
+    squares, passes = np.zeros((count, len(probe.parameters))), 0
+    with torch.no_grad():
+        for batch in probe.batches(probe.workload.batch_size):
+            clean = probe.logits(batch)
+            for layer, (name, weight) in enumerate(zip(probe.workload.weights, probe.parameters, strict=True)):
+                kept = weight.detach().clone()
+                for index in range(count):
+                    noise = _generator(seed, name, index).standard_normal(tuple(weight.shape))
+                    weight.copy_(kept + step * torch.from_numpy(noise).to(weight))
+                    squares[index, layer] += float((probe.logits(batch) - clean).square().sum()) / step**2
+                weight.copy_(kept)
+            passes += 1 + count * len(probe.parameters)
+    return probe.per_weight(squares), passes
+
+
+def _generator(seed: int, name: str, *index: int) -> np.random.Generator:
+    """Random numbers keyed by what they are for."""
+    words = np.frombuffer(hashlib.sha256(name.encode()).digest()[:16], dtype=np.uint32)
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, *words.tolist(), *index])))
+
+
+def _resolved(workload: Workload, method: str) -> Method:
+    if method != "auto":
+        return cast(Method, method)
+    outputs = workload.run(next(batches(workload.calibration, 1))).numel()
+    return "reverse" if outputs <= MOST_LOGITS_FOR_REVERSE else "random-sign"
+
+
+def _attached(logits: Tensor) -> Tensor:
+    if logits.requires_grad:
+        return logits
+    raise WorkloadError(
+        "the logits do not depend on the stored tensors in a way that can be differentiated", where="model(calibration)",
+        rule="gradients flow from the logits to the weights", value="logits without a gradient",
+        next_step="remove torch.no_grad() and detach() from forward(), or use sensitivity='finite-difference'",
+    )
+
+
+def _check(method: str, seed: int, probes: int | None, step: float) -> None:
+    if method not in METHODS:
+        raise InputError(
+            "unknown way to measure Jacobian gains", where="sensitivity method", rule=f"one of {', '.join(METHODS)}",
+            value=method, next_step=did_you_mean(str(method), METHODS),
+        )
+    whole_number("seed", seed, least=0)
+    if probes is not None:
+        whole_number("probes", probes, least=2)
+    number_within("step", step, 1e-8, 1.0, "1e-8 <= step <= 1", "the paper uses 1e-3")
