@@ -76,7 +76,7 @@ def unknown_key(model: type[BaseModel], path: Sequence[str]) -> str:
     beside = keys_at(model, path[:-1]) or []
     if nearest(path[-1], beside):
         return did_you_mean(path[-1], beside)
-    leaves = {name.rsplit(".", 1)[-1]: name for name in leaf_names(model)}
+    leaves = {name.rsplit(".", 1)[-1]: name for name in reversed(leaf_names(model))}
     elsewhere = [leaves[match] for match in nearest(path[-1], leaves)]
     return f"did you mean {elsewhere[0]}?" if elsewhere else did_you_mean(path[-1], beside)
 

@@ -39,8 +39,8 @@ def thickness_for(
 
     Example:
         >>> from qtaml_codesign.cards import load_card
-        >>> round(thickness_for(load_card("3nm"), 0.1), 10)
-        1.7649916246
+        >>> round(thickness_for(load_card("3nm"), 0.1), 9)
+        1.764991625
     """
     log_target, log_rest = _target(flip_probability, log_flip_probability)
     cell = card.resolve()
