@@ -67,7 +67,7 @@ def main() -> None:
         training, evaluation = splits(name)
         train(model, training, options.seed)
         accuracies[name] = accuracy(model, evaluation)
-        save_file({key: value.contiguous() for key, value in model.state_dict().items()}, options.out / f"{name}.safetensors")
+        save_file(model.state_dict(), options.out / f"{name}.safetensors")
         report.write_text(json.dumps(accuracies, indent=1, sort_keys=True) + "\n")
         print(f"{name}: accuracy {accuracies[name]:.4f}, {time.perf_counter() - started:.0f} s")
 

@@ -57,7 +57,7 @@ class TrialCounts:
             raise InputError(
                 "these counts cannot come from trials", where="TrialCounts",
                 rule="trials, samples >= 1; 0 <= correct <= trials * samples; 0 <= flipped <= exposed <= stored bits",
-                value=astuple(self), next_step="build TrialCounts from run_trial, or check the file they were read from",
+                value=astuple(self), next_step="build TrialCounts with run_trial, or check the file they come from",
             )
 
     def __add__(self, other: TrialCounts) -> TrialCounts:

@@ -120,8 +120,9 @@ class Network:
             original = self._parameters[name]
             if array.shape != tuple(original.shape):
                 raise WorkloadError(
-                    "a weight array has the wrong shape", where=f"weights[{name!r}]", rule=f"shape {tuple(original.shape)}",
-                    value=array.shape, next_step="keep the shape of the stored tensor",
+                    "a weight array has the wrong shape", where=f"weights[{name!r}]",
+                    rule=f"shape {tuple(original.shape)}", value=array.shape,
+                    next_step="keep the shape of the stored tensor",
                 )
             writable = array if array.flags.writeable else array.copy()
             replaced[name] = torch.from_numpy(np.ascontiguousarray(writable)).to(original.device, original.dtype)

@@ -60,7 +60,8 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W)."""
         inner = functional.relu(self.norm1(self.conv1(x)))
-        return functional.relu(x + self.norm2(self.conv2(inner)))
+        joined: Tensor = functional.relu(x + self.norm2(self.conv2(inner)))
+        return joined
 
 
 class ResCNN(nn.Sequential):
@@ -90,13 +91,15 @@ class EncoderBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, T, width) -> (N, T, width)."""
         x = self.norm1(x + self.out(self._attend(x)))
-        return self.norm2(x + self.ff2(functional.relu(self.ff1(x))))
+        joined: Tensor = self.norm2(x + self.ff2(functional.relu(self.ff1(x))))
+        return joined
 
     def _attend(self, x: Tensor) -> Tensor:
         parts = self.qkv(x).unflatten(-1, (3, self.heads, -1)).movedim(-3, 0).transpose(-2, -3)
         query, key, value = parts[0], parts[1], parts[2]
         weights = torch.softmax(query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1]), dim=-1)
-        return (weights @ value).transpose(-2, -3).flatten(-2)
+        joined: Tensor = (weights @ value).transpose(-2, -3).flatten(-2)
+        return joined
 
 
 class SequenceTransformer(nn.Module):

@@ -12,7 +12,7 @@ import torch
 
 @contextmanager
 def global_randomness_kept() -> Iterator[Callable[[], bool]]:
-    """Restore the three global states on the way out; the yielded function tells whether any was drawn from.
+    """Restore the global states on the way out; the yielded function tells whether any was drawn from.
 
     Example:
         >>> with global_randomness_kept() as was_used:
@@ -21,23 +21,22 @@ def global_randomness_kept() -> Iterator[Callable[[], bool]]:
         ...     print(before, was_used())
         False True
     """
-    before_torch, before_numpy, before_python = torch.get_rng_state(), np.random.get_state(), random.getstate()
-    before_cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
-
-    def was_used() -> bool:
-        now = np.random.get_state()
-        same_numpy = str(now[2:]) == str(before_numpy[2:]) and np.array_equal(now[1], before_numpy[1])
-        same_cuda = all(map(torch.equal, before_cuda, torch.cuda.get_rng_state_all())) if before_cuda else True
-        return not (
-            same_numpy and same_cuda and torch.equal(torch.get_rng_state(), before_torch)
-            and random.getstate() == before_python
-        )
-
+    in_torch, in_numpy, in_python = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
+    on_gpu = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    found = _fingerprint()
     try:
-        yield was_used
+        yield lambda: _fingerprint() != found
     finally:
-        torch.set_rng_state(before_torch)
-        np.random.set_state(before_numpy)
-        random.setstate(before_python)
-        if before_cuda:
-            torch.cuda.set_rng_state_all(before_cuda)
+        torch.set_rng_state(in_torch)
+        np.random.set_state(in_numpy)  # noqa: NPY002  (the legacy state is the global one)
+        random.setstate(in_python)
+        if on_gpu:
+            torch.cuda.set_rng_state_all(on_gpu)
+
+
+def _fingerprint() -> tuple[object, ...]:
+    on_gpu = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    in_torch = [state.numpy().tobytes() for state in (torch.get_rng_state(), *on_gpu)]
+    in_numpy = np.random.get_state(legacy=False)  # noqa: NPY002
+    words, rest = in_numpy["state"]["key"].tobytes(), (in_numpy["state"]["pos"], in_numpy["has_gauss"])
+    return in_torch, words, rest, random.getstate()

@@ -23,7 +23,8 @@ def from_reference(text: str) -> tuple[Workload, str]:
     if not isinstance(text, str):
         raise WorkloadError(
             "a workload is named by a text", where="workload", rule=f"a name of the zoo, or {FORM}",
-            value=f"{type(text).__name__}: {text!r}", next_step="pass 'small-cnn', or build a Workload(...) and use it directly",
+            value=f"{type(text).__name__}: {text!r}",
+            next_step="pass 'small-cnn', or build a Workload(...) and use it directly",
         )
     if ":" in text or text.endswith(".py") or "/" in text:
         return _from_file(text)
@@ -55,7 +56,7 @@ def _run_file(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        with UserCode("the workload file fails", str(path), "the file can be imported", f"run: python {path}", "the file"):
+        with UserCode("the workload file fails", str(path), "the file can be imported", f"run: python {path}", path):
             spec.loader.exec_module(module)
     except WorkloadError:
         del sys.modules[name]
@@ -64,8 +65,8 @@ def _run_file(path: Path) -> ModuleType:
 
 
 def _factory(module: ModuleType, name: str, text: str) -> Callable[[], object]:
-    factory = getattr(module, name, None) if name else None
-    if callable(factory):
+    factory: Callable[[], object] | None = getattr(module, name, None) if name else None
+    if factory is not None and callable(factory):
         return factory
     own = [
         key for key, value in vars(module).items()
@@ -85,7 +86,8 @@ def _call_factory(factory: Callable[[], object], text: str) -> Workload:
     if not isinstance(workload, Workload):
         raise WorkloadError(
             "the workload function returns something else", where=text, rule=FORM,
-            value=f"{type(workload).__name__}: {workload!r}", next_step="return Workload(model, calibration, evaluation)",
+            value=f"{type(workload).__name__}: {workload!r}",
+            next_step="return Workload(model, calibration, evaluation)",
         )
     return workload
 

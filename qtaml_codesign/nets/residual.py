@@ -22,7 +22,9 @@ from qtaml_codesign.nets.threads import single_threaded
 from qtaml_codesign.nets.workload import Workload
 
 ADDITIONS = frozenset({"AddBackward0", "SubBackward0"})
-LOOKUPS = frozenset({"EmbeddingBackward0", "EmbeddingBagBackward0", "IndexBackward0", "IndexSelectBackward0", "GatherBackward0"})
+LOOKUPS = frozenset(
+    {"EmbeddingBackward0", "EmbeddingBagBackward0", "IndexBackward0", "IndexSelectBackward0", "GatherBackward0"}
+)
 PRODUCTS = frozenset({"MmBackward0", "AddmmBackward0", "BmmBackward0"})
 
 

@@ -19,7 +19,7 @@ def stored_names(module: nn.Module, patterns: str | Iterable[str] | None) -> tup
 
     Args:
         module: the network.
-        patterns: None for every weight (ndim >= 2; not a bias, not of a norm), or glob patterns that replace the default.
+        patterns: None for every weight (ndim >= 2; not a bias, not of a norm), or glob patterns instead.
 
     Example:
         >>> stored_names(nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4), nn.Linear(4, 2)), None)
@@ -27,7 +27,7 @@ def stored_names(module: nn.Module, patterns: str | Iterable[str] | None) -> tup
     """
     names = _weights(module) if patterns is None else _matching(module, patterns)
     parameters = dict(module.named_parameters())
-    odd = [name for name in names if not parameters[name].is_floating_point() or parameters[name].layout != torch.strided]
+    odd = [name for name in names if not _is_dense_float(parameters[name])]
     if odd:
         raise WorkloadError(
             "a weight is not a dense tensor of real floating-point numbers", where=odd[0],
@@ -36,7 +36,8 @@ def stored_names(module: nn.Module, patterns: str | Iterable[str] | None) -> tup
         )
     if not names:
         raise WorkloadError(
-            "the module has no weight tensor to store", where="model", rule="at least one parameter with two axes or more",
+            "the module has no weight tensor to store", where="model",
+            rule="at least one parameter with two axes or more",
             value=", ".join(parameters) or f"{type(module).__name__} without parameters",
             next_step="pass a module with weights, or name what to store with tensors=['*.bias', ...]",
         )
@@ -51,13 +52,16 @@ def aliases(module: nn.Module) -> dict[str, str]:
 
 
 def _weights(module: nn.Module) -> tuple[str, ...]:
-    of_norms = {
-        id(parameter) for part in module.modules() if isinstance(part, NORMS) for parameter in part.parameters(recurse=False)
-    }
+    norms = [part for part in module.modules() if isinstance(part, NORMS)]
+    of_norms = {id(parameter) for norm in norms for parameter in norm.parameters(recurse=False)}
     return tuple(
         name for name, parameter in module.named_parameters()
         if parameter.ndim >= 2 and parameter.numel() and id(parameter) not in of_norms and not _is_bias(name)
     )
+
+
+def _is_dense_float(parameter: nn.Parameter) -> bool:
+    return parameter.is_floating_point() and parameter.layout == torch.strided
 
 
 def _is_bias(name: str) -> bool:

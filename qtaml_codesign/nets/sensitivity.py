@@ -132,12 +132,13 @@ class _Probe:
     def squared_gradients(self, output: Tensor, keep: bool) -> Squares:
         """(L,) squared Frobenius norm of d output / d W_l, output a scalar."""
         gradients = torch.autograd.grad(output, self.parameters, retain_graph=keep, allow_unused=True)
-        return np.array([0.0 if gradient is None else float(gradient.double().square().sum()) for gradient in gradients])
+        return np.array([0.0 if part is None else float(part.double().square().sum()) for part in gradients])
 
     def per_weight(self, squares: Squares) -> Squares:
         """Divide by n_l and by the number of inputs."""
         sizes = np.array([parameter.numel() for parameter in self.parameters])
-        return squares / sizes / self.samples
+        scaled: Squares = squares / sizes / self.samples
+        return scaled
 
 
 def _reverse(probe: _Probe) -> tuple[Squares, int]:
@@ -199,7 +200,7 @@ def _attached(logits: Tensor) -> Tensor:
     if logits.requires_grad:
         return logits
     raise WorkloadError(
-        "the logits do not depend on the stored tensors in a way that can be differentiated", where="model(calibration)",
+        "the logits cannot be differentiated by the stored tensors", where="model(calibration)",
         rule="gradients flow from the logits to the weights", value="logits without a gradient",
         next_step="remove torch.no_grad() and detach() from forward(), or use sensitivity='finite-difference'",
     )

@@ -210,8 +210,10 @@ class StoredModel:
 def _rates(tensor: StoredTensor, errors: Mapping[str, RegionErrors]) -> RegionErrors:
     if tensor.name not in errors:
         raise InputError(
-            "a stored tensor has no flip rates", where=f"errors[{tensor.name!r}]", rule="flip rates for every tensor read",
-            value=", ".join(errors) or "an empty mapping", next_step="build them with profile.assign(tensor names)",
+            "a stored tensor has no flip rates", where=f"errors[{tensor.name!r}]",
+            rule="flip rates for every tensor read",
+            value=", ".join(errors) or "an empty mapping",
+            next_step="build them with profile.assign(tensor names)",
         )
     rates = errors[tensor.name]
     if rates.format != tensor.format:

@@ -18,7 +18,7 @@ class UserCode:
 
     Example:
         >>> try:
-        ...     with UserCode("the factory failed", "net.py:make", "make() returns a Workload", "run it alone", "no input"):
+        ...     with UserCode("the factory failed", "net.py:make", "it returns a Workload", "run it alone", "no input"):
         ...         1 / 0
         ... except WorkloadError as failure:
         ...     print(failure.what, "/", failure.where)

@@ -164,8 +164,8 @@ class Workload:
         for name, floor in floors.items():
             if stored_as.get(name) not in self.weights:
                 raise WorkloadError(
-                    "no stored tensor has this name", where="residual_floors", rule="names of stored tensors", value=name,
-                    next_step=did_you_mean(str(name), self.weights),
+                    "no stored tensor has this name", where="residual_floors", rule="names of stored tensors",
+                    value=name, next_step=did_you_mean(str(name), self.weights),
                 )
             if isinstance(floor, bool) or not isinstance(floor, int) or not 0 <= floor <= 16:
                 raise WorkloadError(
@@ -217,7 +217,9 @@ def _bytes(tensor: Tensor) -> bytes:
     return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
-def _rebuild(module: nn.Module, calibration: Inputs, evaluation: tuple[Inputs, Tensor], given: dict[str, Any]) -> Workload:
+def _rebuild(
+    module: nn.Module, calibration: Inputs, evaluation: tuple[Inputs, Tensor], given: dict[str, Any]
+) -> Workload:
     return Workload(module, calibration, evaluation, **given)
 
 
@@ -226,7 +228,8 @@ def _reload(source: str, digest: str) -> Workload:
     if workload.digest != digest:
         raise WorkloadError(
             "a workload loaded again is not the one that was sent", where=source,
-            rule="the same network and inputs at every call", value=f"digest {workload.digest[:12]}, sent {digest[:12]}",
+            rule="the same network and inputs at every call",
+            value=f"digest {workload.digest[:12]}, sent {digest[:12]}",
             next_step="do not change the file during a run, and give the factory a fixed random key",
         )
     return workload

@@ -48,6 +48,7 @@ def zoo_workload(name: str) -> Workload:
     """
     network = trained_network(name)
     if name == "transformer":
-        calibration, evaluation = sequences("calibration", CALIBRATION_SAMPLES), sequences("evaluation", EVALUATION_SEQUENCES)
-        return Workload(network, calibration.inputs, evaluation, name=name, residual_floors={})
+        calibration = sequences("calibration", CALIBRATION_SAMPLES).inputs
+        evaluation = sequences("evaluation", EVALUATION_SEQUENCES)
+        return Workload(network, calibration, evaluation, name=name, residual_floors={})
     return Workload(network, digits("train").inputs[:CALIBRATION_SAMPLES], digits("evaluation"), name=name)
