@@ -74,8 +74,8 @@ def test_upper_bound_beyond_the_grid_is_nan():
 
 
 def test_curve_that_dips_is_judged_by_its_last_miss():
-    row = only_row(points([0.97, 0.80, 1.00, 1.00]), 0.90)
-    assert row.thickness_nm == pytest.approx(1.75)
+    row = only_row(points([0.50, 0.97, 0.80, 1.00]), 0.90)
+    assert row.thickness_nm == pytest.approx(2.5)
 
 
 def test_equal_to_the_threshold_keeps_it():

@@ -84,6 +84,7 @@ def test_kill_nine_ten_times_then_resume(whole, tmp_path):
     assert bytes_of(tmp_path) == bytes_of(folder)
     assert seen[-1] + resumed.new_trials == rows(tmp_path) == rows(folder) == result.new_trials
     assert qc.sweep(network, "3nm", out=tmp_path, **ARGUMENTS).new_trials == 0
+    assert {path.name for path in tmp_path.iterdir()} == {*FILES, "run.json", "results.sqlite"}
 
 
 def test_two_workers_killed_with_their_parent_leave_nobody_behind(whole, source, tmp_path):
@@ -190,6 +191,17 @@ def test_a_worker_that_dies_is_reported():
     with Crew(HANDLE, workers=2) as two, pytest.raises(CodesignError, match="worker process ended") as caught:
         two.drain(jobs(partial(max, 1, 2), partial(os._exit, 9)), results.extend)
     assert "what was finished is kept" in str(caught.value)
+
+
+def test_network_built_in_python_travels_to_worker_processes(whole):
+    """No file names it, so each worker gets the network itself."""
+    original = whole[0]
+    network = qc.Workload(original.network.module, original.calibration,
+                          (original.evaluation_inputs, original.labels), name="in memory")
+    assert network.source is None
+    options = {"thickness_nm": [1.75], "budgets": [0.25], "trials": 25}
+    alone = qc.sweep(network, "3nm", **options)
+    assert qc.sweep(network, "3nm", workers=2, **options).to_frame().equals(alone.to_frame())
 
 
 def test_workers_do_not_hear_an_interrupt():

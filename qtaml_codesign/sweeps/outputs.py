@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
 import platform
 import shlex
 import sys
@@ -111,27 +110,17 @@ def command_line() -> str:
 
 
 def _write_whole(path: Path, content: bytes) -> Path:
-    """Write beside the target, then rename: a reader sees the old file or the new one, never half of one."""
+    """Write beside the target, then rename: a reader sees the old file or the new one, never half of one.
+
+    The draft's name is fixed, so what a killed run leaves behind is overwritten and renamed by the next.
+    """
+    draft = path.with_name(f".{path.name}.part")
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as draft:
-            try:
-                draft.write(content)
-                draft.close()
-                os.chmod(draft.name, 0o666 & ~_umask())
-                os.replace(draft.name, path)
-            except BaseException:
-                Path(draft.name).unlink(missing_ok=True)
-                raise
+        draft.write_bytes(content)
+        draft.replace(path)
     except OSError as failure:
         raise StoreError(
             "a result file cannot be written", where=str(path), rule="a writable folder with room left",
             value=failure.strerror or failure, next_step="free some space, or choose another folder with --out",
         ) from failure
     return path
-
-
-def _umask() -> int:
-    """The process's file mode mask; the system can only tell it by setting it."""
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask

@@ -171,9 +171,10 @@ def _result(
     ]
     notes = [*flips.warnings, *(f"{plan.method}: {note}" for plan in measured.plans for note in plan.warnings)]
     return Sweep(
-        points=pd.DataFrame(rows, columns=list(COLUMNS)), card=device, grid_nm=np.asarray(flips.thickness_nm), settings=settings,
-        workload_name=network.name, workload_digest=network.digest, clean_correct=network.clean_correct,
-        samples=network.samples, counts=TrialCounts.total([measured.counts[key] for key in sorted(measured.counts)]),
+        points=pd.DataFrame(rows, columns=list(COLUMNS)), card=device, grid_nm=np.asarray(flips.thickness_nm),
+        settings=settings, workload_name=network.name, workload_digest=network.digest,
+        clean_correct=network.clean_correct, samples=network.samples,
+        counts=TrialCounts.total([measured.counts[key] for key in sorted(measured.counts)]),
         tasks=len(measured.counts), new_trials=measured.new_trials, warnings=tuple(dict.fromkeys(notes)),
     )
 
