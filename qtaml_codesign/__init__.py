@@ -7,7 +7,7 @@ Data flows one way, as frozen values:
 Layers, each importing only from those above it:
 
     L0  errors, checks, constants, statistics
-    L1  cards
+    L1  card_schema, cards
     L2  physics
     L3  bits
     L4  ecc

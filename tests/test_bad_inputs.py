@@ -94,7 +94,8 @@ def plan_file(change: Callable[[dict[str, object]], object]) -> Case:
         content = change(json.loads(made.to_json()))
         text = content if isinstance(content, str) else json.dumps(content)
         (folder / "plan.json").write_text(text, encoding="utf-8")
-        return ["evaluate", "--workload", tiny, "--plan", folder / "plan.json", "--flip-probability", 0.1, "--trials", 2]
+        common = ["--flip-probability", 0.1, "--trials", 2]
+        return ["evaluate", "--workload", tiny, "--plan", folder / "plan.json", *common]
 
     return build
 
@@ -154,7 +155,7 @@ CASES: dict[str, tuple[Case, list[str]]] = {
     "card: newer schema": (bad_card(schema_version=2), ["schema_version", "2"]),
     "card: plane that is not stored": (bad_card(bit_planes={8: {"window_s": 1e-7}}), ["bit_planes", "8"]),
     "card: reversed sweep range": (bad_card(sweep__thickness_nm=[2.2, 1.7]), ["sweep.thickness_nm"]),
-    "card: boolean": (bad_card(barrier__height_eV=True), ["barrier.height_eV", "True"]),
+    "card: boolean": (bad_card(barrier__height_eV=True), ["barrier.height_eV", "true"]),
     "card: empty file": (raw_card(b""), ["raw.yaml", "empty"]),
     "card: list": (raw_card(b"- 1\n- 2\n"), ["raw.yaml"]),
     "card: broken YAML": (raw_card(b"barrier: {height_eV: 3.1\n"), ["raw.yaml"]),

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from qtaml_codesign.bits.formats import BitFormat
 from qtaml_codesign.bits.profile import BitErrorProfile, RegionErrors, as_profile
 from qtaml_codesign.checks import number_within, whole_number
@@ -106,7 +104,7 @@ def deploy(workload: Workload, plan: TacPlan) -> StoredModel:
     check_same_network(workload, plan)
     return StoredModel(tuple(
         store_tensor(
-            layer.name, workload.weights[layer.name], BitFormat(layer.bits, layer.encoding), scale=layer.scale,
+            layer.name, workload.weights[layer.name], BitFormat(layer.bits, layer.encoding), scale=layer.scale or None,
             factor=layer.factor, depth=layer.depth,
         )
         for layer in plan.layers
@@ -140,7 +138,7 @@ def errors_for(workload: Workload, plan: TacPlan, flip_probability: FlipInput) -
         by_format = {fmt: as_profile(flip_probability, fmt).regions[0] for fmt in set(formats.values())}
         errors = {name: by_format[fmt] for name, fmt in formats.items()}
     _check_formats(errors, formats)
-    if not any(np.any(rates.loss) or np.any(rates.gain) for rates in errors.values()):
+    if all(rates.silent for rates in errors.values()):
         raise InputError(
             "no bit can flip, so nothing would be injected", where="flip_probability", rule="at least one rate > 0",
             value=0.0, next_step="read clean_accuracy instead, or give a flip probability above zero",

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from qtaml_codesign.errors import PlanError
@@ -175,6 +178,15 @@ class TacPlan(_Frozen):
                 value=failure, next_step="make one: codesign plan --workload W --flip-probability P --out FILE",
             ) from failure
         return cls.from_json(text, where=str(path))
+
+
+def weights_digest(weights: Mapping[str, NDArray[np.floating]]) -> str:
+    """SHA-256 over names, shapes and values of the stored tensors: the identity a plan belongs to."""
+    digest = hashlib.sha256()
+    for name, weight in weights.items():
+        digest.update(f"{name} {weight.shape} {weight.dtype.str}".encode())
+        digest.update(np.ascontiguousarray(weight).tobytes())
+    return digest.hexdigest()
 
 
 def _parse(text: str, where: str) -> dict[str, object]:

@@ -1,0 +1,94 @@
+"""The program as it is started: from the checkout, from a wheel, and how quickly it answers `--help`."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from qtaml_codesign.nets.zoo import ZOO
+from tests.conftest import ROOT
+
+COMMANDS = (["sweep"], ["flip"], ["plan"], ["evaluate"], ["verify"], ["card", "list"], ["card", "show"], ["card", "check"])
+START = "from qtaml_codesign.commands.main import run; run()"
+
+
+def finished(arguments: list[str], cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True,
+        check=False, timeout=300,
+    )
+
+
+def test_launcher_of_the_checkout() -> None:
+    done = finished(["cli.py", "flip", "--device", "3nm"], ROOT)
+    assert done.returncode == 0, done.stderr
+    assert "0.0999705" in done.stdout
+
+
+def test_relative_card_path() -> None:
+    done = finished(["cli.py", "flip", "--device", "devices/3nm.yaml"], ROOT)
+    assert done.returncode == 0, done.stderr
+
+
+def test_wheel_works_from_another_folder(tmp_path: Path) -> None:
+    """Cards and trained weights travel in the wheel; the checkout is out of reach."""
+    built = finished(["-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path / "dist")], ROOT)
+    assert built.returncode == 0, built.stderr
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    site = tmp_path / "site"
+    zipfile.ZipFile(wheel).extractall(site)
+    where = finished(["-c", "import qtaml_codesign; print(qtaml_codesign.__file__)"], tmp_path, PYTHONPATH=str(site))
+    assert str(site) in where.stdout
+    flip = finished(["-c", START, "flip", "--device", "7nm"], tmp_path, PYTHONPATH=str(site))
+    assert flip.returncode == 0, flip.stderr
+    plan = finished(
+        ["-c", START, "plan", "--workload", "small-cnn", "--device", "3nm", "--budget", "0.125", "--method", "uniform-msp"],
+        tmp_path, PYTHONPATH=str(site),
+    )
+    assert plan.returncode == 0, plan.stderr
+    assert "12.5000%" in plan.stdout
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {f"qtaml_codesign/nets/weights/{name}.safetensors" for name in ZOO} <= set(names)
+
+
+def test_help_is_read_without_loading_the_engine() -> None:
+    """What makes `--help` quick is what is not imported; the CPU time itself is printed by `make bench`."""
+    script = (
+        "import sys; sys.argv = ['codesign', '--help']\n"
+        "try:\n    from qtaml_codesign.commands.main import run; run()\n"
+        "except SystemExit:\n    pass\n"
+        "heavy = {'torch', 'numba', 'numpy', 'scipy', 'pandas', 'matplotlib', 'pydantic', 'sklearn'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = finished(["-c", script], ROOT)
+    assert done.returncode == 0, done.stderr
+
+
+def test_help_takes_less_than_half_a_second_of_cpu() -> None:
+    """User plus system time of the child, the smallest of three; a promise of the program, not a benchmark."""
+    seconds = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert finished(["cli.py", "--help"], ROOT).returncode == 0
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(seconds) < 0.5
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_help_has_an_example_that_names_the_command(command: list[str], codesign) -> None:  # type: ignore[no-untyped-def]
+    done = codesign(*command, "--help")
+    assert done.code == 0
+    example = done.stdout[done.stdout.index("Example"):]
+    assert f"codesign {' '.join(command)}" in re.sub(r"\s+", " ", example)
+
+
+def test_constraints_pin_torch() -> None:
+    assert "torch==2.13.0" in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
