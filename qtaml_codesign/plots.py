@@ -17,7 +17,9 @@ from matplotlib.lines import Line2D
 if TYPE_CHECKING:
     import pandas as pd
 
-_LINE_STYLES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)), (0, (3, 1, 1, 1)))
+_LINE_STYLES: tuple[Any, ...] = (
+    "-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)), (0, (3, 1, 1, 1)),
+)
 _METHOD_COLOURS = ("#0b5394", "#c1440e", "#2f7d32", "#6a3d9a", "#8c6d1f", "#444444", "#00838f", "#ad1457")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _METHOD_LABELS = {"tac": "TAC", "uniform-msp": "Uniform-MSP", "tac-bits-only": "TAC, bits only"}
