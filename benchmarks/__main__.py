@@ -7,6 +7,9 @@ with its extremes.
 from __future__ import annotations
 
 import platform
+import resource
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 
@@ -84,6 +87,17 @@ def trial() -> None:
         )
 
 
+def help_seconds() -> None:
+    """User plus system time of `python cli.py --help`, smallest and largest of ROUNDS."""
+    used = []
+    for _ in range(ROUNDS):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, "cli.py", "--help"], check=True, stdout=subprocess.DEVNULL)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        used.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    print(f"codesign --help: {min(used):.2f} to {max(used):.2f} s of CPU")
+
+
 def main() -> None:
     print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, numpy {np.__version__}")
     print(f"{'':58s} {'ours':>12s} {'theirs':>12s}   theirs / ours [lowest, highest of {ROUNDS} pairs]")
@@ -91,6 +105,7 @@ def main() -> None:
     for probability in (0.1, 0.01):
         drawing(probability)
     trial()
+    help_seconds()
 
 
 if __name__ == "__main__":
