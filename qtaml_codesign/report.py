@@ -66,7 +66,7 @@ def _oxide_table(frontier: Frontier, sweep: Sweep) -> Table:
     table, methods = frontier.to_frame(), sweep.settings.methods
     title = f"Thinnest oxide (nm) that keeps {frontier.target:.3g} x clean accuracy, for each ECC budget"
     note = "[low,high]: where the ends of the accuracy's interval cross the target; p: flip probability there"
-    ends = (float(sweep.grid_nm[0]), float(sweep.grid_nm[-1]))
+    ends = _ends(sweep)
     if not _paired(table, methods):
         columns: tuple[str, ...] = ("method", "budget\n%", "overhead\n%", "thinnest oxide\nnm", "p")
         rows: list[tuple[str, ...]] = [
@@ -91,7 +91,7 @@ def _budget_table(frontier: Frontier, sweep: Sweep) -> Table:
     for thickness in sweep.grid_nm:
         cells = [found.loc[thickness] for found in by_method]
         ratio = (_ratio(cells[0], cells[1], most),) if len(methods) == 2 else ()
-        rows.append((f"{thickness:.4f}", _scientific(cells[0]["flip_probability"]),
+        rows.append((f"{thickness:.{_decimals(_ends(sweep)) + 1}f}", _scientific(cells[0]["flip_probability"]),
                      *(_overhead(cell, most) for cell in cells), *ratio))
     heads = tuple(f"{_label(method)}\n%" for method in methods)
     columns = ("oxide\nnm", "p", *heads, *(("times\nless",) if len(methods) == 2 else ()))
@@ -138,15 +138,26 @@ def _scientific(chance: float) -> str:
     return f"{chance:.2e}" if chance < 0.001 else f"{chance:.3g}"
 
 
+def _ends(sweep: Sweep) -> tuple[float, float]:
+    return float(sweep.grid_nm[0]), float(sweep.grid_nm[-1])
+
+
+def _decimals(ends: tuple[float, float]) -> int:
+    """Decimals of a thickness in nm: 1 pm, or finer where the whole grid spans only a few picometres."""
+    span = ends[1] - ends[0]
+    return max(3, round(2.5 - math.log10(span))) if span > 0.0 else 3
+
+
 def _oxide(row: pd.Series, ends: tuple[float, float]) -> tuple[str, str]:
     """Thickness with its interval, and p there; an end of the grid where the answer lies outside."""
+    digits = f".{_decimals(ends)}f"
     if row.status == BEYOND:
-        return f"> {ends[1]:.3f}", "-"
+        return f"> {ends[1]:{digits}}", "-"
     if row.status == AT_OR_BELOW:
-        return f"<= {ends[0]:.3f}", _scientific(row.flip_probability)
-    low = "<" if math.isnan(row.thickness_low_nm) else f"{row.thickness_low_nm:.3f}"
-    high = ">" if math.isnan(row.thickness_high_nm) else f"{row.thickness_high_nm:.3f}"
-    return f"{row.thickness_nm:.3f} [{low},{high}]", _scientific(row.flip_probability)
+        return f"<= {ends[0]:{digits}}", _scientific(row.flip_probability)
+    low = "<" if math.isnan(row.thickness_low_nm) else f"{row.thickness_low_nm:{digits}}"
+    high = ">" if math.isnan(row.thickness_high_nm) else f"{row.thickness_high_nm:{digits}}"
+    return f"{row.thickness_nm:{digits}} [{low},{high}]", _scientific(row.flip_probability)
 
 
 def _thinner(one: pd.Series, two: pd.Series) -> str:
@@ -156,7 +167,7 @@ def _thinner(one: pd.Series, two: pd.Series) -> str:
     if two.status == BEYOND:
         return "in range"
     sign = {(True, False): ">= ", (False, True): "<= "}.get((one.status == AT_OR_BELOW, two.status == AT_OR_BELOW), "")
-    return f"{sign}{1000.0 * (two.thickness_nm - one.thickness_nm):.1f}"
+    return f"{sign}{1000.0 * (two.thickness_nm - one.thickness_nm):.3g}"
 
 
 def _overhead(cell: pd.Series, most: float) -> str:

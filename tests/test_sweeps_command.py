@@ -40,6 +40,17 @@ def test_files_and_tables(codesign, tiny, tmp_path):
     assert "\x1b" not in done.stdout
 
 
+def test_long_rows_are_never_cut(codesign, tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    done = codesign("sweep", "--device", "dram_1t1c", "--workload", tiny, "--budget", "0.125", "--trials", 3,
+                    "--workers", 1, "--out", tmp_path)
+    assert done.code == 0, done.stderr
+    assert "…" not in done.stdout
+    rows = [line for line in done.stdout.splitlines() if line.startswith("  12.5")]
+    assert len(rows) == 1
+    assert rows[0].count("[") == rows[0].count("]") >= 1
+
+
 def test_command_and_function_give_the_same_table(codesign, tiny, tmp_path):
     codesign(*COMMON, "--workload", tiny, "--out", tmp_path / "run", "--seed", 3, "--target", 0.8)
     import numpy as np
@@ -99,11 +110,11 @@ def synthetic(accuracy_tac, accuracy_uniform):
 
 
 @pytest.mark.parametrize(("tac", "uniform", "cells"), [
-    ((0.5, 1.0, 1.0, 1.0), (0.5, 0.5, 0.5, 1.0), ("1.790", "1.990", "200.0")),
-    ((1.0, 1.0, 1.0, 1.0), (0.5, 0.5, 0.5, 1.0), ("<= 1.700", "1.990", ">= 290.0")),
+    ((0.5, 1.0, 1.0, 1.0), (0.5, 0.5, 0.5, 1.0), ("1.790", "1.990", "200")),
+    ((1.0, 1.0, 1.0, 1.0), (0.5, 0.5, 0.5, 1.0), ("<= 1.700", "1.990", ">= 290")),
     ((0.5, 0.5, 0.5, 1.0), (0.5, 0.5, 0.5, 0.5), ("1.990", "> 2.000", "in range")),
     ((0.5, 0.5, 0.5, 0.5), (0.5, 0.5, 0.5, 1.0), ("> 2.000", "1.990", "-")),
-    ((0.5, 0.5, 0.5, 1.0), (1.0, 1.0, 1.0, 1.0), ("1.990", "<= 1.700", "<= -290.0")),
+    ((0.5, 0.5, 0.5, 1.0), (1.0, 1.0, 1.0, 1.0), ("1.990", "<= 1.700", "<= -290")),
 ])
 def test_oxide_row_says_what_is_known(tac, uniform, cells):
     """Crossings lie 9/10 between 0.5 and 1 for a target of 0.95."""

@@ -116,7 +116,7 @@ def _print(report: SweepReport, folder: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = Console(highlight=False, markup=False, soft_wrap=True, width=max(Console().width, _LEAST_WIDTH))
     for name, text in report.facts:
         console.print(f"{name:<15} {text}")
     for content in report.tables:
@@ -126,7 +126,7 @@ def _print(report: SweepReport, folder: Path) -> None:
             table.add_column(column, justify="left" if column == "method" else "right", no_wrap=True, vertical="bottom")
         for row in content.rows:
             table.add_row(*row)
-        console.print(table, width=max(console.width, _LEAST_WIDTH), crop=False)
+        console.print(table, crop=False)
         console.print(content.note)
     console.print()
     for note in report.notes:
