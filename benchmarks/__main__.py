@@ -78,12 +78,11 @@ def trial() -> None:
     workload = qc.load_workload("small-cnn")
     plan = qc.plan(workload, method="none", flip_probability=0.1)
     stored, errors = deploy(workload, plan), errors_for(workload, plan, 0.1)
-    inputs = workload.evaluation[0]
     with single_threaded(), torch.inference_mode():
         compare(
             "small-cnn, p = 0.1: one trial / bare forward pass",
             lambda: run_trial(workload, stored, errors, 0, 0),
-            lambda: workload.run(inputs, None),
+            lambda: workload.run(workload.evaluation_inputs),
         )
 
 

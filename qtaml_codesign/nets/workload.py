@@ -113,11 +113,12 @@ class Workload:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 (hex) over everything that acts on counts: module, parameters, inputs, labels, clean predictions."""
+        """SHA-256 (hex) over all that acts on plans and counts: module, parameters, floors, inputs, labels, predictions."""
         digest = hashlib.sha256()
         module = self.network.module
         structure = re.sub(r" at 0x[0-9a-f]+", "", repr(module))
-        digest.update(repr((structure, self.network.stored, self.batch_size)).encode())
+        floors = None if self.given_floors is None else sorted(self.given_floors.items())
+        digest.update(repr((structure, self.network.stored, self.batch_size, floors)).encode())
         named = [*module.named_parameters(), *module.named_buffers()]
         for label, inputs in (("calibration", self.calibration), ("evaluation", self.evaluation_inputs)):
             keys = list(inputs) if isinstance(inputs, dict) else range(len(tensors_of(inputs)))
