@@ -71,8 +71,8 @@ def drawing(probability: float) -> None:
 def trial() -> None:
     """One whole trial of the small CNN, against the bare forward pass over the same inputs."""
     import torch
-    from qtaml_codesign.nets.evaluate import run_trial, single_threaded
 
+    from qtaml_codesign.nets.evaluate import run_trial, single_threaded
     from qtaml_codesign.tac.evaluation import deploy, errors_for
 
     workload = qc.load_workload("small-cnn")

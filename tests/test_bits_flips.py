@@ -84,9 +84,9 @@ def test_keys_tell_their_parts_apart():
 
 
 def test_neither_the_input_nor_the_global_generator_is_touched():
-    codes, before = CODES.copy(), np.random.get_state()  # noqa: NPY002
+    codes, before = CODES.copy(), np.random.get_state()
     read = read_back(codes, 0.3)
-    after = np.random.get_state()  # noqa: NPY002
+    after = np.random.get_state()
     assert np.array_equal(codes, CODES)
     assert not np.shares_memory(codes, read)
     assert before[2] == after[2]

@@ -49,9 +49,8 @@ def test_several_thicknesses_are_refused():
 
 
 def test_a_real_card_arrives_plane_by_plane():
-    from qtaml_codesign.physics.flip import flip_probability
-
     from qtaml_codesign.cards import load_card
+    from qtaml_codesign.physics.flip import flip_probability
 
     flip = flip_probability(load_card("3nm"))
     found = as_profile(flip).regions[0]

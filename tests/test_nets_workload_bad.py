@@ -112,7 +112,7 @@ BAD = {
     "flat output": (Custom(lambda z: z[:, 0]), X, (X, Y), {}, "form of logits", "logits="),
     "summed output": (Custom(lambda z: z.sum(0, keepdim=True)), X, (X, Y), {}, "form of logits", "logits="),
     "class numbers": (Custom(lambda z: (z > 0).long()), X, (X, Y), {}, "form of logits", "logits="),
-    "logits function fails": (linear(), X, (X, Y), {"logits": lambda z: z["x"]}, "logits function fails", "one batch"),
+    "logits function fails": (linear(), X, (X, Y), {"logits": lambda z: z.scores}, "logits function fails", "one batch"),
     "dropout in eval": (Custom(lambda z: nn.functional.dropout(z, 0.5)), X, (X, Y), {}, "not repeatable", "dropout"),
     "state in forward": (Counting(), X, (X, Y), {}, "not repeatable", "state"),
     "batch size": (linear(), X, (X, Y), {"batch_size": 0}, "batch size", "512"),

@@ -21,14 +21,14 @@ def global_randomness_kept() -> Iterator[Callable[[], bool]]:
         ...     print(before, was_used())
         False True
     """
-    in_torch, in_numpy, in_python = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
+    in_torch, in_numpy, in_python = torch.get_rng_state(), np.random.get_state(), random.getstate()
     on_gpu = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     found = _fingerprint()
     try:
         yield lambda: _fingerprint() != found
     finally:
         torch.set_rng_state(in_torch)
-        np.random.set_state(in_numpy)  # noqa: NPY002  (the legacy state is the global one)
+        np.random.set_state(in_numpy)
         random.setstate(in_python)
         if on_gpu:
             torch.cuda.set_rng_state_all(on_gpu)
@@ -37,6 +37,6 @@ def global_randomness_kept() -> Iterator[Callable[[], bool]]:
 def _fingerprint() -> tuple[object, ...]:
     on_gpu = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     in_torch = [state.numpy().tobytes() for state in (torch.get_rng_state(), *on_gpu)]
-    in_numpy = np.random.get_state(legacy=False)  # noqa: NPY002
+    in_numpy = np.random.get_state(legacy=False)
     words, rest = in_numpy["state"]["key"].tobytes(), (in_numpy["state"]["pos"], in_numpy["has_gauss"])
     return in_torch, words, rest, random.getstate()
