@@ -34,7 +34,7 @@ def test_clean_weights_lie_within_half_a_step(fmt):
     assert stored.scale == float(scale)
     assert clean.dtype == np.float32
     assert clean.shape == stored.codes.shape == given.shape
-    inside = given < scale * (1 - 1.5 * fmt.step)
+    inside = np.abs(given) < scale * (1 - 1.5 * fmt.step)
     assert np.abs(clean - given)[inside].max() <= scale * fmt.step / 2 * (1 + 1e-6)
     assert np.abs(clean - given).max() <= scale * fmt.step * (1 + 1e-6)
 
