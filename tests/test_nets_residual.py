@@ -125,7 +125,8 @@ def test_dense_connections_are_none():
         y = torch.cat([y, net.b(y).relu()], 1)
         return net.head(y.mean((2, 3)))
 
-    net = Net(dense, stem=nn.Conv2d(3, 4, 3), a=nn.Conv2d(4, 4, 3, padding=1), b=nn.Conv2d(8, 4, 1), head=nn.Linear(12, 3))
+    convolutions = {"stem": nn.Conv2d(3, 4, 3), "a": nn.Conv2d(4, 4, 3, padding=1), "b": nn.Conv2d(8, 4, 1)}
+    net = Net(dense, **convolutions, head=nn.Linear(12, 3))
     assert floored(net, IMAGES) == []
 
 

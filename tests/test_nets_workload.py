@@ -180,9 +180,18 @@ def test_forms_of_inputs(form):
 
 
 def test_sequence_labels_count_one_by_one():
-    workload = make(nn.Linear(6, 3), drawn(4, 7, 6), torch.ones(4, 7, dtype=torch.long), batch_size=3)
-    expected = int((workload.run(workload.calibration).argmax(-1) == 1).sum())
+    labels = torch.arange(28).reshape(4, 7) % 3
+    workload = make(nn.Linear(6, 3), drawn(4, 7, 6), labels, batch_size=3)
+    expected = int((workload.run(workload.calibration).argmax(-1) == labels).sum())
     assert (workload.samples, workload.clean_correct, workload.count_correct()) == (28, expected, expected)
+
+
+def test_each_batch_meets_its_own_labels():
+    torch.manual_seed(KEY)
+    model, inputs = nn.Linear(6, 3), drawn(50, 6)
+    labels = model(inputs).argmax(1)
+    for size in (1, 7, 50):
+        assert make(model, inputs, labels, batch_size=size).count_correct() == 50
 
 
 def test_nan_logits_count_as_wrong():
@@ -239,9 +248,9 @@ def test_digest_names_the_content():
         changed[1].running_mean += 1e-3
     others = [
         digest(changed), digest(tensors="0.weight"), digest(batch_size=7), digest(inputs=drawn(12, 6) + 1e-6),
-        digest(labels=torch.ones(12, dtype=torch.long)),
+        digest(labels=torch.ones(12, dtype=torch.long)), digest(residual_floors={}),
     ]
-    assert len({base, *others}) == 6
+    assert len({base, *others}) == 7
     assert digest(name="other") == base
 
 
