@@ -220,10 +220,15 @@ def test_refusals(small: qc.Workload) -> None:
         qc.evaluate(small, plan, flip_probability=BitErrorProfile.uniform(0.1, BitFormat(4)))
     with pytest.raises(PlanError, match="another network"):
         qc.evaluate(qc.load_workload("deep-cnn"), plan, flip_probability=0.1)
-    with pytest.raises(InputError, match="no effect or does not exist"):
-        qc.plan(small, "mean-only", 0.5)
     with pytest.raises(InputError, match="no flip probability"):
         qc.plan(small, "tac")
+
+
+@pytest.mark.parametrize("rate", [0.5, 0.8, 1e-20])
+def test_mean_correction_that_cannot_act_is_said(tiny_net: qc.Workload, rate: float) -> None:
+    plan = qc.plan(tiny_net, "mean-only", rate)
+    assert not any(plan.mean_correction.values())
+    assert any("no effect" in warning for warning in plan.warnings)
 
 
 def test_plan_under_certain_flips_is_made_without_correction(tiny_net: qc.Workload) -> None:

@@ -11,7 +11,6 @@ from qtaml_codesign.commands import card, evaluate, flip, plan, sweep, verify
 from qtaml_codesign.errors import CodesignError
 
 EXIT_BAD_INPUT = 2
-EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
     name="codesign",
@@ -44,15 +43,14 @@ def run() -> None:
     debug = "--debug" in arguments
     try:
         app(args=[argument for argument in arguments if argument != "--debug"], prog_name="codesign")
-    except KeyboardInterrupt:
-        _fail("interrupted; what was finished is kept, and the same command goes on from there", EXIT_INTERRUPTED)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(EXIT_BAD_INPUT)
     except Exception as failure:
         if debug:
             traceback.print_exc()
-        _fail(_message(failure), EXIT_BAD_INPUT)
+        print(f"error: {_message(failure)}", file=sys.stderr)
+        sys.exit(EXIT_BAD_INPUT)
 
 
 def _message(failure: Exception) -> str:
@@ -63,8 +61,3 @@ def _message(failure: Exception) -> str:
         value=" ".join(sys.argv[1:]), next_step="this is a defect; run the command again with --debug and report it",
     )
     return str(unexpected)
-
-
-def _fail(message: str, code: int) -> None:
-    print(f"error: {message}", file=sys.stderr)
-    sys.exit(code)

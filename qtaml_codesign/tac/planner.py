@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from qtaml_codesign.bits.law import ReadLaw
 from qtaml_codesign.bits.profile import BitErrorProfile, RegionErrors
-from qtaml_codesign.errors import InputError
 from qtaml_codesign.nets.residual import residual_floors
 from qtaml_codesign.nets.sensitivity import JacobianGains, jacobian_gains
 from qtaml_codesign.nets.storage import StoredModel, store_tensor
@@ -50,6 +49,10 @@ class Planner:
         problem = self._problem(scores, stored, floors, budget)
         depths = self._depths(rule, problem, budget, warnings)
         factors = self._factors(rule, depths)
+        if rule.correction == "always" and 1.0 in factors.values():
+            warnings.append(
+                "the mean correction has no effect where the read-back slope 1 - 2p is 1, and cannot undo one below 0"
+            )
         objective = self._problem(jacobian_scores, stored, floors, budget, use_half=False)
         return TacPlan(
             method=cast(Method, method), workload=self.workload.name,
@@ -129,7 +132,7 @@ class Planner:
             return dict.fromkeys(self.errors, 1.0)
         possible = {name: correction_factor(errors) for name, errors in self.errors.items()}
         if rule.correction == "always":
-            return {name: _must_exist(name, factor) for name, factor in possible.items()}
+            return {name: factor or 1.0 for name, factor in possible.items()}
         stored = self._store(dict(zip(self.errors, depths.tolist(), strict=True)))
         wanted = decide(self.workload, stored, self.errors, possible, self.seed, self.correction_trials)
         return {name: (possible[name] or 1.0) if wanted[name] else 1.0 for name in possible}
@@ -173,16 +176,6 @@ def _residual_variance(stored: StoredModel, name: str, errors: RegionErrors, use
 def _predicted(problem: AllocationProblem, depths: NDArray[np.int64], factors: Mapping[str, float]) -> float:
     rows = zip(problem.residual_variance, depths, factors.values(), strict=True)
     return float(sum(row[depth] * factor**2 for row, depth, factor in rows))
-
-
-def _must_exist(name: str, factor: float | None) -> float:
-    if factor is None or factor == 1.0:
-        raise InputError(
-            "the mean correction has no effect or does not exist at this flip probability", where=f"mean-only, {name}",
-            rule="the read-back slope 1 - 2p lies strictly between 0 and 1", value=factor,
-            next_step="use a flip probability in (0, 0.5), or another method",
-        )
-    return factor
 
 
 _GAINS: dict[tuple[str, str, int], JacobianGains] = {}
