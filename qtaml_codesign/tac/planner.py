@@ -87,13 +87,13 @@ class Planner:
         if not rule.floored:
             return none, []
         by_name = residual_floors(self.workload)
-        floors = np.array([by_name[name] for name in self.errors], dtype=np.int64)
+        floors = np.array([min(by_name[name], errors.format.bits) for name, errors in self.errors.items()])
         sizes = np.array([self.workload.weights[name].size for name in self.errors], dtype=np.int64)
         needed, allowed = int(sizes @ floors), self._budget_bits(budget)
         if needed <= allowed:
             return floors, []
         return none, [
-            f"insufficient budget: one protected plane on every layer inside a residual block costs {needed} bits, "
+            f"insufficient budget: the floor of the layers inside residual blocks costs {needed} bits, "
             f"the budget {budget:g} allows {allowed}; the floor was dropped"
         ]
 
