@@ -113,7 +113,7 @@ class Workload:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 (hex) over all that acts on plans and counts: module, weights, floors, inputs, labels, predictions."""
+        """SHA-256 (hex) over all that acts on plans and counts: module, floors, inputs, labels, predictions."""
         digest = hashlib.sha256()
         module = self.network.module
         structure = re.sub(r" at 0x[0-9a-f]+", "", repr(module))
