@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from safetensors.torch import load_file
 from torch import nn
 
 from qtaml_codesign.errors import WorkloadError, did_you_mean
 from qtaml_codesign.nets.datasets import CALIBRATION_SAMPLES, EVALUATION_SEQUENCES, digits, sequences
 from qtaml_codesign.nets.networks import BUILDERS
+from qtaml_codesign.nets.randomness import global_randomness_kept
 from qtaml_codesign.nets.workload import Workload
 
 ZOO = tuple(BUILDERS)
@@ -23,7 +23,7 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 
 def trained_network(name: str) -> nn.Module:
-    """The trained network, in eval mode; building it draws no random numbers.
+    """The trained network, in eval mode.
 
     Example:
         >>> trained_network("small-cnn").fc1
@@ -34,9 +34,9 @@ def trained_network(name: str) -> nn.Module:
             "unknown workload", where="workload", rule="a network of the zoo, or FILE.py:FACTORY", value=name,
             next_step=f"{did_you_mean(name, BUILDERS)}; your own network is written FILE.py:FACTORY",
         )
-    with torch.device("meta"):
+    with global_randomness_kept():
         network = BUILDERS[name]()
-    network.load_state_dict(load_file(WEIGHTS / f"{name}.safetensors"), assign=True)
+    network.load_state_dict(load_file(WEIGHTS / f"{name}.safetensors"))
     return network.eval()
 
 
