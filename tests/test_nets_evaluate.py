@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -73,27 +72,6 @@ def test_only_some_tensors_stored(small):
     counts = run_trial(small, part, rates(small, 0.1), 0, 0)
     assert counts.bits_stored == 32768 * 8
     assert counts.correct > 0.5 * 360
-
-
-def test_a_trial_costs_little_more_than_reading_and_a_forward_pass(small):
-    """Processor time, best of 15 each; a trial may take 4 times the bare forward pass (measured: 1.1 to 1.7 times)."""
-    stored, errors = stored_as(small), rates(small, 0.1)
-    module = small.network.module
-
-    def forward() -> None:
-        with torch.inference_mode():
-            module(small.evaluation_inputs)
-
-    def best(call) -> float:
-        times = []
-        for _ in range(15):
-            started = time.process_time()
-            call()
-            times.append(time.process_time() - started)
-        return min(times[3:])
-
-    with single_threaded():
-        assert best(lambda: run_trial(small, stored, errors, 0, 0)) < 4.0 * best(forward)
 
 
 def test_one_thread_inside_and_the_old_number_after():
