@@ -15,6 +15,7 @@ import qtaml_codesign as qc
 from qtaml_codesign.bits.formats import BitFormat
 from qtaml_codesign.bits.profile import BitErrorProfile
 from qtaml_codesign.errors import InputError, PlanError
+from qtaml_codesign.nets.storage import StoredModel
 from qtaml_codesign.tac.correction import correction_factor
 from qtaml_codesign.tac.evaluation import deploy
 from qtaml_codesign.tac.plan import BUDGET_FREE_METHODS, METHODS
@@ -210,6 +211,46 @@ def test_plan_of_a_card_follows_its_format_and_regions() -> None:
     assert set(plan.depths.values()) == {1}
     result = qc.evaluate(workload, plan, qc.flip_probability(card), trials=2)
     assert result.counts.bits_stored == 2 * 38160 * 6
+
+
+@pytest.mark.parametrize(("bits_bought", "overhead"), [(47, 0), (48, 48), (71, 48), (72, None), (960, 960)])
+def test_budget_is_spent_to_the_bit_and_never_beyond(
+    tiny_net: qc.Workload, bits_bought: int, overhead: int | None
+) -> None:
+    """The layers hold 72 and 48 weights: 960 stored bits, and nothing costs less than 48."""
+    plan = qc.plan(tiny_net, "tac-bits-only", 0.1, bits_bought / 960)
+    assert plan.stored_bits == 960
+    assert plan.protected_bits in ({overhead} if overhead is not None else {48, 72})
+
+
+def test_correction_amplifies_the_predicted_variance(tiny_net: qc.Workload) -> None:
+    plain, corrected = qc.plan(tiny_net, "none", 0.1), qc.plan(tiny_net, "mean-only", 0.1)
+    assert corrected.predicted_variance == pytest.approx(1.25**2 * plain.predicted_variance, rel=1e-12)
+
+
+def test_decision_draws_its_own_keyed_flips_at_the_planned_depths(
+    tiny_net: qc.Workload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The flips that decide must not be those that are measured later, and must see the protection."""
+    seen = []
+    real = StoredModel.read
+
+    def spy(self, seed, trial, errors, only=None, purpose="trial"):  # type: ignore[no-untyped-def]
+        seen.append((seed, purpose, {tensor.name: tensor.depth for tensor in self}))
+        return real(self, seed, trial, errors, only=only, purpose=purpose)
+
+    monkeypatch.setattr(StoredModel, "read", spy)
+    plan = qc.plan(tiny_net, "tac", 0.1, 0.4, seed=5)
+    assert seen
+    assert any(plan.depths.values())
+    assert all(entry == (5, "correction", plan.depths) for entry in seen)
+
+
+def test_plan_of_the_same_shapes_with_other_weights_is_refused(tiny_net: qc.Workload, tmp_path: Path) -> None:
+    (tmp_path / "tiny.py").write_text(TINY_WORKLOAD, encoding="utf-8")
+    plan = qc.plan(tiny_net, "uniform-msp", 0.1, 0.25)
+    with pytest.raises(PlanError, match="the weights differ"):
+        qc.evaluate(qc.load_workload(f"{tmp_path / 'tiny.py'}:other"), plan, 0.1)
 
 
 def test_refusals(small: qc.Workload) -> None:
