@@ -1,4 +1,4 @@
-"""Errors a user can act on, and the near-match helper for unknown names.
+"""Errors a user can act on, and the near-match search for unknown names.
 
 Every error of the package answers five questions: what went wrong, where, which rule was broken, by which
 value, and what to do next. The command line prints exactly this text and exits with code 2.

@@ -104,7 +104,7 @@ def _limit_note(sweep: Sweep) -> str:
     chance = float(flip_probability(sweep.card).probability)
     extra = float(extra_cells_per_protected_bit(chance))
     return (
-        f"a protected bit is an idealisation: at this card's own p = {chance:.3g} no code needs fewer than "
+        f"a protected bit is an idealisation: at this card's own p = {chance:.3g} any real code needs at least "
         f"{extra:.3g} extra cells per protected bit (Shannon)"
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 import os
 from collections.abc import Callable
@@ -11,14 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from mpmath import mpf
 
-from qtaml_codesign.cards import load_card
+from qtaml_codesign.cards import list_cards, load_card
 from qtaml_codesign.commands.files import write_csv
 from qtaml_codesign.commands.ranges import parse_numbers, parse_range
 from qtaml_codesign.commands.show import power_of_ten, print_table
 from qtaml_codesign.errors import InputError, StoreError
 from qtaml_codesign.physics.flip import flip_probability
-from tests.conftest import Finished
+from tests.conftest import ROOT, Finished
 
 COLUMNS = ["thickness_nm", "transmission", "escape_probability", "mean_escapes", "flip_probability",
            "log10_flip_probability", "regime"]
@@ -28,6 +30,20 @@ Run = Callable[..., Finished]
 def rows_of(file: Path) -> list[dict[str, str]]:
     with file.open(newline="", encoding="utf-8") as text:
         return list(csv.DictReader(text))
+
+
+@pytest.mark.parametrize("name", list_cards())
+def test_csv_agrees_with_the_golden_values(name: str, codesign: Run, tmp_path: Path) -> None:
+    """Relative error <= 1e-10 of p_flip and <= 1e-12 of ln p_flip, also where p_flip is below every float."""
+    golden = json.loads((ROOT / "tests" / "golden.json").read_text(encoding="utf-8"))[name]
+    assert codesign("flip", "--device", name, "--csv", tmp_path / "flip.csv").code == 0
+    (row,) = rows_of(tmp_path / "flip.csv")
+    exponent, chance = mpf(golden["log10_p_flip"]), mpf(golden["p_flip"])
+    assert abs(mpf(row["log10_flip_probability"]) / exponent - 1) <= 1e-12
+    if chance > 1e-300:
+        assert abs(mpf(row["flip_probability"]) / chance - 1) <= 1e-10
+    else:
+        assert float(row["flip_probability"]) == 0.0
 
 
 def test_csv_holds_the_library_numbers_to_the_last_digit(codesign: Run, tmp_path: Path) -> None:
