@@ -227,6 +227,9 @@ CASES: dict[str, tuple[Case, list[str]]] = {
     "plan: budget of NaN": (plan_with("--budget", "nan"), ["budget", "nan"]),
     "plan: unknown method": (plan_with("--method", "tca"), ["tca", "tac"]),
     "plan: unknown allocation": (plan_with("--allocation", "best"), ["best", "greedy"]),
+    "plan: allocation without effect": (
+        plan_with("--method", "uniform-msp", "--allocation", "exact"), ["allocation", "exact", "uniform-msp"],
+    ),
     "plan: method that spends nothing": (plan_with("--method", "none"), ["budget", "none"]),
     "plan: probability above one": (plan_with("--flip-probability", 1.5), ["1.5"]),
     "plan: probability of zero": (plan_with("--flip-probability", 0), ["flip"]),

@@ -254,6 +254,8 @@ def test_plan_of_the_same_shapes_with_other_weights_is_refused(tiny_net: qc.Work
 
 
 def test_refusals(small: qc.Workload) -> None:
+    with pytest.raises(PlanError, match="not a plan"):
+        qc.evaluate(small, None, 0.1)  # type: ignore[arg-type]
     plan = qc.plan(small, "uniform-msp", 0.1, 0.25)
     with pytest.raises(InputError, match="no bit can flip"):
         qc.evaluate(small, plan, flip_probability=[0.0] * 8)

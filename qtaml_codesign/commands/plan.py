@@ -29,8 +29,8 @@ def plan(
         ),
     ] = "tac",
     allocation: Annotated[
-        str, typer.Option("--allocation", help="greedy (the paper's) or exact (integer programme).")
-    ] = "greedy",
+        str | None, typer.Option("--allocation", help="greedy (the paper's, default) or exact (integer programme).")
+    ] = None,
     sensitivity: Annotated[
         str, typer.Option("--sensitivity", help="Jacobian gains by reverse, finite-difference, random-sign or auto.")
     ] = "reverse",

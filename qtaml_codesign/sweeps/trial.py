@@ -21,6 +21,7 @@ from qtaml_codesign.nets.evaluate import run_trial, single_threaded
 from qtaml_codesign.nets.storage import StoredModel, store_tensor
 from qtaml_codesign.nets.workload import Workload, load_workload
 from qtaml_codesign.sweeps.task import ENGINE_VERSION, StoredLayer, SweepTask, content_digest
+from qtaml_codesign.tac.baselines import METHOD_RULES
 from qtaml_codesign.tac.plan import TacPlan, plan
 
 T = TypeVar("T")
@@ -113,7 +114,7 @@ def make_plan(handle: WorkloadHandle, request: PlanRequest) -> str:
     """Job: the JSON of one protection plan."""
     with single_threaded():
         made = plan(resolve(handle), request.method, request.profile, request.budget, request.seed,
-                    allocation=request.allocation)
+                    allocation=request.allocation if METHOD_RULES[request.method].spend == "allocate" else None)
     return made.to_json()
 
 

@@ -12,7 +12,7 @@ from qtaml_codesign.errors import InputError, PlanError
 from qtaml_codesign.nets.counts import TrialCounts
 from qtaml_codesign.nets.evaluate import run_trial, single_threaded
 from qtaml_codesign.nets.storage import StoredModel, store_tensor
-from qtaml_codesign.nets.workload import Workload
+from qtaml_codesign.nets.workload import Workload, load_workload
 from qtaml_codesign.physics.flip import FlipProbability
 from qtaml_codesign.tac.plan import FlipInput, weights_digest
 from qtaml_codesign.tac.values import TacPlan
@@ -47,7 +47,7 @@ class Evaluation:
 
 
 def evaluate(
-    workload: Workload,
+    workload: Workload | str,
     plan: TacPlan,
     flip_probability: FlipInput,
     trials: int = 30,
@@ -62,7 +62,7 @@ def evaluate(
     between plans are paired. The flip probability may differ from the one the plan was made for.
 
     Args:
-        workload: the network the plan was made for.
+        workload: the network the plan was made for, or its name.
         plan: from `qtaml_codesign.plan` or `TacPlan.load`.
         flip_probability: one number, (B,) by bit plane, a scalar `FlipProbability` or a profile; not all zero.
         trials: >= 2, or the interval would be empty of meaning.
@@ -81,12 +81,17 @@ def evaluate(
     whole_number("trials", trials, least=2)
     whole_number("seed", seed, least=0)
     number_within("confidence", confidence, 0.5, 0.999999, "0.5 <= confidence < 1", "95 % is written 0.95")
-    errors = errors_for(workload, plan, flip_probability)
-    stored = deploy(workload, plan)
+    if not isinstance(plan, TacPlan):
+        raise PlanError(
+            "this is not a plan", where="plan", rule="a TacPlan", value=type(plan).__name__,
+            next_step="make one with qc.plan(...), or read one with qc.TacPlan.load(path)",
+        )
+    network = load_workload(workload)
+    stored, errors = deploy(network, plan), errors_for(network, plan, flip_probability)
     counts: TrialCounts | None = None
     with single_threaded():
         for trial in range(trials):
-            one = run_trial(workload, stored, errors, seed, trial)
+            one = run_trial(network, stored, errors, seed, trial)
             counts = one if counts is None else counts + one
             if progress is not None:
                 progress(trial + 1, trials)
@@ -94,7 +99,7 @@ def evaluate(
     interval = counts.accuracy(confidence)
     return Evaluation(
         accuracy=interval.estimate, low=interval.low, high=interval.high, confidence=confidence, trials=trials,
-        clean_accuracy=workload.clean_accuracy, realised_ber=counts.realised_ber, nominal_ber=counts.nominal_ber,
+        clean_accuracy=network.clean_accuracy, realised_ber=counts.realised_ber, nominal_ber=counts.nominal_ber,
         counts=counts,
     )
 

@@ -14,10 +14,10 @@ from qtaml_codesign.bits.profile import BitErrorProfile, as_profile
 from qtaml_codesign.checks import number_within, whole_number
 from qtaml_codesign.errors import InputError, did_you_mean
 from qtaml_codesign.nets.evaluate import single_threaded
-from qtaml_codesign.nets.workload import Workload
+from qtaml_codesign.nets.workload import Workload, load_workload
 from qtaml_codesign.physics.flip import FlipProbability
 from qtaml_codesign.tac import allocation as allocations
-from qtaml_codesign.tac.baselines import BUDGET_FREE_METHODS, METHODS
+from qtaml_codesign.tac.baselines import BUDGET_FREE_METHODS, METHOD_RULES, METHODS
 from qtaml_codesign.tac.planner import Planner
 from qtaml_codesign.tac.values import LayerPlan, TacPlan, weights_digest
 
@@ -28,13 +28,13 @@ FlipInput = float | ArrayLike | FlipProbability | BitErrorProfile
 
 
 def plan(
-    workload: Workload,
+    workload: Workload | str,
     method: str = "tac",
     flip_probability: FlipInput | None = None,
     budget: float = 0.0,
     seed: int = 0,
     *,
-    allocation: str = "greedy",
+    allocation: str | None = None,
     sensitivity: str = "reverse",
     bits: int | None = None,
     encoding: str | None = None,
@@ -46,12 +46,12 @@ def plan(
     then decides the mean correction of each layer by simulating it alone (Algorithm 1, step 3).
 
     Args:
-        workload: network, calibration inputs; its labels are not used.
+        workload: network and calibration inputs, or the name of one; its labels are not used.
         method: one of `METHODS`.
         flip_probability: one number, (B,) by bit plane (0 = LSB), a scalar `FlipProbability` or a profile.
         budget: protected-bit fraction in [0, 1]; must be 0 for `mean-only` and `none`.
         seed: key of random probes, correction drawings and random protection.
-        allocation: `greedy` (the paper's) or `exact` (integer programme).
+        allocation: `greedy` (the paper's, default) or `exact` (integer programme), for methods that allocate by score.
         sensitivity: `reverse`, `finite-difference`, `random-sign` or `auto`.
         bits, encoding: storage format, 8 and offset_binary when left out; with a `FlipProbability` or a profile the
             format is theirs, and giving one here is refused.
@@ -69,11 +69,22 @@ def plan(
             "no flip probability was given", where="flip_probability", rule="a number, an array or a FlipProbability",
             value=None, next_step="pass flip_probability=0.1 or qc.flip_probability(card)",
         )
-    solver = allocations.known(allocation)
+    solver = _solver(method, allocation)
+    network = load_workload(workload)
     profile = _profile(flip_probability, bits, encoding)
-    errors = profile.assign(list(workload.weights))
+    errors = profile.assign(list(network.weights))
     with single_threaded():
-        return Planner(workload, errors, seed, solver, correction_trials, sensitivity).make(method, budget)
+        return Planner(network, errors, seed, solver, correction_trials, sensitivity).make(method, budget)
+
+
+def _solver(method: str, allocation: str | None) -> allocations.Allocation:
+    if allocation is not None and METHOD_RULES[method].spend != "allocate":
+        raise InputError(
+            f"method {method} does not allocate by score, so an allocation would have no effect", where="allocation",
+            rule="only for " + ", ".join(name for name in METHODS if METHOD_RULES[name].spend == "allocate"),
+            value=allocation, next_step="leave the allocation out, or choose another method",
+        )
+    return allocations.known("greedy" if allocation is None else allocation)
 
 
 def _profile(flip_probability: FlipInput, bits: int | None, encoding: str | None) -> BitErrorProfile:

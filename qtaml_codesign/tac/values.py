@@ -67,7 +67,7 @@ class TacPlan(_Frozen):
         weights_digest: SHA-256 of the stored tensors the plan was made for.
         budget: protected-bit fraction that was asked for.
         seed: key of every random choice in the plan.
-        allocation: `greedy` or `exact`.
+        allocation: `greedy` or `exact`; `none` for methods that do not allocate by score.
         sensitivity: how the Jacobian gains were measured.
         rho_star: saturation ratio of the scores ||W||^2 J^2, the predicted V_TAC / V_uniform.
         predicted_variance: linear-response E||dz||^2 of the plan, in squared logits.
@@ -77,7 +77,7 @@ class TacPlan(_Frozen):
 
     Example:
         >>> plan = TacPlan.from_json(TacPlan(method="none", workload="toy", weights_digest="0" * 64, budget=0.0,
-        ...     seed=0, allocation="greedy", sensitivity="reverse", rho_star=1.0, predicted_variance=2.0,
+        ...     seed=0, allocation="none", sensitivity="reverse", rho_star=1.0, predicted_variance=2.0,
         ...     uniform_variance=2.0, warnings=(), layers=(LayerPlan(name="fc.weight", weights=10, bits=8,
         ...     encoding="offset_binary", scale=1.0, jacobian_gain=1.0, score=1.0, floor=0, depth=2,
         ...     corrected=False, factor=1.0),)).to_json())
@@ -90,7 +90,7 @@ class TacPlan(_Frozen):
     weights_digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     budget: Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
     seed: Annotated[int, Field(ge=0)]
-    allocation: Literal["greedy", "exact"]
+    allocation: Literal["greedy", "exact", "none"]
     sensitivity: str
     rho_star: Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
     predicted_variance: NonNegative
