@@ -57,7 +57,8 @@ class Planner:
         return TacPlan(
             method=cast(Method, method), workload=self.workload.name,
             weights_digest=weights_digest(self.workload.weights),
-            budget=float(budget), seed=int(self.seed), allocation=self.allocation if rule.spend == "allocate" else "none",
+            budget=float(budget), seed=int(self.seed),
+            allocation=self.allocation if rule.spend == "allocate" else "none",
             sensitivity=gains.method, rho_star=saturation_ratio(problem.weights, list(jacobian_scores.values())),
             predicted_variance=_predicted(objective, depths, factors),
             uniform_variance=objective.variance(allocations.uniform(problem)), warnings=tuple(warnings),
