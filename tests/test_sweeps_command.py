@@ -137,11 +137,16 @@ def test_help_is_quick_and_ends_with_an_example(codesign):
     assert loaded.strip() == "set()"
 
 
+def heed_ctrl_c() -> None:
+    """A shell starts background jobs with Ctrl-C ignored, and a suite run as one hands that on to its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_on_two_workers_is_one_message(tiny, tmp_path):
     command = [sys.executable, "cli.py", "sweep", "--device", "3nm", "--workload", tiny, "--out", str(tmp_path / "run"),
                "--trials", "4000", "--workers", "2"]
     started = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                               start_new_session=True)
+                               start_new_session=True, preexec_fn=heed_ctrl_c)
     deadline = time.monotonic() + 60.0
     while not (tmp_path / "run" / "results.sqlite").exists() and time.monotonic() < deadline:
         time.sleep(0.05)

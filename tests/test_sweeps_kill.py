@@ -42,12 +42,10 @@ def source(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def whole(source, tmp_path_factory):
-    """An uninterrupted run, and how long it took."""
+    """An uninterrupted run."""
     torch.set_num_threads(1)
     network, folder = qc.load_workload(source), tmp_path_factory.mktemp("whole")
-    began = time.monotonic()
-    result = qc.sweep(network, "3nm", out=folder, **ARGUMENTS)
-    return network, folder, result, time.monotonic() - began
+    return network, folder, qc.sweep(network, "3nm", out=folder, **ARGUMENTS)
 
 
 def bytes_of(folder):
@@ -65,15 +63,27 @@ def rows(folder):
             return 0
 
 
+def wait_for(folder, child, trials, pause):
+    """Until the store holds that many trials (or the child has ended), and a little longer."""
+    deadline = time.monotonic() + 60.0
+    while rows(folder) < trials and child.is_alive() and time.monotonic() < deadline:
+        time.sleep(0.002)
+    time.sleep(pause)
+
+
 def test_kill_nine_ten_times_then_resume(whole, tmp_path):
-    """Each process is killed after a while drawn anew (fixed seed), wherever it is: planning, computing, writing."""
-    network, folder, result, seconds = whole
+    """Each process is killed at a moment drawn anew (fixed seed), wherever it is: planning, computing, writing.
+
+    The moments are counted in stored trials, not in seconds, so that a slow machine is killed in the same places.
+    """
+    network, folder, result = whole
     fork, rng = multiprocessing.get_context("fork"), random.Random(11)
+    moments = sorted([0, 0, *(rng.randrange(1, result.new_trials * 9 // 10) for _ in range(KILLS - 2))])
     seen = []
-    for _ in range(KILLS):
+    for moment in moments:
         child = fork.Process(target=partial(qc.sweep, network, "3nm", out=tmp_path, **ARGUMENTS))
         child.start()
-        time.sleep(rng.uniform(0.02, 2.0 * seconds / KILLS))
+        wait_for(tmp_path, child, moment, rng.uniform(0.0, 0.02))
         os.kill(child.pid, signal.SIGKILL)
         child.join()
         seen.append(rows(tmp_path))
@@ -122,7 +132,7 @@ def alive(pid):
 
 
 def test_interrupt_keeps_what_was_finished(whole, tmp_path, monkeypatch):
-    network, folder, *_ = whole
+    network, folder, _ = whole
     calls = []
 
     def interrupted(*arguments):
@@ -215,7 +225,7 @@ def test_workers_do_not_hear_an_interrupt():
 
 
 def test_memory_store_and_file_store_agree(whole):
-    network, folder, result, _ = whole
+    network, folder, result = whole
     with ResultStore(folder / "results.sqlite") as store:
         assert store.count_trials() == result.new_trials
     memory = qc.sweep(network, "3nm", **ARGUMENTS)
