@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import ArrayLike
 from scipy import special
 
 from qtaml_codesign.errors import InputError
@@ -73,6 +75,28 @@ def trial_interval(
     half = student_quantile(confidence, trials - 1) * math.sqrt(variance / trials)
     half = max(half, 3.0 / (trials * samples))
     return Interval(mean, max(mean - half, 0.0), min(mean + half, 1.0))
+
+
+def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
+    """Student interval of the mean of independent values: mean +- t(n - 1) s / sqrt(n).
+
+    Args:
+        values: (n,) finite numbers, n >= 2, for instance one accuracy per training seed.
+        confidence: two-sided level in (0, 1).
+
+    Example:
+        >>> [round(v, 4) for v in mean_interval([1.0, 2.0, 3.0])]
+        [2.0, -0.4841, 4.4841]
+    """
+    found = np.asarray(values, dtype=np.float64)
+    if found.ndim != 1 or found.size < 2 or not np.isfinite(found).all():
+        raise InputError(
+            "a mean needs two or more finite values for its interval", where="mean_interval",
+            rule="(n,) finite numbers, n >= 2", value=values, next_step="measure at least twice",
+        )
+    half = student_quantile(confidence, found.size - 1) * float(found.std(ddof=1)) / math.sqrt(found.size)
+    centre = float(found.mean())
+    return Interval(centre, centre - half, centre + half)
 
 
 def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> Interval:

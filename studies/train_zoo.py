@@ -12,36 +12,11 @@ import time
 from pathlib import Path
 
 import torch
+from lab.networks import examples, train
+from qtaml_codesign.nets.datasets import LabelledInputs
+from qtaml_codesign.nets.networks import BUILDERS
 from safetensors.torch import save_file
 from torch import nn
-from torch.nn import functional
-
-from qtaml_codesign.nets.datasets import EVALUATION_SEQUENCES, LabelledInputs, digits, sequences
-from qtaml_codesign.nets.networks import BUILDERS
-
-BATCH = 64
-EPOCHS = 30
-TRAINING_SEQUENCES = 4000
-
-
-def splits(name: str) -> tuple[LabelledInputs, LabelledInputs]:
-    if name == "transformer":
-        return sequences("train", TRAINING_SEQUENCES), sequences("evaluation", EVALUATION_SEQUENCES)
-    return digits("train"), digits("evaluation")
-
-
-def train(model: nn.Module, examples: LabelledInputs, seed: int) -> None:
-    shuffle = torch.Generator().manual_seed(seed)
-    optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=EPOCHS)
-    model.train()
-    for _ in range(EPOCHS):
-        for batch in torch.randperm(len(examples.labels), generator=shuffle).split(BATCH):
-            optimiser.zero_grad()
-            functional.cross_entropy(model(examples.inputs[batch]), examples.labels[batch]).backward()
-            optimiser.step()
-        schedule.step()
-    model.eval()
 
 
 def accuracy(model: nn.Module, examples: LabelledInputs) -> float:
@@ -62,11 +37,8 @@ def main() -> None:
     accuracies = json.loads(report.read_text()) if report.exists() else {}
     for name in [options.only] if options.only else list(BUILDERS):
         started = time.perf_counter()
-        torch.manual_seed(options.seed)
-        model = BUILDERS[name]()
-        training, evaluation = splits(name)
-        train(model, training, options.seed)
-        accuracies[name] = accuracy(model, evaluation)
+        model = train(name, options.seed)
+        accuracies[name] = accuracy(model, examples(name)[1])
         save_file(model.state_dict(), options.out / f"{name}.safetensors")
         report.write_text(json.dumps(accuracies, indent=1, sort_keys=True) + "\n")
         print(f"{name}: accuracy {accuracies[name]:.4f}, {time.perf_counter() - started:.0f} s")

@@ -40,13 +40,13 @@ def trained_network(name: str) -> nn.Module:
     return network.eval()
 
 
-def zoo_workload(name: str) -> Workload:
-    """A network of the zoo with its calibration and evaluation inputs.
+def zoo_workload(name: str, network: nn.Module | None = None) -> Workload:
+    """A network of the zoo with its calibration and evaluation inputs; `network` replaces the trained one that ships.
 
     The transformer has no residual floors: the paper leaves its last feed-forward layers unprotected. The floors of
     `res-cnn` are found from its graph.
     """
-    network = trained_network(name)
+    network = trained_network(name) if network is None else network
     if name == "transformer":
         calibration = sequences("calibration", CALIBRATION_SAMPLES).inputs
         evaluation = sequences("evaluation", EVALUATION_SEQUENCES)

@@ -1,0 +1,129 @@
+"""Measure many cases on several processes, and keep each as soon as it is done."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+import qtaml_codesign as qc
+import torch
+from qtaml_codesign.sweeps.task import ENGINE_VERSION
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+Case = dict[str, Any]
+Row = dict[str, Any]
+Measure = Callable[[Case, Path], list[Row]]
+
+
+class Interrupted(Exception):
+    """The user pressed Ctrl-C; what was measured is kept."""
+
+
+def measure_all(
+    title: str, measure: Measure, cases: list[Case], folder: Path, networks: Path, workers: int
+) -> list[Row]:
+    """Rows of all cases, in the order of the cases, measuring only those that `folder`/cases.jsonl lacks.
+
+    A case is found again by its content, the source text of `measure`, and the versions of package and engine. Rows
+    carry the fields of their case.
+    """
+    names = [_digest(title, measure, case) for case in cases]
+    found = dict(_kept(folder / "cases.jsonl"))
+    missing = {name: case for name, case in zip(names, cases, strict=True) if name not in found}
+    with (folder / "cases.jsonl").open("a", encoding="utf-8") as file:
+        for name, rows in in_parallel(title, measure, missing, networks, workers):
+            found[name] = rows
+            _keep(file, name, rows)
+    return [{**case, **row} for name, case in zip(names, cases, strict=True) for row in found[name]]
+
+
+def in_parallel(
+    title: str, work: Callable[[Any, Path], Any], jobs: dict[str, Any], folder: Path, workers: int
+) -> Iterator[tuple[str, Any]]:
+    """(name, work(job, folder)) of every job as it is done, with a progress bar; `workers` = 1 stays in this process."""
+    if not jobs:
+        return
+    with _bar() as bar:
+        task = bar.add_task(title, total=len(jobs))
+        results = _here(work, jobs, folder) if workers == 1 else _crew(work, jobs, folder, workers)
+        done = 0
+        try:
+            for name, result in results:
+                yield name, result
+                done += 1
+                bar.update(task, advance=1)
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"{title}: stopped; {done} of {len(jobs)} done in this run are kept, the same command continues"
+            ) from None
+
+
+def _here(work: Callable[[Any, Path], Any], jobs: dict[str, Any], folder: Path) -> Iterator[tuple[str, Any]]:
+    for name, job in jobs.items():
+        with _one_thread():
+            result = work(job, folder)
+        yield name, result
+
+
+def _crew(
+    work: Callable[[Any, Path], Any], jobs: dict[str, Any], folder: Path, workers: int
+) -> Iterator[tuple[str, Any]]:
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_prepare)
+    try:
+        futures = {pool.submit(work, job, folder): name for name, job in jobs.items()}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _prepare() -> None:
+    """In a new process: Ctrl-C is the parent's affair, and torch takes one core."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _bar() -> Progress:
+    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+                    TextColumn("left"), TimeRemainingColumn())
+
+
+def _digest(title: str, measure: Measure, case: Case) -> str:
+    recipe = [title, qc.__version__, ENGINE_VERSION, inspect.getsource(measure), case]
+    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+
+
+def _keep(file: TextIO, name: str, rows: list[Row]) -> None:
+    file.write(json.dumps({"case": name, "rows": rows}) + "\n")
+    file.flush()
+
+
+def _kept(path: Path) -> Iterable[tuple[str, list[Row]]]:
+    """Finished cases; a line torn by a kill ends without a newline and is cut off."""
+    if not path.exists():
+        return
+    text = path.read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        path.write_text(whole, encoding="utf-8")
+    for line in whole.splitlines():
+        entry = json.loads(line)
+        yield entry["case"], entry["rows"]

@@ -1,0 +1,78 @@
+"""Accuracies over training seeds and trials, and their intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import qtaml_codesign as qc
+from qtaml_codesign.nets.counts import TrialCounts
+from qtaml_codesign.statistics import Interval, mean_interval, student_quantile
+
+
+def counts_row(counts: TrialCounts, workload: qc.Workload) -> dict[str, float | int]:
+    """The columns that `over_seeds` reads, of one network and one point."""
+    return {
+        "trials": counts.trials, "samples": counts.samples, "correct": counts.correct,
+        "correct_squares": counts.correct_squares, "accuracy": counts.accuracy().estimate,
+        "clean_accuracy": workload.clean_accuracy, "realised_ber": counts.realised_ber,
+    }
+
+
+def over_seeds(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """One row per group: mean accuracy over its networks, with two 95 % intervals.
+
+    `low`, `high`: Student interval over the networks (training seeds); the spread of their means holds the spread
+    over trials too. With one network it is the interval over its trials. `low_trials`, `high_trials`: over trials
+    alone, for these very networks. Also `networks`, `trials` (in all) and the mean `clean_accuracy`.
+    """
+    groups = rows.groupby(list(by), sort=False, dropna=False)
+    return pd.DataFrame([
+        {**dict(zip(by, names, strict=True)), **_pooled(group)} for names, group in groups
+    ])
+
+
+def _pooled(group: pd.DataFrame) -> dict[str, float | int]:
+    seeds, trials = pooled_accuracy(group), _trial_interval(group)
+    return {
+        "accuracy": seeds.estimate, "low": max(seeds.low, 0.0), "high": min(seeds.high, 1.0),
+        "low_trials": trials.low, "high_trials": trials.high, "networks": len(group),
+        "trials": int(group["trials"].sum()), "clean_accuracy": float(group["clean_accuracy"].mean()),
+    }
+
+
+def pooled_accuracy(group: pd.DataFrame) -> Interval:
+    """Mean accuracy of the networks in `group` (one row each), Student interval over networks; one: over trials."""
+    return mean_interval(group["accuracy"].to_numpy()) if len(group) > 1 else _trial_interval(group)
+
+
+def _trial_interval(group: pd.DataFrame) -> Interval:
+    """Mean over fixed networks; the variance is that of a stratified mean, sum_s var_s / T_s / S^2."""
+    means = group["accuracy"].to_numpy(float)
+    trials, samples = group["trials"].to_numpy(float), group["samples"].to_numpy(float)
+    spread = group["correct_squares"].to_numpy(float) / samples**2 - trials * means**2
+    variance = np.maximum(spread, 0.0) / (trials - 1.0)
+    freedom = int((trials - 1).sum())
+    half = student_quantile(0.95, freedom) * math.sqrt(float((variance / trials).sum())) / len(means)
+    half = max(half, 3.0 / float((trials * samples).sum()))
+    centre = float(means.mean())
+    return Interval(centre, max(centre - half, 0.0), min(centre + half, 1.0))
+
+
+def paired_difference(first: pd.DataFrame, second: pd.DataFrame, column: str = "accuracy") -> Interval:
+    """Mean of first - second over the networks both have, paired by network and training seed.
+
+    Both see the same flips, trial by trial. With one network there is no spread over networks: the interval of the
+    difference then treats the two trial means as independent, which is too wide when they are positively correlated.
+    """
+    joined = first.merge(second, on=["network", "seed"], suffixes=("_1", "_2"), validate="one_to_one")
+    if joined.empty:
+        raise ValueError("paired_difference: the two groups share no network and seed")
+    differences = (joined[f"{column}_1"] - joined[f"{column}_2"]).to_numpy(float)
+    if len(differences) > 1:
+        return mean_interval(differences)
+    halves = [_trial_interval(group).half_width for group in (first, second)]
+    half = math.hypot(*halves)
+    return Interval(float(differences[0]), float(differences[0]) - half, float(differences[0]) + half)
