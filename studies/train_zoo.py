@@ -12,11 +12,12 @@ import time
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
+from torch import nn
+
 from lab.networks import examples, train
 from qtaml_codesign.nets.datasets import LabelledInputs
 from qtaml_codesign.nets.networks import BUILDERS
-from safetensors.torch import save_file
-from torch import nn
 
 
 def accuracy(model: nn.Module, examples: LabelledInputs) -> float:

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from qtaml_codesign.errors import InputError
-from qtaml_codesign.statistics import clopper_pearson, student_quantile, trial_interval
+from qtaml_codesign.statistics import clopper_pearson, mean_interval, student_quantile, trial_interval
 
 
 def of(correct: np.ndarray, samples: int, confidence: float = 0.95) -> tuple[float, float, float]:
@@ -66,3 +66,16 @@ def test_impossible_counts_are_refused() -> None:
         trial_interval(0, 0, 0, 100)
     with pytest.raises(InputError, match="proportion"):
         clopper_pearson(5, 4)
+
+
+@pytest.mark.parametrize("confidence", [0.8, 0.95])
+def test_mean_interval_is_students(confidence: float) -> None:
+    values = np.array([0.91, 0.95, 0.97, 0.88])
+    expected = stats.t.interval(confidence, 3, loc=values.mean(), scale=stats.sem(values))
+    assert mean_interval(values, confidence) == pytest.approx((values.mean(), *expected), rel=1e-12)
+
+
+@pytest.mark.parametrize("values", [[0.5], [], [0.5, np.nan], [[0.5, 0.6]]])
+def test_mean_interval_needs_two_finite_values(values: list[float]) -> None:
+    with pytest.raises(InputError, match="two or more"):
+        mean_interval(values)

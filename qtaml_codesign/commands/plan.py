@@ -11,7 +11,7 @@ import typer
 from qtaml_codesign.commands.inputs import flip_input
 
 if TYPE_CHECKING:
-    from qtaml_codesign.tac.values import TacPlan
+    from qtaml_codesign.tac.values import LayerPlan, TacPlan
 
 
 def plan(
@@ -25,7 +25,8 @@ def plan(
         str,
         typer.Option(
             "--method",
-            help="tac, tac-bits-only, mean-only, uniform-msp, magnitude, sensitivity, random or none.",
+            help="tac, tac-bits-only, tac-always-corrected, mean-only, uniform-msp, uniform-msp-fractional, magnitude, "
+            "sensitivity, random or none.",
         ),
     ] = "tac",
     allocation: Annotated[
@@ -63,6 +64,11 @@ def plan(
         print(f"written: {out}")
 
 
+def _depth(layer: LayerPlan) -> str:
+    more = f" (+1 on {layer.deeper})" if layer.deeper else ""
+    return f"{layer.depth}/{layer.bits}{more}"
+
+
 def _print(made: TacPlan) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -73,7 +79,7 @@ def _print(made: TacPlan) -> None:
     for layer in made.layers:
         table.add_row(
             layer.name, str(layer.weights), f"{layer.scale:.4g}", f"{layer.jacobian_gain:.3g}", f"{layer.score:.3g}",
-            f"{layer.depth}/{layer.bits}", f"x{layer.factor:.4g}" if layer.corrected else "no",
+            _depth(layer), f"x{layer.factor:.4g}" if layer.corrected else "no",
         )
     Console().print(table)
     print(f"overhead: {made.overhead:.4%} of the stored bits protected (budget {made.budget:.4%})")

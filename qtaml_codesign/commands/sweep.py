@@ -38,8 +38,8 @@ def sweep(
         list[str] | None,
         typer.Option(
             "--method",
-            help="tac, tac-bits-only, mean-only, uniform-msp, magnitude, sensitivity, random or none; repeat it for "
-            "several. Default: tac and uniform-msp.",
+            help="tac, tac-bits-only, tac-always-corrected, mean-only, uniform-msp, uniform-msp-fractional, magnitude, "
+            "sensitivity, random or none; repeat it for several. Default: tac and uniform-msp.",
         ),
     ] = None,
     target: Annotated[float, typer.Option("--target", help="Fraction of the clean accuracy to keep.")] = 0.95,

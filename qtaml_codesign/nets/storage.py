@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from qtaml_codesign.bits.flips import draw_flips, flip_key
+from qtaml_codesign.bits.flips import FlipKey, FlippedCodes, draw_flips, flip_key
 from qtaml_codesign.bits.formats import BitFormat, Codes
 from qtaml_codesign.bits.profile import RegionErrors
 from qtaml_codesign.errors import InputError, WorkloadError, did_you_mean
@@ -25,6 +25,7 @@ class StoredTensor:
         scale: readout scale; a code is worth level * step * scale. 0 for a tensor of zeros.
         format: bit count and encoding.
         depth: top bit planes that ideal protection keeps from flipping, 0..B.
+        deeper: how many weights, evenly spread, protect one plane more.
     """
 
     name: str
@@ -32,6 +33,7 @@ class StoredTensor:
     scale: float
     format: BitFormat
     depth: int = 0
+    deeper: int = 0
 
     @property
     def bits_stored(self) -> int:
@@ -60,7 +62,37 @@ class StoredTensor:
         """Flips that the law expects in one reading: sum over exposed planes of ones * loss + zeros * gain."""
         exposed = self.format.bits - self.depth
         ones = self.ones_by_plane[:exposed]
-        return float(ones @ errors.loss[:exposed] + (self.codes.size - ones) @ errors.gain[:exposed])
+        zeros = self.codes.size - ones
+        if self.deeper:
+            covered = int(np.count_nonzero((self.codes >> (exposed - 1)) & 1 & self.is_deeper))
+            ones, zeros = ones.copy(), zeros.copy()
+            ones[-1] -= covered
+            zeros[-1] -= self.deeper - covered
+        return float(ones @ errors.loss[:exposed] + zeros @ errors.gain[:exposed])
+
+    @cached_property
+    def is_deeper(self) -> NDArray[np.bool_]:
+        """True for the `deeper` weights that protect one plane more, in the shape of the codes.
+
+        They are those whose index i has the smallest frac(i / golden ratio): evenly spread, without a period that could
+        fall in step with a row or a kernel, and a larger number keeps all of a smaller one.
+        """
+        spread = np.arange(self.codes.size, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        chosen = np.zeros(self.codes.size, dtype=np.bool_)
+        chosen[np.argsort(spread, kind="stable")[: self.deeper]] = True
+        return chosen.reshape(self.codes.shape)
+
+    def read(self, errors: RegionErrors, key: FlipKey, trial: int) -> FlippedCodes:
+        """Codes as one reading finds them, with the flips that protection lets through."""
+        drawn = draw_flips(self.codes, errors, self.depth, key, trial)
+        if not self.deeper:
+            return drawn
+        plane = self.format.bits - self.depth - 1
+        undone = (drawn.codes ^ self.codes) & (1 << plane) * self.is_deeper
+        by_plane = drawn.flips_by_plane.copy()
+        by_plane[plane] -= np.count_nonzero(undone)
+        codes = (drawn.codes ^ undone).astype(self.codes.dtype)
+        return FlippedCodes(codes, by_plane, drawn.exposed - self.deeper)
 
 
 def store_tensor(
@@ -70,6 +102,7 @@ def store_tensor(
     scale: float | None = None,
     factor: float = 1.0,
     depth: int = 0,
+    deeper: int = 0,
 ) -> StoredTensor:
     """Quantise a weight tensor once from float.
 
@@ -83,6 +116,7 @@ def store_tensor(
         scale: what the weights are divided by; ||W||_inf by default. Smaller scales clip the largest weights.
         factor: mean correction, > 0.
         depth: protected top planes, 0..B.
+        deeper: how many weights, evenly spread, protect one plane more; 0..n, and 0 when depth = B.
 
     Source: arXiv 2606.00741, section 4 and B.4.
 
@@ -94,6 +128,8 @@ def store_tensor(
     stored_format = format or BitFormat()
     if not 0 <= depth <= stored_format.bits:
         raise _refused(name, "the protection depth is out of bounds", f"0 <= depth <= {stored_format.bits}", depth)
+    if not 0 <= deeper <= (weights.size if depth < stored_format.bits else 0):
+        raise _refused(name, "too many weights protect one plane more", "0 <= deeper <= n, 0 when depth = B", deeper)
     if not (np.isfinite(factor) and factor > 0.0):
         raise _refused(name, "the correction factor is out of bounds", "a finite factor > 0", factor)
     if not np.isfinite(weights).all():
@@ -103,7 +139,7 @@ def store_tensor(
     divisor = float(np.abs(weights).max(initial=0.0)) if scale is None else float(scale)
     codes = stored_format.quantise(np.asarray(weights, dtype=np.float64) / (divisor or 1.0))
     codes.setflags(write=False)
-    return StoredTensor(name, codes, divisor * float(factor), stored_format, int(depth))
+    return StoredTensor(name, codes, divisor * float(factor), stored_format, int(depth), int(deeper))
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,7 +234,7 @@ class StoredModel:
         weights, by_plane, exposed, expected = {}, {}, 0, 0.0
         for tensor in chosen:
             rates = _rates(tensor, errors)
-            drawn = draw_flips(tensor.codes, rates, tensor.depth, flip_key(seed, tensor.name, purpose), trial)
+            drawn = tensor.read(rates, flip_key(seed, tensor.name, purpose), trial)
             weights[tensor.name] = tensor.weights(drawn.codes)
             by_plane[tensor.name] = drawn.flips_by_plane
             exposed += drawn.exposed

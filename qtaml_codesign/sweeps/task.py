@@ -29,6 +29,7 @@ class StoredLayer:
         factor: the read weights are multiplied by scale * factor (the mean correction).
         depth: how many of the top bit planes are protected, 0..bits.
         loss, gain: P(1 -> 0) and P(0 -> 1) of each plane of the raw cells, plane 0 = LSB.
+        deeper: how many of the weights protect one plane more; left out of the content when 0.
     """
 
     name: str
@@ -39,6 +40,7 @@ class StoredLayer:
     depth: int
     loss: tuple[float, ...]
     gain: tuple[float, ...]
+    deeper: int = 0
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,11 @@ class SweepTask:
 
     def to_json(self) -> dict[str, object]:
         """Plain values: dictionaries, lists, text and numbers."""
-        return asdict(self)
+        content = asdict(self)
+        for layer in content["layers"]:
+            if layer["deeper"] == 0:
+                del layer["deeper"]
+        return content
 
 
 def canonical_json(value: object) -> str:

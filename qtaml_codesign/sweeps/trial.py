@@ -131,7 +131,8 @@ def task_for(workload_digest: str, made: TacPlan, errors: dict[str, RegionErrors
     layers = tuple(
         StoredLayer(
             name=layer.name, bits=layer.bits, encoding=layer.encoding, scale=layer.scale, factor=layer.factor,
-            depth=layer.depth, loss=_floats(errors[layer.name].loss), gain=_floats(errors[layer.name].gain),
+            depth=layer.depth, deeper=layer.deeper,
+            loss=_floats(errors[layer.name].loss), gain=_floats(errors[layer.name].gain),
         )
         for layer in made.layers
     )
@@ -144,7 +145,7 @@ def store_model(workload: Workload, task: SweepTask) -> tuple[StoredModel, dict[
     for layer in task.layers:
         form = BitFormat(layer.bits, layer.encoding)
         tensors.append(store_tensor(layer.name, workload.weights[layer.name], form, scale=layer.scale or None,
-                                    factor=layer.factor, depth=layer.depth))
+                                    factor=layer.factor, depth=layer.depth, deeper=layer.deeper))
         errors[layer.name] = RegionErrors(layer.name, form, np.array(layer.loss), np.array(layer.gain), (layer.name,))
     return StoredModel(tuple(tensors)), errors
 

@@ -54,6 +54,12 @@ class AllocationProblem:
         """Objective: sum_l v_l(k_l)."""
         return float(sum(row[depth] for row, depth in zip(self.residual_variance, depths, strict=True)))
 
+    def mixed_variance(self, depths: Depths, deeper: NDArray[np.int64]) -> float:
+        """Objective when `deeper` (L,) weights of each layer protect one plane more than its depth."""
+        rows = zip(self.residual_variance, depths, deeper, self.weights, strict=True)
+        saved = sum((row[depth] - row[depth + 1]) * count / size for row, depth, count, size in rows if count)
+        return self.variance(depths) - float(saved)
+
     def cost(self, depths: Depths) -> int:
         """Protected bits: sum_l n_l k_l."""
         return int(self.weights @ depths)
@@ -145,6 +151,23 @@ def uniform(problem: AllocationProblem) -> Depths:
     """
     depth = problem.budget_bits // int(problem.weights.sum())
     return np.minimum(depth, problem.highest)
+
+
+def fractional(problem: AllocationProblem) -> tuple[Depths, NDArray[np.int64]]:
+    """Uniform-MSP without steps: (depths, deeper), the same depth everywhere and one more plane on `deeper` weights.
+
+    The budget that whole planes leave over is shared out by layer size, to the bit.
+
+    Example:
+        >>> rows = tuple(4.0 ** np.arange(8, -1, -1) - 1 for _ in range(2))
+        >>> fractional(AllocationProblem(np.array([100, 60]), rows, np.zeros(2, dtype=np.int64), 240))
+        (array([1, 1]), array([50, 30]))
+    """
+    total = int(problem.weights.sum())
+    depth, rest = divmod(problem.budget_bits, total)
+    depths = np.minimum(depth, problem.highest)
+    shared = np.diff(np.cumsum(problem.weights) * rest // total, prepend=0)
+    return depths, np.where(depths < problem.highest, shared, 0)
 
 
 def random(problem: AllocationProblem, key: tuple[int, ...]) -> Depths:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Score = Literal["jacobian", "magnitude", "sensitivity"]
-Rule = Literal["allocate", "uniform", "random", "nothing"]
+Rule = Literal["allocate", "uniform", "fractional", "random", "nothing"]
 Correction = Literal["decided", "always", "never"]
 
 
@@ -20,7 +20,8 @@ class MethodRule:
 
     Attributes:
         score: `jacobian` ||W||_inf^2 J^2, `magnitude` ||W||_inf^2, `sensitivity` measured output deviation per weight.
-        spend: `allocate` by score, `uniform` over all layers, `random` keyed by the seed, or `nothing`.
+        spend: `allocate` by score, `uniform` whole planes of all layers, `fractional` the same and one more plane on
+            an even share of the weights, `random` keyed by the seed, or `nothing`.
         correction: mean correction `decided` per layer (Algorithm 1 step 3), `always` or `never`.
         floored: whether layers inside residual blocks keep at least one protected plane.
         summary: one line for the reader.
@@ -36,8 +37,12 @@ class MethodRule:
 METHOD_RULES: dict[str, MethodRule] = {
     "tac": MethodRule("jacobian", "allocate", "decided", True, "Algorithm 1: allocation and mean correction"),
     "tac-bits-only": MethodRule("jacobian", "allocate", "never", True, "TAC's allocation without mean correction"),
+    "tac-always-corrected": MethodRule("jacobian", "allocate", "always", True, "TAC's allocation, all corrected"),
     "mean-only": MethodRule("jacobian", "nothing", "always", False, "mean correction of every layer, no ECC"),
     "uniform-msp": MethodRule("jacobian", "uniform", "never", False, "the same protected MSBs on every layer"),
+    "uniform-msp-fractional": MethodRule(
+        "jacobian", "fractional", "never", False, "Uniform-MSP, the rest of the budget on an even share of the weights"
+    ),
     "magnitude": MethodRule("magnitude", "allocate", "never", False, "allocation by ||W||_inf^2 alone"),
     "sensitivity": MethodRule("sensitivity", "allocate", "never", False, "allocation by measured output deviation"),
     "random": MethodRule("jacobian", "random", "never", False, "planes of layers drawn at random"),

@@ -110,7 +110,7 @@ def deploy(workload: Workload, plan: TacPlan) -> StoredModel:
     return StoredModel(tuple(
         store_tensor(
             layer.name, workload.weights[layer.name], BitFormat(layer.bits, layer.encoding), scale=layer.scale or None,
-            factor=layer.factor, depth=layer.depth,
+            factor=layer.factor, depth=layer.depth, deeper=layer.deeper,
         )
         for layer in plan.layers
     ))

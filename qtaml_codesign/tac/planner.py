@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -47,7 +47,7 @@ class Planner:
         scores = self._scores(rule, jacobian_scores, stored)
         floors, warnings = self._floors(rule, budget)
         problem = self._problem(scores, stored, floors, budget)
-        depths = self._depths(rule, problem, budget, warnings)
+        depths, deeper = self._depths(rule, problem, budget, warnings)
         factors = self._factors(rule, depths)
         if rule.correction == "always" and 1.0 in factors.values():
             warnings.append(
@@ -60,9 +60,9 @@ class Planner:
             budget=float(budget), seed=int(self.seed),
             allocation=self.allocation if rule.spend == "allocate" else "none",
             sensitivity=gains.method, rho_star=saturation_ratio(problem.weights, list(jacobian_scores.values())),
-            predicted_variance=_predicted(objective, depths, factors),
+            predicted_variance=_predicted(objective, depths, deeper, factors),
             uniform_variance=objective.variance(allocations.uniform(problem)), warnings=tuple(warnings),
-            layers=self._layers(scores, gains, floors, depths, factors),
+            layers=self._layers(scores, gains, floors, depths, deeper, factors),
         )
 
     def _store(self, depths: Mapping[str, int]) -> StoredModel:
@@ -115,17 +115,21 @@ class Planner:
 
     def _depths(
         self, rule: MethodRule, problem: AllocationProblem, budget: float, warnings: list[str]
-    ) -> NDArray[np.int64]:
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(depths, deeper): protected planes of each layer, and how many of its weights protect one more."""
+        whole = np.zeros_like(problem.floors)
         if rule.spend == "nothing":
-            return np.zeros_like(problem.floors)
+            return whole, whole
+        if rule.spend == "fractional":
+            return allocations.fractional(problem)
         if rule.spend == "random":
-            return allocations.random(problem, (self.seed, problem.budget_bits))
+            return allocations.random(problem, (self.seed, problem.budget_bits)), whole
         if rule.spend == "uniform":
             depths = allocations.uniform(problem)
             if budget > 0.0 and not depths.any():
                 warnings.append(f"the budget {budget:g} does not buy one plane on every weight: nothing is protected")
-            return depths
-        return allocations.SOLVERS[self.allocation](problem)
+            return depths, whole
+        return allocations.SOLVERS[self.allocation](problem), whole
 
     def _factors(self, rule: MethodRule, depths: NDArray[np.int64]) -> dict[str, float]:
         """Correction factor per tensor, 1.0 where the layer is not corrected."""
@@ -140,7 +144,7 @@ class Planner:
 
     def _layers(
         self, scores: Mapping[str, float], gains: JacobianGains, floors: NDArray[np.int64],
-        depths: NDArray[np.int64], factors: Mapping[str, float],
+        depths: NDArray[np.int64], deeper: NDArray[np.int64], factors: Mapping[str, float],
     ) -> tuple[LayerPlan, ...]:
         return tuple(
             LayerPlan(
@@ -148,6 +152,7 @@ class Planner:
                 encoding=errors.format.encoding, scale=_largest(self.workload, name),
                 jacobian_gain=math.sqrt(gains.gains[name]), score=scores[name], floor=int(floors[index]),
                 depth=int(depths[index]), corrected=factors[name] != 1.0, factor=factors[name],
+                deeper=int(deeper[index]),
             )
             for index, (name, errors) in enumerate(self.errors.items())
         )
@@ -174,9 +179,12 @@ def _residual_variance(stored: StoredModel, name: str, errors: RegionErrors, use
     return np.array([share @ ReadLaw(errors, depth).variance() for depth in range(errors.format.bits + 1)])
 
 
-def _predicted(problem: AllocationProblem, depths: NDArray[np.int64], factors: Mapping[str, float]) -> float:
-    rows = zip(problem.residual_variance, depths, factors.values(), strict=True)
-    return float(sum(row[depth] * factor**2 for row, depth, factor in rows))
+def _predicted(
+    problem: AllocationProblem, depths: NDArray[np.int64], deeper: NDArray[np.int64], factors: Mapping[str, float]
+) -> float:
+    squares = np.array(list(factors.values())) ** 2
+    rows = tuple(row * square for row, square in zip(problem.residual_variance, squares, strict=True))
+    return replace(problem, residual_variance=rows).mixed_variance(depths, deeper)
 
 
 _GAINS: dict[tuple[str, str, int], JacobianGains] = {}

@@ -18,7 +18,8 @@ PLAN_FORMAT = "qtaml-codesign plan"
 PLAN_VERSION = 1
 
 Method = Literal[
-    "tac", "tac-bits-only", "mean-only", "uniform-msp", "magnitude", "sensitivity", "random", "none"
+    "tac", "tac-bits-only", "tac-always-corrected", "mean-only", "uniform-msp", "uniform-msp-fractional", "magnitude",
+    "sensitivity", "random", "none",
 ]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
@@ -43,6 +44,7 @@ class LayerPlan(_Frozen):
         depth: k_l, protected bit planes counted from the MSB.
         corrected: whether the mean correction is applied.
         factor: by how much the correction enlarges the stored weights; 1.0 when not corrected.
+        deeper: how many of the weights, evenly spread, protect one plane more than `depth`.
     """
 
     name: str
@@ -56,6 +58,7 @@ class LayerPlan(_Frozen):
     depth: Annotated[int, Field(ge=0)]
     corrected: bool
     factor: Annotated[float, Field(ge=1.0, allow_inf_nan=False)]
+    deeper: Annotated[int, Field(ge=0)] = 0
 
 
 class TacPlan(_Frozen):
@@ -120,8 +123,8 @@ class TacPlan(_Frozen):
 
     @property
     def protected_bits(self) -> int:
-        """Bits protected: sum_l n_l k_l."""
-        return sum(layer.weights * layer.depth for layer in self.layers)
+        """Bits protected: sum_l n_l k_l, and one more for each deeper weight."""
+        return sum(layer.weights * layer.depth + layer.deeper for layer in self.layers)
 
     @property
     def overhead(self) -> float:
@@ -232,6 +235,12 @@ def _check_layers(plan: TacPlan, where: str) -> None:
             raise PlanError(
                 "a layer protects more planes than it stores", where=f"{where}, {layer.name}, depth",
                 rule=f"0 <= depth <= bits = {layer.bits}", value=layer.depth, next_step="correct the depth",
+            )
+        if layer.deeper and (layer.deeper >= layer.weights or layer.depth == layer.bits):
+            raise PlanError(
+                "a layer protects one plane more on weights it does not have", where=f"{where}, {layer.name}, deeper",
+                rule="deeper < weights, and 0 where depth = bits", value=layer.deeper,
+                next_step="raise the depth instead",
             )
         if layer.corrected == (layer.factor == 1.0):
             raise PlanError(

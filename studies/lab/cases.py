@@ -13,10 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-import qtaml_codesign as qc
 import torch
-from qtaml_codesign.sweeps.task import ENGINE_VERSION
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+import qtaml_codesign as qc
+from qtaml_codesign.sweeps.task import ENGINE_VERSION
 
 Case = dict[str, Any]
 Row = dict[str, Any]
@@ -48,7 +49,7 @@ def measure_all(
 def in_parallel(
     title: str, work: Callable[[Any, Path], Any], jobs: dict[str, Any], folder: Path, workers: int
 ) -> Iterator[tuple[str, Any]]:
-    """(name, work(job, folder)) of every job as it is done, with a progress bar; `workers` = 1 stays in this process."""
+    """(name, work(job, folder)) of every job as it is done, with a progress bar; one worker is this process."""
     if not jobs:
         return
     with _bar() as bar:

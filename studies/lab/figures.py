@@ -16,8 +16,9 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 STYLES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)), (0, (3, 1, 1, 1)))
 METHOD_LABELS = {
     "tac": "TAC", "uniform-msp": "Uniform-MSP", "uniform-msp-fractional": "Uniform-MSP, fractional",
-    "tac-bits-only": "TAC, bits only", "tac-always-corrected": "TAC, always corrected", "mean-only": "mean correction only",
-    "magnitude": "magnitude", "sensitivity": "sensitivity", "random": "random", "none": "uncompensated",
+    "tac-bits-only": "TAC, bits only", "tac-always-corrected": "TAC, always corrected",
+    "mean-only": "mean correction only", "magnitude": "magnitude", "sensitivity": "sensitivity",
+    "random": "random", "none": "uncompensated",
 }
 METHOD_COLOURS = dict(zip(METHOD_LABELS, (*COLOURS, "#b8860b", "#777777"), strict=True))
 LOOK = {
@@ -27,8 +28,10 @@ LOOK = {
 }
 
 
-def new_figure(rows: int = 1, columns: int = 1, width: float = 6.0, height: float = 4.2, **options: Any) -> tuple[Figure, Any]:
-    """A figure with rows x columns axes (always an array of shape (rows, columns)); width and height in inches per axes."""
+def new_figure(
+    rows: int = 1, columns: int = 1, width: float = 6.0, height: float = 4.2, **options: Any
+) -> tuple[Figure, Any]:
+    """A figure and its axes, an array of shape (rows, columns); width and height in inches per axes."""
     with mpl.rc_context(LOOK):
         figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
         FigureCanvasAgg(figure)
@@ -53,7 +56,8 @@ def bars(axes: Any, table: pd.DataFrame, labels: str, y: str = "accuracy", colou
     axes.barh(places, table[y], color=colours, alpha=0.8, height=0.65)
     axes.errorbar(table[y], places, xerr=np.maximum(errors, 0.0), fmt="none", color="black", capsize=3, linewidth=1.0)
     for place, value, high in zip(places, table[y], table["high"], strict=True):
-        axes.annotate(f"{value:.3f}", (high, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8.5)
+        axes.annotate(f"{value:.3f}", (high, place), xytext=(4, 0), textcoords="offset points", va="center",
+                      fontsize=8.5)
     axes.set_yticks(places, [str(label) for label in table[labels]])
     axes.grid(axis="y", visible=False)
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-import qtaml_codesign as qc
 import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.nn import functional
+
+import qtaml_codesign as qc
 from lab.cases import in_parallel
 from qtaml_codesign.nets.datasets import EVALUATION_SEQUENCES, LabelledInputs, digits, sequences
 from qtaml_codesign.nets.networks import BUILDERS
 from qtaml_codesign.nets.randomness import global_randomness_kept
 from qtaml_codesign.nets.zoo import zoo_workload
-from safetensors.torch import load_file, save_file
-from torch import nn
-from torch.nn import functional
 
 CNNS = ("small-cnn", "wide-cnn", "deep-cnn", "res-cnn")
 LABELS = {"small-cnn": "SmallCNN", "wide-cnn": "WideCNN", "deep-cnn": "DeepCNN", "res-cnn": "ResCNN",

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
+
 from lab.cases import Case, Interrupted, Measure, measure_all
 from lab.claims import Claim
 from lab.figures import save
 from lab.networks import train_missing
 from lab.tables import markdown
-from matplotlib.figure import Figure
 from qtaml_codesign.errors import CodesignError, InputError
 
 DEFAULT_OUT = Path("runs/studies")

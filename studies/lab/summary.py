@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+
 import qtaml_codesign as qc
 from qtaml_codesign.nets.counts import TrialCounts
 from qtaml_codesign.statistics import Interval, mean_interval, student_quantile
