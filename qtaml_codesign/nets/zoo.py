@@ -7,6 +7,7 @@ evaluation input acts on a plan (the paper calibrates on inputs of its test set)
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors.torch import load_file
@@ -40,7 +41,9 @@ def trained_network(name: str) -> nn.Module:
     return network.eval()
 
 
-def zoo_workload(name: str, network: nn.Module | None = None) -> Workload:
+def zoo_workload(
+    name: str, network: nn.Module | None = None, residual_floors: Mapping[str, int] | None = None
+) -> Workload:
     """A network of the zoo with its calibration and evaluation inputs; `network` replaces the trained one that ships.
 
     The transformer has no residual floors: the paper leaves its last feed-forward layers unprotected. The floors of
@@ -50,5 +53,7 @@ def zoo_workload(name: str, network: nn.Module | None = None) -> Workload:
     if name == "transformer":
         calibration = sequences("calibration", CALIBRATION_SAMPLES).inputs
         evaluation = sequences("evaluation", EVALUATION_SEQUENCES)
-        return Workload(network, calibration, evaluation, name=name, residual_floors={})
-    return Workload(network, digits("train").inputs[:CALIBRATION_SAMPLES], digits("evaluation"), name=name)
+        floors = {} if residual_floors is None else residual_floors
+        return Workload(network, calibration, evaluation, name=name, residual_floors=floors)
+    calibration, evaluation = digits("train").inputs[:CALIBRATION_SAMPLES], digits("evaluation")
+    return Workload(network, calibration, evaluation, name=name, residual_floors=residual_floors)
