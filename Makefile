@@ -1,6 +1,7 @@
 # make demo   set-up, then the main job: codesign sweep on the 3 nm card
 # make test   set-up, then the test suite
 # make lint   set-up, then ruff and mypy --strict
+# make studies  set-up, then every study of the paper, and docs/reproduction.md made from them (resumable)
 # make bench  set-up, then the side-by-side timings in benchmarks/
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench studies clean
 .DELETE_ON_ERROR:
 
 $(VENV)/made: 
@@ -39,6 +40,9 @@ lint: $(VENV)/installed-lint
 
 bench: $(VENV)/installed-test
 	$(BIN)/python -m benchmarks
+
+studies: $(VENV)/installed
+	$(BIN)/python studies/reproduction.py
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

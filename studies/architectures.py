@@ -272,7 +272,8 @@ def _meeting(rows: pd.DataFrame) -> Claim:
 
 STUDY = Study(
     name="architectures", title="ECC budget that keeps 95 % of clean accuracy",
-    where="sections 5.5 and 5.6, Tables 4 and 5", cases=cases, measure=measure, figure=figure, table=table, claims=claims,
+    where="sections 5.5 and 5.6, Tables 4 and 5",
+    cases=cases, measure=measure, figure=figure, table=table, claims=claims,
     decided_by_smoke=("5.5-small-budget-small-cnn",),
 )
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import os
+from typing import Any
 
 import numpy as np
 import pytest
+from scipy import optimize
 
 from qtaml_codesign.errors import InputError
 from qtaml_codesign.tac import allocation
@@ -121,3 +124,18 @@ def test_integer_correction_bound_is_the_maximum() -> None:
     grid = np.linspace(0, 1, 100_001)
     values = 4.0**grid * (1 - 0.75 * grid)
     np.testing.assert_allclose([bound, where], [values.max(), grid[values.argmax()]], rtol=1e-5)
+
+
+def test_the_exact_solver_is_silent(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """HiGHS writes to file descriptor 1 now and then; whatever runs inside the solver, nothing of it is seen."""
+    solve = optimize.milp
+
+    def noisy(*arguments: Any, **options: Any) -> Any:
+        os.write(1, b"trace of the solver")
+        return solve(*arguments, **options)
+
+    monkeypatch.setattr(optimize, "milp", noisy)
+    rows = tuple(score * (4.0 ** np.arange(8, -1, -1) - 1) for score in (8.0, 1.0))
+    allocation.exact(AllocationProblem(np.array([10, 10]), rows, np.zeros(2, dtype=np.int64), 20))
+    os.write(1, b"heard again")
+    assert capfd.readouterr().out == "heard again"

@@ -10,7 +10,10 @@ v_l(k) = n_l J_l^2 sigma_l^2(k) falls with k; under a uniform flip probability i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -110,16 +113,17 @@ def exact(problem: AllocationProblem) -> Depths:
         (np.ones(layer.size), (layer, np.arange(layer.size))), shape=(len(problem.residual_variance), layer.size)
     )
     cost = sparse.csr_array((problem.weights[layer] * depth).astype(float)[None, :] / problem.weights.sum())
-    found = optimize.milp(
-        objective / scale,
-        integrality=np.ones(layer.size, dtype=np.int64),
-        bounds=optimize.Bounds(0, 1),
-        constraints=[
-            optimize.LinearConstraint(one_depth, 1, 1),
-            optimize.LinearConstraint(cost, -np.inf, problem.budget_bits / problem.weights.sum()),
-        ],
-        options={"mip_rel_gap": 0.0},
-    )
+    with _standard_output_closed():
+        found = optimize.milp(
+            objective / scale,
+            integrality=np.ones(layer.size, dtype=np.int64),
+            bounds=optimize.Bounds(0, 1),
+            constraints=[
+                optimize.LinearConstraint(one_depth, 1, 1),
+                optimize.LinearConstraint(cost, -np.inf, problem.budget_bits / problem.weights.sum()),
+            ],
+            options={"mip_rel_gap": 0.0},
+        )
     fallback = greedy(problem)
     if found.x is None:
         return fallback
@@ -128,6 +132,20 @@ def exact(problem: AllocationProblem) -> Depths:
     depths[layer[chosen]] = depth[chosen]
     feasible = problem.cost(depths) <= problem.budget_bits
     return depths if feasible and problem.variance(depths) <= problem.variance(fallback) else fallback
+
+
+@contextmanager
+def _standard_output_closed() -> Iterator[None]:
+    """Keep file descriptor 1 silent: HiGHS writes traces of its own there, whatever `disp` says."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _columns(problem: AllocationProblem) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

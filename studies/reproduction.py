@@ -1,0 +1,115 @@
+"""Run every study, then write the page that sets the paper's claims beside what was measured.
+
+The page is made from the outputs alone: `claims.json`, the Markdown table and the figure of every study.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import shutil
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from lab.cases import Interrupted
+from lab.study import DEFAULT_OUT, Scale, Study
+from lab.tables import markdown
+
+STUDIES = (
+    "distribution", "accuracy_vs_overhead", "allocation", "mismatch", "architectures", "transformer", "noise_models",
+    "strategies", "calibration_cost", "linear_response", "encodings", "saturation", "mean_correction",
+    "thickness_vs_accuracy", "fine_tuning",
+)
+PAGE = Path("docs/reproduction.md")
+HEAD = """# The paper, reproduced
+
+Every claim of arXiv 2606.00741 that can be measured, beside what this program measures. The page is written by
+`make studies`; nothing on it is edited by hand. Each row is made by one command, `python studies/NAME.py` (in the
+environment of `make demo`: `.venv/bin/python`), with the name in the last column.
+
+Accuracies are means over training seeds (the same 80/20 split, another initialisation and order of examples; seed 0 is
+the network that ships) with {trials} drawings of all flips each. Intervals are at 95 %: Student over training seeds,
+which holds the spread over drawings too; differences between methods are paired by training seed, and both see the same
+flips.
+The printed numbers of the paper's tables are not available to us, its claims in words and its headline figures are.
+
+A claim *agrees* when the whole interval lies on its side, *differs* when the whole interval lies on the other (or the
+excess is below a percentage point), and is *not decidable* otherwise, or when only a lost number could decide.
+"""
+
+
+def study_of(name: str) -> Study:
+    """The study that studies/NAME.py defines."""
+    found: Study = importlib.import_module(name).STUDY
+    return found
+
+
+def write_page(out: Path, page: Path, names: tuple[str, ...] = STUDIES) -> None:
+    """Collect the outputs of the studies under `out` into `page`, with the figures in a folder of the page's name."""
+    records = [json.loads((out / name / "claims.json").read_text(encoding="utf-8")) for name in names]
+    trials = max(record["trials"] for record in records)
+    figures = page.with_suffix("")
+    figures.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        shutil.copyfile(out / name / f"{name}.png", figures / f"{name}.png")
+    sections = [_section(record, out, figures.name) for record in records]
+    parts = [HEAD.format(trials=trials), _verdicts(records), *sections]
+    page.write_text("\n".join(parts), encoding="utf-8")
+
+
+def _verdicts(records: list[dict[str, Any]]) -> str:
+    claims = [(record["name"], claim) for record in records for claim in record["claims"]]
+    count = Counter(claim["verdict"] for _, claim in claims)
+    summary = ", ".join(f"{count[verdict]} {verdict}" for verdict in ("agrees", "differs", "not decidable"))
+    table = pd.DataFrame([{
+        "where": claim["where"], "the paper claims": claim["statement"], "measured": claim["figure"],
+        "verdict": f"**{claim['verdict']}**" if claim["verdict"] == "differs" else claim["verdict"],
+        "study": f"[{name}](#{name})",
+    } for name, claim in claims])
+    return f"## Claims and verdicts\n\n{len(claims)} claims: {summary}.\n\n{markdown(table)}\n"
+
+
+def _section(record: dict[str, Any], out: Path, figures: str) -> str:
+    name = record["name"]
+    _, _, table = (out / name / f"{name}.md").read_text(encoding="utf-8").partition("\n\n")
+    scale = f"{record['seeds']} training seeds x {record['trials']} trials"
+    lines = [
+        f"## {name}",
+        f"**{record['title']}** ({record['where']}). `python studies/{name}.py`, {scale} where networks are trained.",
+        f"![{record['title']}]({figures}/{name}.png)", table.strip(),
+    ]
+    lines += [f"**Differs: {claim['statement']}** ({claim['where']}; measured {claim['figure']}). {claim['because']}"
+              for claim in record["claims"] if claim["verdict"] == "differs"]
+    return "\n\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Command line: run all, then write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=DEFAULT_OUT, help="folder of the outputs (%(default)s)")
+    parser.add_argument("--page", type=Path, default=PAGE, help="the page to write (%(default)s)")
+    parser.add_argument("--seeds", type=int, default=10, help="training seeds per network (%(default)s)")
+    parser.add_argument("--trials", type=int, default=30, help="drawings of the flips per network (%(default)s)")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (%(default)s)")
+    options = parser.parse_args()
+    started = time.perf_counter()
+    scale = Scale(tuple(range(options.seeds)), options.trials, smoke=False)
+    try:
+        for name in STUDIES:
+            study_of(name).run(options.out, scale, options.workers)
+    except Interrupted as stopped:
+        print(stopped, file=sys.stderr)
+        raise SystemExit(130) from None
+    write_page(options.out, options.page)
+    print(f"\nwritten: {options.page}, after {(time.perf_counter() - started) / 60:.1f} minutes")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""Every study at smoke size: its outputs, the claims that this size can decide, resuming; and the page made of them."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import qtaml_codesign as qc
+from lab import cases as lab_cases
+from lab.claims import Claim, above, below, holds, within
+from lab.networks import train
+from lab.summary import over_seeds, paired_difference
+from qtaml_codesign.statistics import Interval
+from reproduction import STUDIES, study_of, write_page
+
+SCRIPTS = Path(__file__).parent.parent / "studies"
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("studies")
+
+
+def test_every_script_is_listed() -> None:
+    scripts = {path.stem for path in SCRIPTS.glob("*.py")} - {"reproduction", "train_zoo"}
+    assert scripts == set(STUDIES)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_smoke(name: str, outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = study_of(name)
+    study.main(["--smoke", "--out", str(outputs)])
+    folder = outputs / "smoke" / name
+    record = json.loads((folder / "claims.json").read_text())
+    verdicts = {claim["key"]: claim["verdict"] for claim in record["claims"]}
+    assert len(verdicts) == len(record["claims"]), "two claims with one key"
+    assert study.decided_by_smoke, "a study whose smoke version decides nothing tests nothing"
+    assert {key: verdicts.get(key) for key in study.decided_by_smoke} == dict.fromkeys(study.decided_by_smoke, "agrees")
+    assert all(claim["because"] for claim in record["claims"] if claim["verdict"] == "differs")
+    assert len(pd.read_csv(folder / f"{name}.csv")) > 0
+    assert (folder / f"{name}.md").read_text().count("|") > 10
+    assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert b"<svg" in (folder / f"{name}.svg").read_bytes()[:1000]
+    assert study.name == name
+    assert "written:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_nothing_is_measured_twice(name: str, outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After `test_smoke`: the second run takes every row from the first and writes the same bytes."""
+    folder = outputs / "smoke" / name
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    monkeypatch.setattr(lab_cases, "in_parallel", lambda title, work, jobs, folder, workers: iter(_none(jobs)))
+    study_of(name).main(["--smoke", "--out", str(outputs)])
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def _none(jobs: dict[str, object]) -> list[tuple[str, object]]:
+    assert not jobs, f"{len(jobs)} cases would be measured again"
+    return []
+
+
+def test_the_page_holds_every_claim_and_figure(outputs: Path, tmp_path: Path) -> None:
+    page = tmp_path / "docs" / "page.md"
+    page.parent.mkdir()
+    write_page(outputs / "smoke", page)
+    text = page.read_text()
+    for name in STUDIES:
+        record = json.loads((outputs / "smoke" / name / "claims.json").read_text())
+        for claim in record["claims"]:
+            assert claim["statement"].replace("|", "\\|") in text
+        assert f"python studies/{name}.py" in text
+    for link in re.findall(r"!\[.*?\]\((.*?)\)", text):
+        assert (page.parent / link).exists()
+
+
+def test_the_published_page_is_that_of_these_studies() -> None:
+    """Every study has its section in docs/reproduction.md, at full scale, and every `differs` its evidence."""
+    text = (SCRIPTS.parent / "docs" / "reproduction.md").read_text()
+    sections = re.findall(r"^## (\w+)$", text, flags=re.MULTILINE)
+    assert sections == list(STUDIES)
+    seeds = [int(count) for count in re.findall(r"(\d+) training seeds x \d+ trials", text)]
+    assert len(seeds) == len(STUDIES)
+    assert min(seeds) >= 3
+    assert text.count("| **differs** |") == text.count("**Differs: ")
+
+
+def test_a_case_is_kept_as_soon_as_it_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C in the third case: two are kept, the next run measures the rest, a torn line is cut off."""
+    done: list[int] = []
+
+    def measure(case: dict[str, int], folder: Path) -> list[dict[str, int]]:
+        if case["number"] == stop_at:
+            raise KeyboardInterrupt
+        done.append(case["number"])
+        return [{"square": case["number"] ** 2}]
+
+    wanted = [{"number": number} for number in range(5)]
+    stop_at = 2
+    with pytest.raises(lab_cases.Interrupted, match="2 of 5"):
+        lab_cases.measure_all("toy", measure, wanted, tmp_path, tmp_path, workers=1)
+    with (tmp_path / "cases.jsonl").open("a") as file:
+        file.write('{"case": "torn')
+    stop_at = -1
+    rows = lab_cases.measure_all("toy", measure, wanted, tmp_path, tmp_path, workers=1)
+    assert rows == [{"number": number, "square": number**2} for number in range(5)]
+    assert done == [0, 1, 2, 3, 4]
+
+
+def test_other_content_is_measured_anew(tmp_path: Path) -> None:
+    def measure(case: dict[str, int], folder: Path) -> list[dict[str, int]]:
+        calls.append(case["number"])
+        return [{}]
+
+    calls: list[int] = []
+    for number in (1, 2, 1):
+        lab_cases.measure_all("toy", measure, [{"number": number}], tmp_path, tmp_path, workers=1)
+    assert calls == [1, 2]
+
+
+def test_training_is_the_recipe_of_the_zoo() -> None:
+    """The shipped weights come out of seed 0 again, to the last bits that another machine may round differently."""
+    shipped = qc.load_workload("small-cnn")
+    again = train("small-cnn", 0).state_dict()
+    for name, weight in shipped.weights.items():
+        np.testing.assert_allclose(again[name].numpy(), weight, atol=0.05)
+    other = train("small-cnn", 1).state_dict()
+    assert not np.allclose(other["fc2.weight"].numpy(), shipped.weights["fc2.weight"], atol=0.05)
+
+
+def test_verdicts_follow_the_interval() -> None:
+    high, low, across = Interval(0.9, 0.8, 1.0), Interval(0.1, 0.0, 0.2), Interval(0.5, 0.3, 0.7)
+    assert [above(found, 0.5) for found in (high, low, across)] == ["agrees", "differs", "not decidable"]
+    assert [below(found, 0.5) for found in (high, low, across)] == ["differs", "agrees", "not decidable"]
+    assert [within(found, 0.25, 0.75) for found in (high, low, across)] == ["differs", "differs", "agrees"]
+    assert within(across, 0.4, 0.75) == "not decidable"
+    assert above(Interval(0.0, -0.01, 0.004), 0.0, negligible=0.01) == "differs"
+    assert [holds(True), holds(False)] == ["agrees", "differs"]
+    with pytest.raises(ValueError, match="evidence"):
+        Claim("key", "5.1", "statement", "figure", "differs")
+
+
+def rows_of(accuracies: dict[int, list[int]], network: str = "net") -> pd.DataFrame:
+    """One row per training seed from the correct answers of its trials, out of 100 samples."""
+    return pd.DataFrame([
+        {"network": network, "seed": seed, "method": "m", "trials": len(right), "samples": 100, "correct": sum(right),
+         "correct_squares": sum(count**2 for count in right), "accuracy": sum(right) / len(right) / 100,
+         "clean_accuracy": 1.0}
+        for seed, right in accuracies.items()
+    ])
+
+
+def test_intervals_over_seeds_and_over_trials() -> None:
+    right = {0: [80, 90, 85], 1: [70, 75, 65], 2: [90, 95, 88]}
+    found = over_seeds(rows_of(right), ["method"]).iloc[0]
+    means = np.array([np.mean(trials) for trials in right.values()]) / 100
+    from scipy import stats
+
+    low, high = stats.t.interval(0.95, 2, loc=means.mean(), scale=stats.sem(means))
+    assert (found["accuracy"], found["low"], found["high"]) == pytest.approx((means.mean(), low, min(high, 1.0)))
+    variance = sum(np.var(trials, ddof=1) / 3 for trials in right.values()) / 9 / 100**2
+    half = stats.t.ppf(0.975, 6) * np.sqrt(variance)
+    assert found["high_trials"] - found["low_trials"] == pytest.approx(2 * half)
+    assert (found["networks"], found["trials"]) == (3, 9)
+
+
+def test_a_difference_is_paired_by_training_seed() -> None:
+    first, second = rows_of({0: [80, 82], 1: [60, 62]}), rows_of({1: [50, 52], 0: [70, 72]})
+    found = paired_difference(first, second)
+    assert found == pytest.approx((0.1, 0.1, 0.1), abs=1e-12)
+    with pytest.raises(ValueError, match="share no network"):
+        paired_difference(first, rows_of({7: [1, 2]}))
+
+
+@pytest.mark.parametrize("options", [["--trials", "0"], ["--seeds", "none"], ["--trials", "1"], ["--unknown"]])
+def test_bad_options_exit_2_and_measure_nothing(options: list[str], tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        importlib.import_module("accuracy_vs_overhead").STUDY.main([*options, "--out", str(tmp_path)])
+    assert stopped.value.code == 2
+    assert list(tmp_path.iterdir()) == []
