@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from qtaml_codesign.bits.flips import read_back
     from qtaml_codesign.bits.formats import BitFormat
     from qtaml_codesign.bits.law import ReadLaw
+    from qtaml_codesign.bits.noise import NOISE_MODELS, NoiseModel, noise_model
     from qtaml_codesign.bits.profile import BitErrorProfile
     from qtaml_codesign.cards import DeviceCard, list_cards, load_card
     from qtaml_codesign.errors import CodesignError
@@ -53,6 +54,8 @@ _HOME = {
     "Evaluation": "tac.evaluation",
     "FlipProbability": "physics.flip",
     "Frontier": "frontier",
+    "NOISE_MODELS": "bits.noise",
+    "NoiseModel": "bits.noise",
     "ReadLaw": "bits.law",
     "Sweep": "sweeps.run",
     "TacPlan": "tac.plan",
@@ -63,6 +66,7 @@ _HOME = {
     "list_cards": "cards",
     "load_card": "cards",
     "load_workload": "nets.workload",
+    "noise_model": "bits.noise",
     "plan": "tac.plan",
     "read_back": "bits.flips",
     "sweep": "sweeps.run",
@@ -73,6 +77,7 @@ __all__ = [  # noqa: RUF022  (in the order of the pipeline)
     "load_card", "list_cards", "DeviceCard",
     "flip_probability", "thickness_for", "FlipProbability",
     "BitFormat", "BitErrorProfile", "ReadLaw", "read_back",
+    "noise_model", "NoiseModel", "NOISE_MODELS",
     "load_workload", "Workload", "TrialCounts",
     "plan", "TacPlan", "evaluate", "Evaluation",
     "sweep", "Sweep", "Frontier",

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qtaml_codesign.bits import kernels
+from qtaml_codesign.bits.cells import flip_cells
 from qtaml_codesign.bits.formats import BitFormat, Codes, Encoding
 from qtaml_codesign.bits.profile import BitErrorProfile, RegionErrors, as_profile
 from qtaml_codesign.checks import whole_number_within
@@ -78,7 +79,8 @@ def draw_flips(
 
     A stored 1 flips with `errors.loss[b]`, a stored 0 with `errors.gain[b]`, against the same u; the top `depth`
     planes never flip. u does not depend on the array's size, the codes, the bit count or the encoding, so flips
-    at a smaller rate or a larger depth are a subset of those at a larger rate or a smaller depth.
+    at a smaller rate or a larger depth are a subset of those at a larger rate or a smaller depth. `errors.spread`
+    gives every cell a rate of its own, and `errors.block` ties neighbours together (`bits.cells`).
 
     Args:
         codes: any shape, uint8 or uint16, codes of `errors.format`; not changed.
@@ -102,7 +104,10 @@ def draw_flips(
             value=stored.size + first_index, next_step="split the tensor in two, under two names",
         )
     number = whole_number_within("trial", trial, 0, LARGEST_TRIAL, "count trials from 0")
-    read, flips = kernels.run_flips(stored, open_errors.loss, open_errors.gain, key.words, number, first_index)
+    if errors.block > 1 or errors.spread > 0.0:
+        read, flips = flip_cells(stored, open_errors, key.words, number, first_index)
+    else:
+        read, flips = kernels.run_flips(stored, open_errors.loss, open_errors.gain, key.words, number, first_index)
     exposed = stored.size * (errors.format.bits - depth)
     return FlippedCodes(read.reshape(codes.shape).astype(codes.dtype, copy=False), flips, exposed)
 

@@ -136,6 +136,31 @@ def flip_codes(codes, loss, gain, key, trial, first, read, flips):  # type: igno
                     )
 
 
+@numba.njit(cache=True, nogil=True)
+def cell_uniforms(key, first, uniforms):  # type: ignore[no-untyped-def]
+    """Fill (n, B) with one number in (0, 1) per cell, (k + 1/2) 2^-52 with 52 random bits k: symmetric around 1/2."""
+    trial = np.uint64(0)
+    for i in range(uniforms.shape[0]):
+        index = first + np.uint64(i)
+        for plane in range(uniforms.shape[1]):
+            high = np.float64(digit(key, trial, index, plane, 0)) * 1048576.0
+            low = np.float64(digit(key, trial, index, plane, 1) >> np.uint64(12))
+            uniforms[i, plane] = (high + low + 0.5) / 4503599627370496.0
+
+
+@numba.njit(cache=True, nogil=True)
+def flip_unlike_cells(codes, loss, gain, factors, key, trial, first, block, read, flips):  # type: ignore[no-untyped-def]
+    """Flip codes (n,) cell by cell: rate min(1, factor of the cell x loss or gain), u of weight index // block."""
+    for i in range(codes.size):
+        index = (first + np.uint64(i)) // block
+        read[i] = codes[i]
+        for plane in range(loss.size):
+            median = loss[plane] if (np.int64(codes[i]) >> plane) & 1 else gain[plane]
+            if median > 0.0 and is_below(min(1.0, median * factors[i, plane]), key, trial, index, plane):
+                read[i] ^= 1 << plane
+                flips[plane] += 1
+
+
 def run_flips(
     codes: NDArray[Any], loss: NDArray[np.float64], gain: NDArray[np.float64], key: tuple[int, int],
     trial: int, first: int,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qtaml_codesign.bits.formats import BitFormat, Encoding
-from qtaml_codesign.checks import whole_number_within
+from qtaml_codesign.checks import number_within, whole_number, whole_number_within
 from qtaml_codesign.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ class RegionErrors:
         loss: (B,) P(1 -> 0) of each plane, 0 = LSB, each in [0, 1].
         gain: (B,) P(0 -> 1) of each plane.
         tensors: glob patterns of the tensors it holds; empty for the default region, which takes the rest.
+        block: runs of this many weights (in flattened order) share their flips, 1 = every weight on its own.
+        spread: sigma of the logarithm of the rate from cell to cell, 0 = all cells alike. A cell keeps its rate over
+            all trials of a seed; the mean over cells is exactly `loss` and `gain` (see `bits.cells`).
 
     Example:
         >>> RegionErrors("default", BitFormat(2), loss=[0.1, 0.2], gain=[0.0, 0.0]).protect(1).loss.tolist()
@@ -41,9 +44,13 @@ class RegionErrors:
     loss: NDArray[np.float64]
     gain: NDArray[np.float64]
     tensors: tuple[str, ...] = ()
+    block: int = 1
+    spread: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the rates and make them read-only."""
+        whole_number("block", self.block, least=1)
+        number_within("spread", self.spread, 0.0, 5.0, "0 <= spread <= 5", "0.3 is a spread of about 30 %")
         for field in ("loss", "gain"):
             object.__setattr__(self, field, _rates(field, getattr(self, field), self.format.bits))
         object.__setattr__(self, "tensors", tuple(self.tensors))
@@ -52,7 +59,8 @@ class RegionErrors:
         return self.to_json() == other.to_json() if isinstance(other, RegionErrors) else NotImplemented
 
     def __hash__(self) -> int:
-        return hash((self.name, self.format, self.loss.tobytes(), self.gain.tobytes(), self.tensors))
+        rates = (self.loss.tobytes(), self.gain.tobytes())
+        return hash((self.name, self.format, *rates, self.tensors, self.block, self.spread))
 
     @property
     def silent(self) -> bool:
@@ -65,20 +73,26 @@ class RegionErrors:
         kept = bits - whole_number_within("depth", depth, 0, bits, f"protect 0 to {bits} planes")
         open_planes = np.arange(bits) < kept
         loss, gain = (np.where(open_planes, rates, 0.0) for rates in (self.loss, self.gain))
-        return RegionErrors(self.name, self.format, loss, gain, self.tensors)
+        return replace(self, loss=loss, gain=gain)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain dict; every float survives JSON exactly."""
-        return {
+        """Plain dict; every float survives JSON exactly; `block` and `spread` only where they act."""
+        written = {
             "name": self.name, "bits": self.format.bits, "encoding": self.format.encoding,
             "loss": self.loss.tolist(), "gain": self.gain.tolist(), "tensors": list(self.tensors),
         }
+        if self.block != 1:
+            written["block"] = self.block
+        if self.spread != 0.0:
+            written["spread"] = self.spread
+        return written
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> RegionErrors:
         """Read back what `to_json` wrote."""
         fmt = BitFormat(fields["bits"], fields["encoding"])
-        return cls(fields["name"], fmt, fields["loss"], fields["gain"], tuple(fields["tensors"]))
+        cells = {name: fields[name] for name in ("block", "spread") if name in fields}
+        return cls(fields["name"], fmt, fields["loss"], fields["gain"], tuple(fields["tensors"]), **cells)
 
 
 @dataclass(frozen=True)

@@ -25,12 +25,21 @@ def evaluate(
     device: Annotated[str | None, typer.Option("--device", help="Device card that gives it: name or path.")] = None,
     trials: Annotated[int, typer.Option("--trials", help="Drawings of all flips, at least 2.")] = 30,
     seed: Annotated[int, typer.Option("--seed", help="Key of the flips.")] = 0,
+    noise: Annotated[
+        str | None,
+        typer.Option(
+            "--noise",
+            help="Non-uniform flips at the same mean rate: msb-heavier, lsb-heavier, cell-variation-0.3, "
+            "cell-variation-0.6, clusters-4, clusters-16 or layer-variation-0.3.",
+        ),
+    ] = None,
 ) -> None:
     """Measure the accuracy of a plan under flips, with its interval and the bit error rate really injected.
 
     \b
     Example:
       codesign evaluate --workload small-cnn --plan plan.json --flip-probability 0.1
+      codesign evaluate --workload small-cnn --plan plan.json --flip-probability 0.1 --noise msb-heavier
     """
     from qtaml_codesign.nets.workload import load_workload
     from qtaml_codesign.tac.evaluation import evaluate as measure
@@ -39,8 +48,10 @@ def evaluate(
     made = TacPlan.load(plan)
     flips = flip_input(flip_probability, device)
     with _progress_bar(trials) as progress:
-        result = measure(load_workload(workload), made, flips, trials, seed, progress=progress)
+        result = measure(load_workload(workload), made, flips, trials, seed, noise=noise, progress=progress)
     _print(result, made.method)
+    if noise is not None:
+        print(f"noise model:          {noise}, which the plan does not know")
 
 
 @contextmanager

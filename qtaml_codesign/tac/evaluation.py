@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from qtaml_codesign.bits.formats import BitFormat
+from qtaml_codesign.bits.noise import NoiseModel, noise_model
 from qtaml_codesign.bits.profile import BitErrorProfile, RegionErrors, as_profile
 from qtaml_codesign.checks import number_within, whole_number
 from qtaml_codesign.errors import InputError, PlanError
@@ -54,6 +55,7 @@ def evaluate(
     seed: int = 0,
     *,
     confidence: float = 0.95,
+    noise: str | NoiseModel | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Accuracy of the network deployed by `plan`, over `trials` drawings of all flips.
@@ -68,6 +70,8 @@ def evaluate(
         trials: >= 2, or the interval would be empty of meaning.
         seed: key of the flips.
         confidence: two-sided level of the interval.
+        noise: a noise model (or its name, `noise_model`) that makes the flips non-uniform at the same mean rate; the
+            plan does not know it. None: as the flip probability says.
         progress: called with (trials done, trials) after each trial.
 
     Example:
@@ -88,6 +92,9 @@ def evaluate(
         )
     network = load_workload(workload)
     stored, errors = deploy(network, plan), errors_for(network, plan, flip_probability)
+    if noise is not None:
+        sizes = {name: weight.size for name, weight in network.weights.items()}
+        errors = noise_model(noise).apply_to(errors, sizes, seed)
     counts: TrialCounts | None = None
     with single_threaded():
         for trial in range(trials):

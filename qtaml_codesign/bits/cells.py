@@ -1,0 +1,118 @@
+"""Cells that differ from one another, and runs of weights that share their flips.
+
+Cell variation: every cell (weight, plane) has a rate of its own, log-normal around the rate of its plane,
+
+    r = min(1, m exp(s z)),   z ~ N(0, 1),   m = m(p, s) such that E[r] = p exactly,
+
+    E[min(1, m exp(s z))] = m exp(s^2/2) Phi(-ln m / s - s) + Phi(ln m / s).
+
+z belongs to the cell and the key, not to the trial: one seed is one chip, whose weak cells stay weak. Over all chips
+the flips of one reading are those of identical cells again, because a mixture of independent Bernoulli variables with
+mean rate p is a Bernoulli variable with rate p; cell variation acts only through repeated reading of one chip.
+
+Blocks: runs of `block` weights share the uniform numbers of their cells, as if one defect reached over all of them.
+Every single cell keeps its law; only the correlation between neighbours changes.
+
+Source: arXiv 2606.00741, section 5.7 (non-uniform noise); its constants are not restated there, so these laws are ours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize, special
+
+from qtaml_codesign.bits import kernels
+from qtaml_codesign.bits.profile import RegionErrors
+
+PIECE = 2**16
+"""Weights per piece: what bounds the memory."""
+
+
+def mean_rate(median: float, spread: float) -> float:
+    """E[min(1, median exp(spread z))], z ~ N(0, 1).
+
+    Example:
+        >>> round(mean_rate(0.1, 0.3), 12) == round(0.1 * math.exp(0.045), 12)
+        True
+    """
+    log_median = math.log(median) / spread
+    below = median * math.exp(spread**2 / 2.0) * special.ndtr(-log_median - spread)
+    return float(below + special.ndtr(log_median))
+
+
+def median_rate(mean: float, spread: float) -> float:
+    """The median m of log-normal cell rates, capped at 1, whose mean is `mean`.
+
+    Args:
+        mean: flip probability in [0, 1]; 0 gives 0 and 1 gives infinity (every cell capped).
+        spread: sigma of ln r, > 0.
+
+    Example:
+        >>> m = median_rate(0.4, 0.6)
+        >>> round(m, 4), round(mean_rate(m, 0.6), 12)
+        (0.3436, 0.4)
+    """
+    if mean == 0.0:
+        return 0.0
+    if mean == 1.0:
+        return math.inf
+    low = math.log(mean) - spread**2 / 2.0
+    high = low + 1.0
+    while mean_rate(math.exp(high), spread) < mean:
+        high += 1.0
+
+    def excess(log_median: float) -> float:
+        return mean_rate(math.exp(log_median), spread) / mean - 1.0
+
+    if excess(low) >= 0.0:
+        return math.exp(low)
+    return math.exp(optimize.brentq(excess, low, high, xtol=1e-15, rtol=1e-15))
+
+
+def flip_cells(
+    codes: NDArray[Any], errors: RegionErrors, words: tuple[int, int], trial: int, first_index: int
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Read codes (n,) whose cells vary or share flips: read codes like codes, and flips by plane (B,).
+
+    Args:
+        codes: (n,) uint8 or uint16.
+        errors: rates after protection, with `block` and `spread`.
+        words: key of the tensor (`FlipKey.words`); the cells' rates hang on a second key made from it.
+        trial: index of the drawing.
+        first_index: weight index of codes[0] in its tensor.
+    """
+    loss, gain = (_medians(rates, errors.spread) for rates in (errors.loss, errors.gain))
+    read, flips = np.empty_like(codes), np.zeros(errors.format.bits, np.int64)
+    for start in range(0, codes.size, PIECE):
+        piece, first = codes[start:start + PIECE], first_index + start
+        factors = _cell_factors(words, first, piece.size, errors)
+        kernels.flip_unlike_cells(
+            piece, loss, gain, factors, np.array(words, np.uint64), np.uint64(trial), np.uint64(first),
+            np.uint64(errors.block), read[start:start + PIECE], flips,
+        )
+    return read, flips
+
+
+def _medians(rates: NDArray[np.float64], spread: float) -> NDArray[np.float64]:
+    if spread == 0.0:
+        return rates
+    found = {rate: median_rate(rate, spread) for rate in set(rates.tolist())}
+    return np.array([found[rate] for rate in rates.tolist()])
+
+
+def _cell_factors(words: tuple[int, int], first: int, count: int, errors: RegionErrors) -> NDArray[np.float64]:
+    """(count, B) exp(spread z) of every cell; ones without spread."""
+    bits = errors.format.bits
+    if errors.spread == 0.0:
+        return np.ones((count, bits))
+    digest = hashlib.blake2b(f"cell rates {words[0]} {words[1]}".encode(), digest_size=16).digest()
+    key = np.frombuffer(digest, dtype="<u8").astype(np.uint64)
+    uniforms = np.empty((count, bits))
+    kernels.cell_uniforms(key, np.uint64(first), uniforms)
+    factors: NDArray[np.float64] = np.exp(errors.spread * special.ndtri(uniforms))
+    return factors

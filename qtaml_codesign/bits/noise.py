@@ -1,0 +1,169 @@
+"""Named noise models: flips that depart from one rate for all cells, at the same mean rate.
+
+    ramp            plane rates p (1 + a x_i), x_i = -1 at the LSB ... +1 at the MSB; their mean is p
+    cell variation  log-normal rates from cell to cell, mean p (`bits.cells`)
+    blocks          runs of weights that share their flips; every cell keeps rate p (`bits.cells`)
+    layer variation every tensor's rates times a log-normal factor; the mean over all weights is p
+
+Source: arXiv 2606.00741, section 5.7, which tests seven such laws; the constants of the named models are ours.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
+
+from qtaml_codesign.bits.profile import DEFAULT_REGION, BitErrorProfile, RegionErrors, as_profile
+from qtaml_codesign.checks import number_within, whole_number
+from qtaml_codesign.errors import InputError, did_you_mean
+
+if TYPE_CHECKING:
+    from qtaml_codesign.physics.flip import FlipProbability
+
+
+@dataclass(frozen=True)
+class NoiseModel:
+    """How the flip rates depart from uniform ones, at the same mean.
+
+    Attributes:
+        name, summary: for tables and help.
+        ramp: a in [-1, 1]; the MSB flips 1 + a times as often as the mean plane, the LSB 1 - a times.
+        cell_spread: sigma of ln rate from cell to cell.
+        block: weights that share their flips.
+        layer_spread: sigma of ln rate from tensor to tensor.
+
+    Example:
+        >>> noise_model("msb-heavier").apply(0.1, {"fc.weight": 100}).regions[1].loss[[0, 7]].round(12).tolist()
+        [0.05, 0.15]
+    """
+
+    name: str
+    summary: str
+    ramp: float = 0.0
+    cell_spread: float = 0.0
+    block: int = 1
+    layer_spread: float = 0.0
+
+    def __post_init__(self) -> None:
+        number_within("ramp", self.ramp, -1.0, 1.0, "-1 <= ramp <= 1", "0.5 lets the MSB flip 1.5 times as often")
+        number_within("cell_spread", self.cell_spread, 0.0, 5.0, "0 <= cell_spread <= 5", "0.3 is about 30 %")
+        number_within("layer_spread", self.layer_spread, 0.0, 5.0, "0 <= layer_spread <= 5", "0.3 is about 30 %")
+        whole_number("block", self.block, least=1)
+
+    def apply(
+        self, flip_probability: ArrayLike | FlipProbability | BitErrorProfile, sizes: Mapping[str, int], seed: int = 0
+    ) -> BitErrorProfile:
+        """The rates of every tensor under this model, one region per tensor.
+
+        Args:
+            flip_probability: nominal rates: a number, (B,) by plane, a `FlipProbability` or a profile.
+            sizes: weights by tensor name.
+            seed: which memory: key of the factors of layer variation.
+        """
+        nominal = as_profile(flip_probability).assign(sizes)
+        first = replace(next(iter(nominal.values())), name=DEFAULT_REGION, tensors=())
+        return BitErrorProfile((first, *self.apply_to(nominal, sizes, seed).values()))
+
+    def apply_to(
+        self, nominal: Mapping[str, RegionErrors], sizes: Mapping[str, int], seed: int = 0
+    ) -> dict[str, RegionErrors]:
+        """The same for rates that already belong to tensors: rates by tensor name in, rates by tensor name out."""
+        ramped = {name: _ramped(errors, self.ramp) for name, errors in nominal.items()}
+        factors = _layer_factors(ramped, sizes, self.layer_spread, seed)
+        return {
+            name: replace(
+                errors, name=f"tensor {name}", tensors=(glob.escape(name),), block=self.block, spread=self.cell_spread,
+                loss=np.minimum(factors[name] * errors.loss, 1.0), gain=np.minimum(factors[name] * errors.gain, 1.0),
+            )
+            for name, errors in ramped.items()
+        }
+
+
+def _ramped(errors: RegionErrors, ramp: float) -> RegionErrors:
+    """Rates times 1 + a x_i, renormalised so that the mean over planes of each direction stays."""
+    weights = 1.0 + ramp * np.linspace(-1.0, 1.0, errors.format.bits)
+    return replace(errors, loss=_reweighted(errors.loss, weights), gain=_reweighted(errors.gain, weights))
+
+
+def _reweighted(rates: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    moved: NDArray[np.float64] = rates * weights
+    if moved.any():
+        moved *= rates.sum() / moved.sum()
+    if moved.max() > 1.0:
+        raise InputError(
+            "a ramp makes a plane flip with probability above 1", where="noise", rule="rate x (1 + ramp) <= 1",
+            value=float(moved.max()), next_step="use a smaller ramp or a smaller flip probability",
+        )
+    return moved
+
+
+def _layer_factors(
+    nominal: Mapping[str, RegionErrors], sizes: Mapping[str, int], spread: float, seed: int
+) -> dict[str, float]:
+    """Factor of each tensor's rates; the mean rate over all cells and both directions stays, rates are capped at 1."""
+    if spread == 0.0:
+        return dict.fromkeys(nominal, 1.0)
+    raw = np.array([np.exp(spread * _normal(seed, name)) for name in nominal])
+    totals = np.array([sizes[name] * (errors.loss.sum() + errors.gain.sum()) for name, errors in nominal.items()])
+    highest = np.array([max(errors.loss.max(), errors.gain.max()) for errors in nominal.values()])
+    return dict(zip(nominal, _normalised(raw, totals, highest).tolist(), strict=True))
+
+
+def _normalised(
+    raw: NDArray[np.float64], totals: NDArray[np.float64], highest: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """raw times a constant with sum(totals x factor) = sum(totals) and no factor x highest above 1 (water-filling)."""
+    capped = np.zeros(raw.size, dtype=bool)
+    with np.errstate(divide="ignore"):
+        most = np.where(highest > 0.0, 1.0 / highest, np.inf)
+    while True:
+        free = totals[~capped] @ raw[~capped]
+        rest = totals.sum() - totals[capped] @ most[capped]
+        factors: NDArray[np.float64] = np.where(capped, most, raw * (rest / free if free > 0.0 else 1.0))
+        over = ~capped & (factors > most)
+        if not over.any():
+            return factors
+        capped |= over
+
+
+def _normal(seed: int, name: str) -> float:
+    """One standard normal number keyed by seed and tensor name."""
+    number = whole_number("seed", seed, least=0)
+    digest = hashlib.blake2b(f"layer rate {number} {name}".encode(), digest_size=8).digest()
+    return float(special.ndtri(((int.from_bytes(digest, "little") >> 12) + 0.5) / 2.0**52))
+
+
+NOISE_MODELS: dict[str, NoiseModel] = {model.name: model for model in (
+    NoiseModel("uniform", "one rate for all cells, the law of the paper"),
+    NoiseModel("msb-heavier", "plane rates rise from 0.5 p at the LSB to 1.5 p at the MSB", ramp=0.5),
+    NoiseModel("lsb-heavier", "plane rates fall from 1.5 p at the LSB to 0.5 p at the MSB", ramp=-0.5),
+    NoiseModel("cell-variation-0.3", "log-normal rates from cell to cell, sigma 0.3", cell_spread=0.3),
+    NoiseModel("cell-variation-0.6", "log-normal rates from cell to cell, sigma 0.6", cell_spread=0.6),
+    NoiseModel("clusters-4", "runs of 4 weights share their flips", block=4),
+    NoiseModel("clusters-16", "runs of 16 weights share their flips", block=16),
+    NoiseModel("layer-variation-0.3", "log-normal rates from tensor to tensor, sigma 0.3", layer_spread=0.3),
+)}
+
+
+def noise_model(name: str | NoiseModel) -> NoiseModel:
+    """A named noise model; a `NoiseModel` is given back as it is.
+
+    Example:
+        >>> noise_model("clusters-4").block
+        4
+    """
+    if isinstance(name, NoiseModel):
+        return name
+    if not isinstance(name, str) or name not in NOISE_MODELS:
+        raise InputError(
+            "unknown noise model", where="noise", rule=f"one of {', '.join(NOISE_MODELS)}", value=name,
+            next_step=did_you_mean(str(name), NOISE_MODELS),
+        )
+    return NOISE_MODELS[name]
