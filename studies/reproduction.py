@@ -35,10 +35,10 @@ Every claim of arXiv 2606.00741 that can be measured, beside what this program m
 environment of `make demo`: `.venv/bin/python`), with the name in the last column.
 
 Accuracies are means over training seeds (the same 80/20 split, another initialisation and order of examples; seed 0 is
-the network that ships) with {trials} drawings of all flips each. Intervals are at 95 %: Student over training seeds,
-which holds the spread over drawings too; differences between methods are paired by training seed, and both see the same
-flips.
-The printed numbers of the paper's tables are not available to us, its claims in words and its headline figures are.
+the network that ships), with as many drawings of all flips each as the section says. Intervals are 95 %, Student over
+training seeds, which holds the spread over drawings too; differences between methods are paired by training seed, and
+both see the same flips. The printed numbers of the paper's tables are not available to us, its claims in words and its
+headline figures are.
 
 A claim *agrees* when the whole interval lies on its side, *differs* when the whole interval lies on the other (or the
 excess is below a percentage point), and is *not decidable* otherwise, or when only a lost number could decide.
@@ -54,13 +54,12 @@ def study_of(name: str) -> Study:
 def write_page(out: Path, page: Path, names: tuple[str, ...] = STUDIES) -> None:
     """Collect the outputs of the studies under `out` into `page`, with the figures in a folder of the page's name."""
     records = [json.loads((out / name / "claims.json").read_text(encoding="utf-8")) for name in names]
-    trials = max(record["trials"] for record in records)
     figures = page.with_suffix("")
     figures.mkdir(parents=True, exist_ok=True)
     for name in names:
         shutil.copyfile(out / name / f"{name}.png", figures / f"{name}.png")
     sections = [_section(record, out, figures.name) for record in records]
-    parts = [HEAD.format(trials=trials), _verdicts(records), *sections]
+    parts = [HEAD, _verdicts(records), *sections]
     page.write_text("\n".join(parts), encoding="utf-8")
 
 
@@ -79,15 +78,20 @@ def _verdicts(records: list[dict[str, Any]]) -> str:
 def _section(record: dict[str, Any], out: Path, figures: str) -> str:
     name = record["name"]
     _, _, table = (out / name / f"{name}.md").read_text(encoding="utf-8").partition("\n\n")
-    scale = f"{record['seeds']} training seeds x {record['trials']} trials"
     lines = [
         f"## {name}",
-        f"**{record['title']}** ({record['where']}). `python studies/{name}.py`, {scale} where networks are trained.",
+        f"**{record['title']}** ({record['where']}). `python studies/{name}.py`, {record['sample']}.",
         f"![{record['title']}]({figures}/{name}.png)", table.strip(),
     ]
-    lines += [f"**Differs: {claim['statement']}** ({claim['where']}; measured {claim['figure']}). {claim['because']}"
-              for claim in record["claims"] if claim["verdict"] == "differs"]
+    lines += [
+        f"**{claim['verdict'].capitalize()}: {claim['statement']}** ({claim['where']}; measured {claim['figure']}). "
+        f"{claim['because']}" for claim in record["claims"] if _needs_words(claim)
+    ]
     return "\n\n".join(lines) + "\n"
+
+
+def _needs_words(claim: dict[str, Any]) -> bool:
+    return claim["verdict"] == "differs" or (claim["verdict"] == "not decidable" and claim["explain_open"])
 
 
 def main() -> None:

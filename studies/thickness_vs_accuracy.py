@@ -145,6 +145,10 @@ def _frontier(axis: Any, limits: pd.DataFrame) -> None:
         axis.errorbar(places, values, yerr=[values - arm["low"], arm["high"] - values], linestyle="none", **style)
         axis.step(places, values, where="post", color=COLOURS[index], label=METHOD_LABELS[method],
                   linestyle=("-", "--")[index])
+    out = found[found["nm"].isna()]
+    axis.plot(100.0 * out["overhead"], np.full(len(out), found["low"].min()), "v", color=COLOURS[0],
+              markerfacecolor="white",
+              label=f"TAC, thinner than the grid (p > {max(FLIP_PROBABILITIES):g})" if len(out) else None)
     axis.set(xlabel="ECC overhead (protected bits, % of stored bits)",
              ylabel=f"thinnest oxide for {TARGET:g} x clean (nm)", title=f"Card {MAIN_CARD}: the frontier")
     axis.legend()

@@ -21,6 +21,7 @@ class Claim:
         figure: what was measured, with interval and number of networks and trials.
         verdict: `agrees`, `differs`, or `not decidable` when the interval or a lost number leaves it open.
         because: the evidence; must be given when the verdict may be `differs`.
+        explain_open: whether `because` also fits, and is shown, when the verdict is `not decidable`.
     """
 
     key: str
@@ -29,6 +30,7 @@ class Claim:
     figure: str
     verdict: Verdict
     because: str = ""
+    explain_open: bool = False
 
     def __post_init__(self) -> None:
         if self.verdict == "differs" and not self.because:

@@ -52,6 +52,7 @@ class Study:
         measure: (case, folder of trained networks) -> rows; a function of its arguments alone.
         figure, table, claims: rows of all cases -> figure, short table, verdicts.
         decided_by_smoke: keys of the claims whose verdict the smoke version can reach.
+        sample: what the figures are averages over, when it is not training seeds x trials.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Study:
     table: Callable[[pd.DataFrame], pd.DataFrame]
     claims: Callable[[pd.DataFrame], list[Claim]]
     decided_by_smoke: tuple[str, ...] = ()
+    sample: str = ""
 
     def main(self, arguments: Sequence[str] | None = None) -> None:
         """Run from the command line: measure what is missing, then write every output anew."""
@@ -92,8 +94,8 @@ class Study:
         save(self.figure(rows), folder / self.name)
         (folder / f"{self.name}.md").write_text(f"{self._heading(scale)}\n\n{table}\n", encoding="utf-8")
         record = {
-            "name": self.name, "title": self.title, "where": self.where, "seeds": len(scale.seeds),
-            "trials": scale.trials, "smoke": scale.smoke, "claims": [asdict(claim) for claim in claims],
+            "name": self.name, "title": self.title, "where": self.where, "sample": self._sample(scale),
+            "smoke": scale.smoke, "claims": [asdict(claim) for claim in claims],
         }
         (folder / "claims.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         print(f"\n{self._heading(scale)}\n\n{table}\n")
@@ -103,8 +105,11 @@ class Study:
         return claims
 
     def _heading(self, scale: Scale) -> str:
+        return f"{self.title} ({self.where}; {self._sample(scale)})"
+
+    def _sample(self, scale: Scale) -> str:
         networks = "the shipped network" if len(scale.seeds) == 1 else f"{len(scale.seeds)} training seeds"
-        return f"{self.title} ({self.where}; {networks}, {scale.trials} trials each; 95 % intervals)"
+        return self.sample or f"{networks} x {scale.trials} trials"
 
 
 def _parser(study: Study) -> argparse.ArgumentParser:
