@@ -82,7 +82,8 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
     """Slope of the mean and what undoes it, with the largest deviation of Monte Carlo from the law."""
     remedies = {
         "offset binary": "1 / (1 - 2p), leaves -pD", "two's complement": "1 / (1 - 2p), leaves -pD",
-        "sign-magnitude": "1 / (1 - 2p)^2 and an offset by sign", "offset binary, charge loss": "1 / (1 - p) and an offset",
+        "sign-magnitude": "1 / (1 - 2p)^2 and an offset by sign",
+        "offset binary, charge loss": "1 / (1 - p) and an offset",
     }
     lines = []
     for store, (measured, predicted) in slopes(rows).items():
@@ -130,7 +131,8 @@ def claims(rows: pd.DataFrame) -> list[Claim]:
               f"largest difference over all codes {shared:.1e}",
               holds(shared < 1e-12), "The two laws differ."),
         Claim("A.8-sign", "A.8", "sign-magnitude needs another factor and an offset by sign",
-              f"slope {signed:.4f} = (1 - 2p)^2, offset (1 - 2p) p (1 - D) sign(w)", holds(abs(signed - (1 - 2 * RATE) ** 2) < 1e-9),
+              f"slope {signed:.4f} = (1 - 2p)^2, offset (1 - 2p) p (1 - D) sign(w)",
+              holds(abs(signed - (1 - 2 * RATE) ** 2) < 1e-9),
               f"The slope is {signed:.4f}."),
     ]
 

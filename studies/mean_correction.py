@@ -75,7 +75,8 @@ def figure(rows: pd.DataFrame) -> Figure:
         part = summary[summary["method"] == method]
         places = np.arange(len(chosen)) + 0.27 * (index - 1)
         errors = np.maximum(np.stack([part["accuracy"] - part["low"], part["high"] - part["accuracy"]]), 0.0)
-        axis.bar(places, part["accuracy"], width=0.25, color=COLOURS[index], alpha=0.85, label=f"{name} corrected",
+        axis.bar(places, part["accuracy"], width=0.25, color=COLOURS[index], alpha=0.85,
+                 label=name if name == "adaptive" else f"{name} corrected",
                  hatch=("", "//", "..")[index], edgecolor="white", linewidth=0)
         axis.errorbar(places, part["accuracy"], yerr=errors, fmt="none", color="black", capsize=2.5, linewidth=1.0)
     axis.set_xticks(range(len(chosen)), [f"{LABELS[network]}\n{100 * budget:g} %" for network, budget in chosen])

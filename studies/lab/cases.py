@@ -113,8 +113,13 @@ def _digest(title: str, measure: Measure, case: Case) -> str:
 
 
 def _keep(file: TextIO, name: str, rows: list[Row]) -> None:
-    file.write(json.dumps({"case": name, "rows": rows}) + "\n")
+    file.write(json.dumps({"case": name, "rows": rows}, default=_plain) + "\n")
     file.flush()
+
+
+def _plain(value: Any) -> Any:
+    """A number of numpy as a number of Python."""
+    return value.item()
 
 
 def _kept(path: Path) -> Iterable[tuple[str, list[Row]]]:

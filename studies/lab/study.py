@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,7 @@ class Study:
         figure, table, claims: rows of all cases -> figure, short table, verdicts.
         decided_by_smoke: keys of the claims whose verdict the smoke version can reach.
         sample: what the figures are averages over, when it is not training seeds x trials.
+        most_seeds: training seeds that are enough for this study.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Study:
     claims: Callable[[pd.DataFrame], list[Claim]]
     decided_by_smoke: tuple[str, ...] = ()
     sample: str = ""
+    most_seeds: int = 1000
 
     def main(self, arguments: Sequence[str] | None = None) -> None:
         """Run from the command line: measure what is missing, then write every output anew."""
@@ -80,6 +82,7 @@ class Study:
 
     def run(self, out: Path, scale: Scale, workers: int | None = None) -> list[Claim]:
         """Measure the missing cases on `workers` processes, write csv, png, svg, md and claims.json."""
+        scale = replace(scale, seeds=scale.seeds[:self.most_seeds])
         folder = (out / "smoke" if scale.smoke else out) / self.name
         folder.mkdir(parents=True, exist_ok=True)
         networks, crew = out / "networks", workers or (1 if scale.smoke else os.cpu_count() or 1)
