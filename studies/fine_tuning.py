@@ -47,7 +47,8 @@ def measure(case: dict[str, Any], networks: Path) -> list[dict[str, Any]]:
     for method, budget in DEPLOYMENTS:
         plan = qc.plan(workload, method, FLIP_PROBABILITY, budget, case["seed"])
         found = qc.evaluate(workload, plan, FLIP_PROBABILITY, case["trials"], case["seed"])
-        rows.append({"method": method, "budget": budget, **counts_row(found.counts, workload)})
+        rows.append({"method": method, "budget": budget, **counts_row(found.counts, workload),
+                     "by_trial": " ".join(map(str, found.correct_by_trial))})
     return rows
 
 

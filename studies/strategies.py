@@ -1,7 +1,7 @@
 """Protection strategies side by side (sections 5.8 and 5.9, Figures 8 and 9).
 
 Left: eight strategies on SmallCNN at p = 0.10 with the same budget. Right: three ways of scoring layers on the
-transformer at p = 0.05, all spent by the same greedy rule: largest weight alone, measured output deviation, ||W||^2 J^2.
+transformer at p = 0.05, all spent by the same greedy rule: largest weight, measured output deviation, ||W||^2 J^2.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
     """Accuracy by method and budget."""
     summary = over_seeds(rows[rows["kind"] == "accuracy"], ["method", "budget"])
     return pd.DataFrame([{"method": METHOD_LABELS[r.method], "budget": f"{100 * r.budget:g} %",
-                          "accuracy": f"{r.accuracy:.3f} [{r.low:.3f}, {r.high:.3f}]", 
+                          "accuracy": f"{r.accuracy:.3f} [{r.low:.3f}, {r.high:.3f}]",
                           "clean": f"{r.clean_accuracy:.3f}"}
                          for r in summary.itertuples()])
 
@@ -106,8 +106,7 @@ def claims(rows: pd.DataFrame) -> list[Claim]:
         Claim("5.6-decades", "5.6, Fig. 6a",
               "the scores span orders of magnitude, four in the paper (agrees above three)",
               f"{shown(decades, 2)} decades", above(decades, 3.0),
-              f"They span {shown(decades, 2)} decades over training seeds, as much as those of SmallCNN (section "
-              "allocation)."),
+              f"They span {shown(decades, 2)} decades over training seeds."),
         Claim("5.6-embedding", "5.6, Fig. 6a",
               "the token embedding has the largest score, the classification head the second",
               f"mean rank over training seeds: {means}",

@@ -180,6 +180,20 @@ def test_a_difference_is_paired_by_training_seed() -> None:
         paired_difference(first, rows_of({7: [1, 2]}))
 
 
+def test_one_network_is_paired_by_trial() -> None:
+    right = ([80, 70, 90, 60], [78, 69, 87, 58])
+    arms = [rows_of({0: list(trials)}).assign(by_trial=" ".join(map(str, trials))) for trials in right]
+    from scipy import stats
+
+    gap = (np.array(right[0]) - np.array(right[1])) / 100
+    low, high = stats.t.interval(0.95, 3, loc=gap.mean(), scale=stats.sem(gap))
+    assert paired_difference(*arms) == pytest.approx((gap.mean(), low, high))
+    loose = paired_difference(*(arm.drop(columns="by_trial") for arm in arms))
+    assert loose.half_width > 5 * (high - low) / 2
+    same = paired_difference(arms[0], arms[0])
+    assert same == pytest.approx((0.0, -3 / 400, 3 / 400))
+
+
 @pytest.mark.parametrize("options", [["--trials", "0"], ["--seeds", "none"], ["--trials", "1"], ["--unknown"]])
 def test_bad_options_exit_2_and_measure_nothing(options: list[str], tmp_path: Path) -> None:
     with pytest.raises(SystemExit) as stopped:

@@ -282,3 +282,11 @@ def test_plan_under_certain_flips_is_made_without_correction(tiny_net: qc.Worklo
 def test_vanishing_flip_probability_keeps_the_order_of_depths(tiny_net: qc.Workload) -> None:
     silent = BitErrorProfile.uniform(0.0, BitFormat(8))
     assert qc.plan(tiny_net, "tac", silent, 0.3).depths == qc.plan(tiny_net, "tac-bits-only", 1e-6, 0.3).depths
+
+
+def test_an_evaluation_tells_its_trials_apart(small: qc.Workload) -> None:
+    plan = qc.plan(small, "uniform-msp", 0.1, 0.25)
+    four, two = (qc.evaluate(small, plan, 0.1, trials=trials) for trials in (4, 2))
+    assert sum(four.correct_by_trial) == four.counts.correct
+    assert sum(count**2 for count in four.correct_by_trial) == four.counts.correct_squares
+    assert four.correct_by_trial[:2] == two.correct_by_trial

@@ -34,6 +34,7 @@ class Evaluation:
         realised_ber: flipped cells / exposed cells; nan when every cell is protected.
         nominal_ber: the same ratio as the law expects it.
         counts: the additive counts behind these figures.
+        correct_by_trial: correct answers of every trial, in order; trials of one seed are paired between plans.
     """
 
     accuracy: float
@@ -45,6 +46,7 @@ class Evaluation:
     realised_ber: float
     nominal_ber: float
     counts: TrialCounts
+    correct_by_trial: tuple[int, ...]
 
 
 def evaluate(
@@ -95,19 +97,18 @@ def evaluate(
     if noise is not None:
         sizes = {name: weight.size for name, weight in network.weights.items()}
         errors = noise_model(noise).apply_to(errors, sizes, seed)
-    counts: TrialCounts | None = None
+    by_trial = []
     with single_threaded():
         for trial in range(trials):
-            one = run_trial(network, stored, errors, seed, trial)
-            counts = one if counts is None else counts + one
+            by_trial.append(run_trial(network, stored, errors, seed, trial))
             if progress is not None:
                 progress(trial + 1, trials)
-    assert counts is not None
+    counts = TrialCounts.total(by_trial)
     interval = counts.accuracy(confidence)
     return Evaluation(
         accuracy=interval.estimate, low=interval.low, high=interval.high, confidence=confidence, trials=trials,
         clean_accuracy=network.clean_accuracy, realised_ber=counts.realised_ber, nominal_ber=counts.nominal_ber,
-        counts=counts,
+        counts=counts, correct_by_trial=tuple(one.correct for one in by_trial),
     )
 
 

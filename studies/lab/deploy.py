@@ -23,7 +23,8 @@ def accuracy_row(case: dict[str, Any], folder: Path, **options: Any) -> dict[str
     workload = trained(case["network"], case["seed"], folder)
     plan = qc.plan(workload, case["method"], case["planned"], case["budget"], case["seed"], **options)
     result = qc.evaluate(workload, plan, case["deployed"], case["trials"], case["seed"])
-    return {"overhead": plan.overhead, **counts_row(result.counts, workload)}
+    by_trial = " ".join(map(str, result.correct_by_trial))
+    return {"overhead": plan.overhead, **counts_row(result.counts, workload), "by_trial": by_trial}
 
 
 def point(network: str, seed: int, method: str, budget: float, flip_probability: float, trials: int) -> dict[str, Any]:

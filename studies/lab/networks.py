@@ -15,6 +15,7 @@ from lab.cases import in_parallel
 from qtaml_codesign.nets.datasets import EVALUATION_SEQUENCES, LabelledInputs, digits, sequences
 from qtaml_codesign.nets.networks import BUILDERS
 from qtaml_codesign.nets.randomness import global_randomness_kept
+from qtaml_codesign.nets.threads import single_threaded
 from qtaml_codesign.nets.zoo import zoo_workload
 
 CNNS = ("small-cnn", "wide-cnn", "deep-cnn", "res-cnn")
@@ -45,12 +46,13 @@ def train(name: str, seed: int) -> nn.Module:
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=EPOCHS)
     model.train()
-    for _ in range(EPOCHS):
-        for batch in torch.randperm(len(training.labels), generator=shuffle).split(BATCH):
-            optimiser.zero_grad()
-            functional.cross_entropy(model(training.inputs[batch]), training.labels[batch]).backward()
-            optimiser.step()
-        schedule.step()
+    with single_threaded():
+        for _ in range(EPOCHS):
+            for batch in torch.randperm(len(training.labels), generator=shuffle).split(BATCH):
+                optimiser.zero_grad()
+                functional.cross_entropy(model(training.inputs[batch]), training.labels[batch]).backward()
+                optimiser.step()
+            schedule.step()
     return model.eval()
 
 

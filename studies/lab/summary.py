@@ -65,8 +65,8 @@ def _trial_interval(group: pd.DataFrame) -> Interval:
 def paired_difference(first: pd.DataFrame, second: pd.DataFrame, column: str = "accuracy") -> Interval:
     """Mean of first - second over the networks both have, paired by network and training seed.
 
-    Both see the same flips, trial by trial. With one network there is no spread over networks: the interval of the
-    difference then treats the two trial means as independent, which is too wide when they are positively correlated.
+    With one network there is no spread over networks, and the difference is paired by trial where the rows hold the
+    correct answers `by_trial`: both see the same flips. Without them the two means are taken as independent.
     """
     joined = first.merge(second, on=["network", "seed"], suffixes=("_1", "_2"), validate="one_to_one")
     if joined.empty:
@@ -74,6 +74,17 @@ def paired_difference(first: pd.DataFrame, second: pd.DataFrame, column: str = "
     differences = (joined[f"{column}_1"] - joined[f"{column}_2"]).to_numpy(float)
     if len(differences) > 1:
         return mean_interval(differences)
+    if "by_trial" in first.columns and column == "accuracy":
+        return _paired_by_trial(first, second)
     halves = [_trial_interval(group).half_width for group in (first, second)]
     half = math.hypot(*halves)
     return Interval(float(differences[0]), float(differences[0]) - half, float(differences[0]) + half)
+
+
+def _paired_by_trial(first: pd.DataFrame, second: pd.DataFrame) -> Interval:
+    """Student interval over the trials of one network; at least one answer in all trials and samples wide."""
+    counts = [np.array(group["by_trial"].iloc[0].split(), dtype=float) for group in (first, second)]
+    samples = float(first["samples"].iloc[0])
+    found = mean_interval((counts[0] - counts[1]) / samples)
+    half = max(found.half_width, 3.0 / (samples * len(counts[0])))
+    return Interval(found.estimate, found.estimate - half, found.estimate + half)

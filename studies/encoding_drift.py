@@ -138,7 +138,7 @@ def claims(rows: pd.DataFrame) -> list[Claim]:
 
 
 STUDY = Study(
-    name="encodings", title="Mean drift of the encodings", where="appendix A.8",
+    name="encoding_drift", title="Mean drift of the encodings", where="appendix A.8",
     cases=cases, measure=measure, figure=figure, table=table, claims=claims,
     sample="400,000 reads of each of 34 codes", decided_by_smoke=("A.8-formulas", "A.8-twos", "A.8-sign"),
 )
