@@ -56,16 +56,20 @@ def figure(rows: pd.DataFrame) -> Figure:
     drawn, axes = new_figure(1, 2, width=6.2, height=4.6)
     left, right = axes[0]
     for index, (rate, group) in enumerate(summary.groupby("deployed")):
-        for method, marker, style in (("tac", "o", "-"), ("uniform-msp", "s", "--")):
-            arm = group[group["method"].isin([method, "none"])]
-            label = f"p = {rate:g}" if method == "tac" else None
-            curve(left, arm, "budget", index, label=label, scale=100.0, marker=marker, linestyle=style)
-    left.plot([], [], color="black", marker="s", linestyle="--", label="Uniform-MSP")
+        arm = group[group["method"].isin(["tac", "none"])]
+        curve(left, arm, "budget", index, label=f"p = {rate:g}", scale=100.0, marker="o", linestyle="-")
+        whole = group[group["method"] == "uniform-msp"]
+        left.errorbar(100.0 * whole["budget"], whole["accuracy"], color=COLOURS[index], fmt="s",
+                      markerfacecolor="white",
+                      yerr=[whole["accuracy"] - whole["low"], whole["high"] - whole["accuracy"]], capsize=3)
+    left.plot([], [], color="black", marker="s", markerfacecolor="white", linestyle="", label="Uniform-MSP")
     left.plot([], [], color="black", marker="o", label="TAC")
     left.set(xlabel="ECC overhead (protected bits, % of stored bits)", ylabel="accuracy", ylim=(0.0, 1.03),
              title="SmallCNN: accuracy against ECC budget")
     left.set_xscale("symlog", linthresh=0.5, linscale=0.4)
     left.set_xticks([0, 0.5, 1, 2, 5, 10, 25], ["0", "0.5", "1", "2", "5", "10", "25"])
+    left.set_xlim(-0.05, 42.0)
+    left.minorticks_off()
     left.legend(ncols=2, loc="lower right")
     arms = (("none", 0.0), ("mean-only", 0.0), ("tac-bits-only", ABLATION_BUDGET), ("tac", ABLATION_BUDGET))
     for index, (method, budget) in enumerate(arms):

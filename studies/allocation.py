@@ -94,11 +94,11 @@ def figure(rows: pd.DataFrame) -> Figure:
     middle.legend(loc="upper left")
     for index, layer in enumerate(found.index):
         right.plot(100 * depths.index, depths[layer], marker="os^D"[index], color=COLOURS[index], label=layer)
-    right.set(xscale="log", xlabel="ECC budget (% of stored bits)", ylabel="protected planes of 8", ylim=(-0.2, 8.4),
+    right.set(xscale="log", xlabel="ECC budget (% of stored bits)", ylabel="protected planes of 8", ylim=(-0.2, 9.4),
               title="Depth by layer, mean of training seeds")
     right.set_xticks([0.25, 1, 3, 10, 30, 100], ["0.25", "1", "3", "10", "30", "100"])
     right.minorticks_off()
-    right.legend(loc="upper left")
+    right.legend(loc="upper center", ncols=4, columnspacing=1.0)
     return drawn
 
 

@@ -80,12 +80,12 @@ def figure(rows: pd.DataFrame) -> Figure:
     for index, tensor in enumerate(order):
         left.scatter(found.loc[tensor], np.full(found.shape[1], index), color=COLOURS[0], alpha=0.45, s=18, linewidth=0)
     weights = parts.drop_duplicates("tensor").set_index("tensor")["weights"]
-    left.set_yticks(range(len(order)), [f"{name} ({weights[name]}): {depths[name]:.1f} planes" for name in order])
+    left.set_yticks(range(len(order)), [f"{name} ({weights[name]:.0f}): {depths[name]:.1f} planes" for name in order])
     left.set(xscale="log", xlabel="score ||W||² J²", title="Scores (dots: training seeds), depth at 20 %")
     summary = over_seeds(rows[rows["kind"] == "accuracy"], ["method", "budget"])
     for index, method in enumerate(("tac", "uniform-msp")):
         curve(right, summary[summary["method"].isin([method, "none"])], "budget", index, label=METHOD_LABELS[method],
-              scale=100.0)
+              scale=100.0, drawstyle="steps-post" if method == "uniform-msp" else "default")
     right.axhline(0.95 * summary["clean_accuracy"].mean(), color="#b00020", linestyle=(0, (2, 2)), linewidth=1.2,
                   label="0.95 x clean")
     right.set(xlabel="ECC budget (% of stored bits)", ylabel="accuracy", ylim=(0.0, 1.03),

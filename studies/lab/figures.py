@@ -40,13 +40,17 @@ def new_figure(
 
 def curve(axes: Any, table: pd.DataFrame, x: str, index: int = 0, y: str = "accuracy", label: str | None = None,
           scale: float = 1.0, **options: Any) -> None:
-    """A line with markers through `y` against `scale` * `x`, and the band from `low` to `high`."""
+    """A line with markers through `y` against `scale` * `x`, and the band from `low` to `high`.
+
+    `drawstyle="steps-post"` holds each value until the next, for methods that a budget in between buys nothing.
+    """
     ordered = table.sort_values(x)
     places = scale * ordered[x].to_numpy(float)
     colour = options.pop("color", COLOURS[index % len(COLOURS)])
     options = {"marker": MARKERS[index % len(MARKERS)], "linestyle": STYLES[index % len(STYLES)], **options}
     axes.plot(places, ordered[y], color=colour, label=label, **options)
-    axes.fill_between(places, ordered["low"], ordered["high"], color=colour, alpha=0.15, linewidth=0)
+    step = "post" if options.get("drawstyle") == "steps-post" else None
+    axes.fill_between(places, ordered["low"], ordered["high"], color=colour, alpha=0.15, linewidth=0, step=step)
 
 
 def bars(axes: Any, table: pd.DataFrame, labels: str, y: str = "accuracy", colours: Any = COLOURS[0]) -> None:
