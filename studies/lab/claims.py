@@ -68,6 +68,16 @@ def within(interval: Interval, low: float, high: float) -> Verdict:
     return "differs" if interval.high < low or interval.low > high else "not decidable"
 
 
+def contains(interval: Interval, value: float) -> Verdict:
+    """For a printed figure: agrees when the interval holds it, differs when it does not.
+
+    Example:
+        >>> contains(Interval(0.25, 0.19, 0.31), 0.24), contains(Interval(0.25, 0.19, 0.31), 0.35)
+        ('agrees', 'differs')
+    """
+    return "agrees" if interval.low <= value <= interval.high else "differs"
+
+
 def holds(fact: bool) -> Verdict:
     """For facts without chance: `agrees` or `differs`."""
     return "agrees" if fact else "differs"
