@@ -20,11 +20,13 @@ from __future__ import annotations
 
 import hashlib
 import math
+import struct
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special
+from scipy import special
 
 from qtaml_codesign.bits import kernels
 from qtaml_codesign.bits.profile import RegionErrors
@@ -45,8 +47,12 @@ def mean_rate(median: float, spread: float) -> float:
     return float(below + special.ndtr(log_median))
 
 
+@lru_cache(maxsize=1024)
 def median_rate(mean: float, spread: float) -> float:
-    """The median m of log-normal cell rates, capped at 1, whose mean is `mean`.
+    """The median m of log-normal cell rates, capped at 1, whose mean is `mean`: the least double that reaches it.
+
+    The float64 numbers from the smallest one to exp(40 spread) are halved until one is left. This interval does not
+    depend on `mean`, so a larger mean never has a smaller median, to the last bit: the flips nest.
 
     Args:
         mean: flip probability in [0, 1]; 0 gives 0 and 1 gives infinity (every cell capped).
@@ -61,17 +67,19 @@ def median_rate(mean: float, spread: float) -> float:
         return 0.0
     if mean == 1.0:
         return math.inf
-    low = math.log(mean) - spread**2 / 2.0
-    high = low + 1.0
-    while mean_rate(math.exp(high), spread) < mean:
-        high += 1.0
+    low, high = 1, int(struct.unpack("<q", struct.pack("<d", math.exp(40.0 * spread)))[0])
+    while low < high:
+        middle = (low + high) // 2
+        if mean_rate(_double(middle), spread) < mean:
+            low = middle + 1
+        else:
+            high = middle
+    return _double(low)
 
-    def excess(log_median: float) -> float:
-        return mean_rate(math.exp(log_median), spread) / mean - 1.0
 
-    if excess(low) >= 0.0:
-        return math.exp(low)
-    return math.exp(optimize.brentq(excess, low, high, xtol=1e-15, rtol=1e-15))
+def _double(pattern: int) -> float:
+    """The float64 with these 64 bits; for positive numbers a larger pattern is a larger number."""
+    return float(struct.unpack("<d", struct.pack("<q", pattern))[0])
 
 
 def flip_cells(

@@ -5,6 +5,10 @@
     blocks          runs of weights that share their flips; every cell keeps rate p (`bits.cells`)
     layer variation every tensor's rates times a log-normal factor; the mean over all weights is p
 
+Averaged over chips, independent cell variation gives exactly the uniform law again: a mixture of independent Bernoulli
+variables is a Bernoulli variable with the mean rate. It acts only because one chip is read again and again. Blocks
+leave every marginal alone and change only the correlation between neighbouring weights.
+
 Source: arXiv 2606.00741, section 5.7, which tests seven such laws; the constants of the named models are ours.
 """
 
@@ -20,12 +24,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from qtaml_codesign.bits.profile import DEFAULT_REGION, BitErrorProfile, RegionErrors, as_profile
+from qtaml_codesign.bits.profile import BitErrorProfile, RegionErrors, as_profile
 from qtaml_codesign.checks import number_within, whole_number
 from qtaml_codesign.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
     from qtaml_codesign.physics.flip import FlipProbability
+
+
+ROUNDING = 1e-14
+"""By how much a rate may exceed 1 from rounding alone; it is cut back to 1."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +42,11 @@ class NoiseModel:
 
     Attributes:
         name, summary: for tables and help.
-        ramp: a in [-1, 1]; the MSB flips 1 + a times as often as the mean plane, the LSB 1 - a times.
-        cell_spread: sigma of ln rate from cell to cell.
-        block: weights that share their flips.
-        layer_spread: sigma of ln rate from tensor to tensor.
+        ramp: a in [-1, 1]; plane i of B has its rate times 1 + a (2 i / (B - 1) - 1), so the MSB flips 1 + a times as
+            often as the mean plane, the LSB 1 - a times; unequal plane rates are rescaled to keep their mean.
+        cell_spread: sigma of ln rate from cell to cell, >= 0; above 0 it replaces the spread of the given rates.
+        block: weights that share their flips, >= 1; above 1 it replaces the block of the given rates.
+        layer_spread: sigma of ln rate from tensor to tensor, >= 0.
 
     Example:
         >>> noise_model("msb-heavier").apply(0.1, {"fc.weight": 100}).regions[1].loss[[0, 7]].round(12).tolist()
@@ -65,25 +74,46 @@ class NoiseModel:
         Args:
             flip_probability: nominal rates: a number, (B,) by plane, a `FlipProbability` or a profile.
             sizes: weights by tensor name.
-            seed: which memory: key of the factors of layer variation.
+            seed: which memory: key of the factors of layer variation. The cells of cell variation are keyed by the
+                seed of the reading.
+
+        Example:
+            >>> profile = NoiseModel("mine", "", layer_spread=0.5).apply(0.1, {"a": 100, "b": 300})
+            >>> a, b = (profile.region_of(name).loss[0].item() for name in ("a", "b"))
+            >>> a != b, round((100 * a + 300 * b) / 400, 15)
+            (True, 0.1)
         """
-        nominal = as_profile(flip_probability).assign(sizes)
-        first = replace(next(iter(nominal.values())), name=DEFAULT_REGION, tensors=())
-        return BitErrorProfile((first, *self.apply_to(nominal, sizes, seed).values()))
+        profile = as_profile(flip_probability)
+        changed = self.apply_to(profile.assign(sizes), sizes, seed)
+        return BitErrorProfile((profile.regions[0], *changed.values()))
 
     def apply_to(
         self, nominal: Mapping[str, RegionErrors], sizes: Mapping[str, int], seed: int = 0
     ) -> dict[str, RegionErrors]:
         """The same for rates that already belong to tensors: rates by tensor name in, rates by tensor name out."""
+        _check_sizes(nominal, sizes)
+        whole_number("seed", seed, least=0)
         ramped = {name: _ramped(errors, self.ramp) for name, errors in nominal.items()}
         factors = _layer_factors(ramped, sizes, self.layer_spread, seed)
         return {
             name: replace(
-                errors, name=f"tensor {name}", tensors=(glob.escape(name),), block=self.block, spread=self.cell_spread,
+                errors, name=f"tensor {name}", tensors=(glob.escape(name),),
+                block=self.block if self.block > 1 else errors.block, spread=self.cell_spread or errors.spread,
                 loss=np.minimum(factors[name] * errors.loss, 1.0), gain=np.minimum(factors[name] * errors.gain, 1.0),
             )
             for name, errors in ramped.items()
         }
+
+
+def _check_sizes(nominal: Mapping[str, RegionErrors], sizes: Mapping[str, int]) -> None:
+    if not sizes or set(nominal) != set(sizes):
+        raise InputError(
+            "the sizes are not those of the tensors", where="sizes", rule="weights of every tensor that has flip rates",
+            value=sorted(set(nominal) ^ set(sizes)) or "no tensor",
+            next_step="pass {name: weight.size for name, weight in workload.weights.items()}",
+        )
+    for name, size in sizes.items():
+        whole_number(f"sizes[{name!r}]", size, least=0)
 
 
 def _ramped(errors: RegionErrors, ramp: float) -> RegionErrors:
@@ -94,14 +124,21 @@ def _ramped(errors: RegionErrors, ramp: float) -> RegionErrors:
 
 def _reweighted(rates: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
     moved: NDArray[np.float64] = rates * weights
-    if moved.any():
-        moved *= rates.sum() / moved.sum()
-    if moved.max() > 1.0:
+    if not rates.any():
+        return moved
+    if not moved.any():
+        raise InputError(
+            "a ramp silences every plane that can flip, so the mean rate cannot stay", where="noise",
+            rule="some plane that can flip keeps a rate above 0", value=rates.tolist(),
+            next_step="use a ramp inside (-1, 1), or rates above 0 in more planes",
+        )
+    moved *= rates.sum() / moved.sum()
+    if moved.max() > 1.0 + ROUNDING:
         raise InputError(
             "a ramp makes a plane flip with probability above 1", where="noise", rule="rate x (1 + ramp) <= 1",
             value=float(moved.max()), next_step="use a smaller ramp or a smaller flip probability",
         )
-    return moved
+    return np.minimum(moved, 1.0)
 
 
 def _layer_factors(

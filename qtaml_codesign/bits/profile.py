@@ -49,8 +49,9 @@ class RegionErrors:
 
     def __post_init__(self) -> None:
         """Check the rates and make them read-only."""
-        whole_number("block", self.block, least=1)
-        number_within("spread", self.spread, 0.0, 5.0, "0 <= spread <= 5", "0.3 is a spread of about 30 %")
+        spread = number_within("spread", self.spread, 0.0, 5.0, "0 <= spread <= 5", "0.3 is a spread of about 30 %")
+        object.__setattr__(self, "block", whole_number("block", self.block, least=1))
+        object.__setattr__(self, "spread", spread)
         for field in ("loss", "gain"):
             object.__setattr__(self, field, _rates(field, getattr(self, field), self.format.bits))
         object.__setattr__(self, "tensors", tuple(self.tensors))

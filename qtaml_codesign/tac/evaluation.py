@@ -73,7 +73,8 @@ def evaluate(
         seed: key of the flips.
         confidence: two-sided level of the interval.
         noise: a noise model (or its name, `noise_model`) that makes the flips non-uniform at the same mean rate; the
-            plan does not know it. None: as the flip probability says.
+            plan does not know it. One seed is one chip: its layers, and its cells over all trials, keep their rates.
+            None: as the flip probability says.
         progress: called with (trials done, trials) after each trial.
 
     Example:
