@@ -63,30 +63,46 @@ def joint_counts(histogram, planes, stored_bits):
     return rows[:, (bits[0] == 1) & (bits[1] == 1)].sum(), rows.sum()
 
 
-def slow_philox(counter, key):
-    """Philox4x32-10 in Python integers, from the paper of Salmon et al. (2011)."""
+def slow_philox(counter, key, rounds=7):
+    """Philox4x32 in Python integers, from the paper of Salmon et al. (2011)."""
     c, k = list(counter), list(key)
-    for _ in range(10):
+    for _ in range(rounds):
         left, right = c[0] * 0xD2511F53, c[2] * 0xCD9E8D57
         c = [(right >> 32) ^ c[1] ^ k[0], right % 2**32, (left >> 32) ^ c[3] ^ k[1], left % 2**32]
         k = [(k[0] + 0x9E3779B9) % 2**32, (k[1] + 0xBB67AE85) % 2**32]
     return c
 
 
-def slow_uniform(seed, tensor, trial, index, plane, digits=36, purpose="trial"):
-    """The cell's uniform number as an exact fraction with `digits` digits in base 2^32 (1152 bits)."""
+def slow_digit(seed, tensor, trial, index, plane, level, purpose="trial"):
+    """Binary digit `level` of the cell's uniform number."""
     digest = hashlib.blake2b(
-        json.dumps(["qtaml-codesign flips 1", seed, tensor, purpose]).encode(), digest_size=16
+        json.dumps(["qtaml-codesign flips 2", seed, tensor, purpose]).encode(), digest_size=16
     ).digest()
     key, fold = int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little")
-    folded = trial ^ fold
-    total = Fraction(0)
+    word, folded = index // 8, trial ^ fold
+    counter = (word % 2**32, word >> 32 | plane // 8 << 16 | level // 2 << 20, folded % 2**32, folded >> 32)
+    words = slow_philox(counter, (key % 2**32, key >> 32))
+    pair = words[2 * (level % 2)] | words[2 * (level % 2) + 1] << 32
+    return pair >> (8 * (index % 8) + plane % 8) & 1
+
+
+def slow_uniform(seed, tensor, trial, index, plane, digits=1100, purpose="trial"):
+    """The cell's uniform number as an exact fraction, cut after `digits` binary digits."""
+    found = 0
     for level in range(digits):
-        c1 = index >> 32 | (plane // 4) << 16 | level << 24
-        counter = (index % 2**32, c1, folded % 2**32, folded >> 32)
-        word = slow_philox(counter, (key % 2**32, key >> 32))[plane % 4]
-        total += Fraction(word, 2 ** (32 * (level + 1)))
-    return total
+        found = 2 * found + slow_digit(seed, tensor, trial, index, plane, level, purpose)
+    return Fraction(found, 2**digits)
+
+
+def slow_is_below(rate, seed, tensor, trial, index, plane, purpose="trial"):
+    """u < rate with as many digits as it takes: the number lies in [low, low + 2^-count)."""
+    low, unit, wanted = Fraction(0), Fraction(1), Fraction(float(rate))
+    for level in range(1100):
+        if low + unit <= wanted or low >= wanted:
+            break
+        unit /= 2
+        low += unit * slow_digit(seed, tensor, trial, index, plane, level, purpose)
+    return low + unit <= wanted
 
 
 def slow_read(codes, loss, gain, seed, tensor, trial):
@@ -96,7 +112,7 @@ def slow_read(codes, loss, gain, seed, tensor, trial):
         flips = 0
         for plane in range(len(loss)):
             rate = loss[plane] if code >> plane & 1 else gain[plane]
-            flips |= (slow_uniform(seed, tensor, trial, index, plane) < Fraction(float(rate))) << plane
+            flips |= slow_is_below(rate, seed, tensor, trial, index, plane) << plane
         read.append(code ^ flips)
     return read
 

@@ -15,13 +15,13 @@ import pytest
 from scipy import special, stats
 
 import qtaml_codesign as qc
-from qtaml_codesign.bits import cells, kernels
+from qtaml_codesign.bits import cells
 from qtaml_codesign.bits.flips import draw_flips, flip_key
 from qtaml_codesign.bits.formats import BitFormat
 from qtaml_codesign.bits.profile import BitErrorProfile, RegionErrors
 from qtaml_codesign.errors import InputError
 
-from .bits_oracles import assert_binomial
+from .bits_oracles import assert_binomial, slow_is_below, slow_philox
 
 KEY = flip_key(3, "fc.weight")
 CODES = np.random.default_rng(0).integers(0, 256, 4096).astype(np.uint8)
@@ -54,18 +54,18 @@ def test_rates_zero_and_one_stay() -> None:
 
 
 def slow_read(errors: RegionErrors, depth: int, trial: int, first: int, count: int) -> np.ndarray:
-    """A twin in plain Python: u as a 128-bit number, the cell's rate from the quantile of the cell's own number."""
+    """A twin in plain Python: u digit by digit, the cell's rate from the quantile of the cell's own number."""
     import hashlib
 
     digest = hashlib.blake2b(f"cell rates {KEY.words[0]} {KEY.words[1]}".encode(), digest_size=16).digest()
-    cell_key = np.frombuffer(digest, dtype="<u8").astype(np.uint64)
-    own = np.array(KEY.words, np.uint64)
+    cell_key = np.frombuffer(digest, dtype="<u8")
 
-    def number(key: np.ndarray, of_trial: int, index: int, plane: int, levels: int) -> int:
-        found = 0
-        for level in range(levels):
-            found = found << 32 | int(kernels.digit(key, np.uint64(of_trial), np.uint64(index), plane, level))
-        return found
+    def quantile(index: int, plane: int) -> float:
+        """(k + 1/2) / 2^52 from the top bits of the cell's own 64-bit word."""
+        key, fold = int(cell_key[0]), int(cell_key[1])
+        counter = (index % 2**32, index >> 32 | plane << 16, fold % 2**32, fold >> 32)
+        words = slow_philox(counter, (key % 2**32, key >> 32))
+        return float(special.ndtri((((words[0] | words[1] << 32) >> 12) + 0.5) / 2**52))
 
     read = []
     for i in range(first, first + count):
@@ -73,10 +73,9 @@ def slow_read(errors: RegionErrors, depth: int, trial: int, first: int, count: i
         for plane in range(8 - depth):
             rate = float((errors.loss if CODES[i - first] >> plane & 1 else errors.gain)[plane])
             if errors.spread and rate:
-                uniform = ((number(cell_key, 0, i, plane, 2) >> 12) + 0.5) / 2**52
                 median = cells.median_rate(rate, errors.spread)
-                rate = min(1.0, median * math.exp(errors.spread * special.ndtri(uniform)))
-            if number(own, trial, i // errors.block, plane, 4) < int(mpmath.floor(mpmath.mpf(rate) * 2**128)):
+                rate = min(1.0, median * math.exp(errors.spread * quantile(i, plane)))
+            if slow_is_below(rate, 3, "fc.weight", trial, i // errors.block, plane):
                 code ^= 1 << plane
         read.append(code)
     return np.array(read, np.uint8)
@@ -242,7 +241,8 @@ def test_evaluate_with_a_model_of_ones_own_differs_by_seed() -> None:
     (lambda: qc.noise_model("msb-heavier").apply(0.9, SIZES), "above 1"),
     (lambda: rates(0.1, spread=float("nan")), "spread"),
     (lambda: rates(0.1, block=2.5), "block"),
-    (lambda: qc.evaluate("small-cnn", qc.plan("small-cnn", "none", 0.1), 0.1, trials=2, noise=3), "noise model"),  # type: ignore[arg-type]
+    (lambda: qc.evaluate("small-cnn", qc.plan("small-cnn", "none", 0.1), 0.1, trials=2, noise=3),
+     "noise model"),  # type: ignore[arg-type]
 ])
 def test_bad_input_is_refused(make: Callable[[], object], what: str) -> None:
     with pytest.raises(InputError, match=what):

@@ -228,7 +228,7 @@ class StoredModel:
             >>> stored = StoredModel((store_tensor("w", np.linspace(-1.0, 1.0, 100)),))
             >>> flips = stored.read(0, 0, BitErrorProfile.uniform(0.1).assign(["w"])).flips
             >>> flips.bits_exposed, flips.bits_flipped, flips.expected_flips
-            (800, 73, 80.0)
+            (800, 75, 80.0)
         """
         chosen = self.tensors if only is None else (self[only],)
         weights, by_plane, exposed, expected = {}, {}, 0, 0.0

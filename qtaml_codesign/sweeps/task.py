@@ -14,7 +14,7 @@ from functools import cached_property
 
 from qtaml_codesign.cards import Encoding
 
-ENGINE_VERSION = "1"
+ENGINE_VERSION = "2"
 """Raised whenever the same task would give other counts; old results then keep their old names."""
 
 
