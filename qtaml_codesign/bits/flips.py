@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -97,7 +98,7 @@ def draw_flips(
         (6000, True, 1517)
     """
     stored = _kernel_codes(codes, errors.format)
-    open_errors = errors.protect(depth)
+    open_errors = _protected(errors, depth)
     if stored.size + first_index > LARGEST_INDEX:
         raise InputError(
             "the tensor has too many weights", where="codes", rule=f"first_index + size <= {LARGEST_INDEX}",
@@ -159,6 +160,12 @@ def read_back(
     errors.format.check_codes(stored)
     narrow = stored.astype(errors.format.code_dtype)
     return draw_flips(narrow, errors, protected, flip_key(seed, tensor), trial).codes.astype(stored.dtype)
+
+
+@lru_cache(maxsize=1024)
+def _protected(errors: RegionErrors, depth: int) -> RegionErrors:
+    """`errors.protect(depth)`, made once for all trials."""
+    return errors.protect(depth)
 
 
 def _kernel_codes(codes: Codes, fmt: BitFormat) -> NDArray[Any]:
