@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 
 import qtaml_codesign as qc
 from qtaml_codesign.nets.counts import TrialCounts
@@ -89,14 +88,3 @@ def _paired_by_trial(first: pd.DataFrame, second: pd.DataFrame) -> Interval:
     found = mean_interval((counts[0] - counts[1]) / samples)
     half = max(found.half_width, 3.0 / (samples * len(counts[0])))
     return Interval(found.estimate, found.estimate - half, found.estimate + half)
-
-
-def mean_over(values: ArrayLike) -> Interval:
-    """Mean of one value per network (or per draw) with its Student interval; a single value has no width.
-
-    Example:
-        >>> mean_over([0.25]), round(mean_over([1.0, 2.0, 3.0]).high, 4)
-        (Interval(estimate=0.25, low=0.25, high=0.25), 4.4841)
-    """
-    found = np.asarray(values, dtype=float).ravel()
-    return mean_interval(found) if len(found) > 1 else Interval(*[float(found[0])] * 3)
