@@ -104,17 +104,16 @@ def claims(rows: pd.DataFrame) -> list[Claim]:
         Claim("5.2-mean", "5.2, Table 3", "mean correction alone helps", points(mean),
               above(mean, 0.0, negligible=0.01),
               f"Correcting every layer without protection changes the accuracy by {points(mean)}, less than a "
-              "percentage point. A "
-              "common factor on the last layer moves no decision, and these networks bear pre-activations that are "
-              "20 % "
-              "smaller; what costs the accuracy is the variance of the flips, which the correction enlarges."),
+              "percentage point. A common factor on the last layer moves no decision, and these networks lose but a "
+              "few points when all their weights shrink by 20 %; what costs the accuracy is the variance of the "
+              "flips, which the correction enlarges."),
         Claim("5.2-allocation", "5.2, Table 3", "allocation adds far more than mean correction", points(allocation),
               above(allocation, max(mean.high, 0.0)), "Allocation adds less than mean correction."),
         Claim("5.2-synergy", "5.2, Table 3", "correction on top of allocation adds a little more, at p = 0.10",
               points(both), above(both, 0.0, negligible=0.01),
               f"On top of allocation the correction changes the accuracy by {points(both)}. Step 3 of Algorithm 1 "
-              "corrects "
-              "few layers here: protected layers have little drift left, and the factor 1/(1-2p) overshoots on them."),
+              "corrects few layers here: protected layers have little drift left, and the factor 1/(1-2p) overshoots "
+              "on them."),
     ]
     if 0.20 in set(rows["deployed"]):
         found.append(_growth(arm, both))

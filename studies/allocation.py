@@ -119,8 +119,7 @@ def claims(rows: pd.DataFrame) -> list[Claim]:
         Claim("5.3-last", "5.3, Fig. 3a",
               "fc1 has the smallest score, by its low Jacobian gain, although it holds most weights",
               f"smallest in {smallest.get('fc1', 0)} of {found.shape[1]} training seeds; gain J {gain['fc1']:.3f}, "
-              "others "
-              f"{gain.drop('fc1').min():.3f} to {gain.max():.3f}",
+              f"others {gain.drop('fc1').min():.3f} to {gain.max():.3f}",
               holds(smallest.get("fc1", 0) == found.shape[1] and gain.idxmin() == "fc1"),
               f"fc1 is smallest in {smallest.get('fc1', 0)} of {found.shape[1]} seeds."),
         Claim("5.3-first", "5.3, Fig. 3b", "TAC protects conv1 and fc2 first, almost fully at a few per cent",

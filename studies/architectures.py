@@ -185,18 +185,14 @@ def _in_range(network: str, group: pd.DataFrame) -> Claim:
         above(whole, PUBLISHED_LEAST),
         f"Over {len(group)} training seeds the reduction is {shown(whole, 1, 'x')} against whole planes and "
         f"{shown(fraction, 1, 'x')} once Uniform-MSP may protect a share of a plane; TAC needs "
-        f"{_sufficient(group, 'tac')} of the "
-        f"stored bits, {_sufficient(group, 'tac, exact allocation')} with the optimal instead of the greedy allocation"
-        f"{_without_floor(group)}. rho* is {shown(over_networks(group['rho_star']), 3)}: it bounds the ratio of the "
-        "output variances, "
-        "not of the budgets. Since the variance falls by four per plane, a ratio rho* saves at most log4(1/rho*) "
-        "planes, that "
-        f"is {100 * np.log(1 / over_networks(group['rho_star']).estimate) / np.log(4) / 8:.0f} % of the stored bits, "
-        "of the "
-        f"{_sufficient(group, 'uniform-msp-fractional')} that Uniform-MSP needs, as long as no layer is left "
-        "unprotected: large "
-        "factors need large layers that can do without any protection, as the CNNs with a big fully connected layer "
-        "have.",
+        f"{_sufficient(group, 'tac')} of the stored bits, {_sufficient(group, 'tac, exact allocation')} with the "
+        f"optimal instead of the greedy allocation{_without_floor(group)}. rho* is "
+        f"{shown(over_networks(group['rho_star']), 3)}: it bounds the ratio of the output variances, not of the "
+        "budgets. Since the variance falls by four per plane, a ratio rho* saves about log4(1/rho*) planes, that is "
+        f"{100 * np.log(1 / over_networks(group['rho_star']).estimate) / np.log(4) / 8:.0f} % of the stored bits, of "
+        f"the {_sufficient(group, 'uniform-msp-fractional')} that Uniform-MSP needs, as long as no layer is left "
+        "unprotected: large factors need large layers that can do without any protection, as the CNNs with a big "
+        "fully connected layer have.",
         explain_open=True,
     )
 
@@ -217,8 +213,7 @@ def _extremes(found: pd.DataFrame) -> list[Claim]:
               f"Reduction factors against whole planes: {listing}. The order follows the paired ratios per seed."),
         Claim("5.5-deepest", "5.5", "DeepCNN gains least of the four CNNs", listing, _extreme(cnns, "deep-cnn", -1.0),
               f"Reduction factors against whole planes: {listing}. Ours is the order of rho*: ResCNN has the largest "
-              "of "
-              "the four and gains least, as Theorem 4.6 lets expect, with or without its residual floor."),
+              "of the four and gains least, as Theorem 4.6 lets expect, with or without its residual floor."),
     ]
 
 
@@ -242,12 +237,10 @@ def _ranking(found: pd.DataFrame) -> Claim:
         "rho* ranks the architectures by their gain (smaller rho*, larger reduction)",
         f"Spearman {among:+.2f} over the CNNs, {fine:+.2f} with the transformer ({order})", holds(among == -1.0),
         f"Ordered by rho*, the reductions against fractional Uniform-MSP are {order}: rank correlation {among:+.2f} "
-        "over the four "
-        f"CNNs and {fine:+.2f} with the transformer at its own flip probability. rho* is the ratio of the output "
-        "variances at one "
-        "budget in the interior regime; the budget that reaches 95 % lies below that regime for the CNNs, where "
-        "whole layers "
-        "stay unprotected, and it depends on how the accuracy falls with the variance, which rho* does not know.",
+        f"over the four CNNs and {fine:+.2f} with the transformer at its own flip probability. rho* is the ratio of "
+        "the output variances at one budget in the interior regime; the budget that reaches 95 % lies below that "
+        "regime for the CNNs, where whole layers stay unprotected, and it depends on how the accuracy falls with the "
+        "variance, which rho* does not know.",
     )
 
 

@@ -291,10 +291,9 @@ def _width_claims(found: pd.DataFrame) -> list[Claim]:
     return [Claim(
         "3.5-width", "Remark 3.5, 5.1, Fig. 1", "layer outputs become more Gaussian with width",
         f"excess kurtosis {one['kurtosis_predicted']:.2f} at width 1, {widest['kurtosis_predicted']:.4f} at "
-        f"{widest['width']:.0f} "
-        f"(slope {slope:.2f} in log-log); Kolmogorov-Smirnov distance {one['distance']:.3f} to "
-        f"{widest['distance']:.4f}, noise "
-        f"{widest['distance_noise']:.4f}; Monte Carlo within {worst:.1f} standard errors of 20 batches",
+        f"{widest['width']:.0f} (slope {slope:.2f} in log-log); Kolmogorov-Smirnov distance {one['distance']:.3f} to "
+        f"{widest['distance']:.4f}, noise {widest['distance_noise']:.4f}; Monte Carlo within {worst:.1f} standard "
+        "errors of 20 batches",
         holds(widest["distance"] < 0.2 * one["distance"] and abs(slope + 1.0) < 0.25),
         f"The slope of the excess kurtosis is {slope:.2f} where sums of independent terms give -1.",
     )]

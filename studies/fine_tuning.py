@@ -110,8 +110,8 @@ def _of_network(rows: pd.DataFrame, network: str) -> list[Claim]:
               above(ahead, 0.0, negligible=0.005),
               f"Without protection the exact law gives {shown(pooled_accuracy(exact))} and the matched Gaussian "
               f"{shown(pooled_accuracy(gaussian))}, a difference of {points(ahead)}. Sums over many weights are "
-              "nearly Gaussian "
-              "(Remark 3.5), so that a noise of the same variance teaches a network of this width nearly the same."),
+              "nearly Gaussian (Remark 3.5), so that a noise of the same variance teaches a network of this width "
+              "nearly the same."),
         Claim(f"C-tuning-helps-{network}", "2, appendix C (future work)",
               f"{LABELS[network]}: noise-aware fine-tuning adds robustness that deployment alone lacks",
               f"no ECC, exact law against fine-tuning without noise: {points(useful)}", above(useful, 0.0),

@@ -179,8 +179,8 @@ def claims(rows: pd.DataFrame) -> list[Claim]:
             "lost",
             above(bare,
                   1.0),
-            f"Without protection the ratio is {shown(bare, 2)} with the drift and {shown(centred, 2)} about the "
-            "mean logits: this network saturates (ReLU, dead units) before second-order terms make the noise larger.",
+            f"Without protection the ratio is {shown(bare, 2)} with the drift and {shown(centred, 2)} about the mean "
+            "logits: this network saturates (ReLU, dead units) before second-order terms make the noise larger.",
         ))
     order = ordering(rows, 0.10)
     found.append(Claim("A.7-order", "A.7", "the order of allocations is preserved at large noise",

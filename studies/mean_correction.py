@@ -106,8 +106,8 @@ def _residual_harm(rows: pd.DataFrame, budget: float) -> Claim:
     return Claim(f"C.1-residual-{100 * budget:g}", "5.5, C.1, Table 9",
                  f"ResCNN at {100 * budget:g} %: correcting every layer is harmful",
                  f"always - never: {points(effect)}", below(effect, 0.0),
-                 f"At {100 * budget:g} % correcting every layer changes the accuracy by {points(effect)}: "
-                 "not harmful here.")
+                 f"At {100 * budget:g} % correcting every layer changes the accuracy by {points(effect)}: not "
+                 "harmful here.")
 
 
 def _help(rows: pd.DataFrame, network: str, budget: float) -> Claim:
@@ -116,11 +116,9 @@ def _help(rows: pd.DataFrame, network: str, budget: float) -> Claim:
                  f"{LABELS[network]} at {100 * budget:g} %: correction helps shallow networks at small budgets",
                  f"always - never: {points(effect)}", above(effect, 0.0, negligible=0.01),
                  f"Correcting every layer of {LABELS[network]} changes the accuracy by {points(effect)}, less than a "
-                 "percentage point of "
-                 "gain. A common factor on the last layer scales all logits alike and moves no decision; the earlier "
-                 "layers lose 20 % of their pre-activations before a batch norm with fixed statistics, to which these "
-                 "trained networks are tolerant, so that the variance of the flips, not their mean, costs the "
-                 "accuracy.")
+                 "percentage point of gain. A common factor on the last layer scales all logits alike and moves no "
+                 "decision; and these networks lose but a few points when all their weights shrink by 20 % without "
+                 "flips: the variance of the flips, not their mean, costs the accuracy.")
 
 
 def _deep_harm(rows: pd.DataFrame, budget: float) -> Claim:
@@ -143,8 +141,8 @@ def _recovers(rows: pd.DataFrame, chosen: list[tuple[str, float]]) -> Claim:
     return Claim("C.1-adaptive", "4.4, C.1, Table 9", "the decision per layer recovers the better of the two extremes",
                  f"adaptive - better extreme, worst of {len(chosen)} points: {points(worst)}", above(worst, -0.01),
                  f"At its worst point the decision per layer loses {points(worst)} against the better extreme. Each "
-                 "layer is judged alone, "
-                 "with the others free of noise; corrections that help alone may add up to too much amplification.")
+                 "layer is judged alone, with the others free of noise; corrections that help alone may add up to "
+                 "too much amplification.")
 
 
 STUDY = Study(

@@ -108,10 +108,9 @@ def claims(rows: pd.DataFrame) -> list[Claim]:
               "instead of "
               f"the true 0.20 costs {points(corner)}", below(corner, 0.0),
               f"Planning for 0.01 instead of the true 0.20 costs {points(corner)}: nothing but the deployed rate "
-              "matters here. "
-              "With one rate for all planes the factor p(1-p) is common to all layers, so that the allocation does not "
-              "depend on the calibrated p at all; only the mean correction does, and at this budget it corrects next "
-              "to "
+              "matters here. With one rate for all planes the factor p(1-p) is common to all layers, so that the "
+              "allocation does not depend on the calibrated p at all; only the mean correction does, and at this "
+              "budget it corrects next to "
               "nothing.", explain_open=True),
         *(Claim(f"5.4-uniform-{rate:g}", "5.4, Fig. 4b",
                 f"deployed at {rate:g}: even under the worst calibration TAC at 5 % exceeds Uniform-MSP at 12.5 %",

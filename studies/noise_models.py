@@ -113,8 +113,7 @@ def claims(rows: pd.DataFrame) -> list[Claim]:
               holds(set(sorted(moved, key=lambda law: moved[law].estimate)[:2]) == {"msb-heavier",
                                                                                     "layer-variation-0.3"}),
               f"In order the shifts are {listing}. With independent cells, cell variation cannot shift the mean over "
-              "chips at all; "
-              "what moves is decided by the strengths chosen, which the paper's text does not print."),
+              "chips at all; what moves is decided by the strengths chosen, which the paper's text does not print."),
         Claim("5.7-gentle", "5.7", "cell variation and clusters cost least (a shift below a point)",
               ", ".join(f"{law} {points(gap)}" for law, gap in gentle.items()),
               within(harsh, -TOLERANCE, TOLERANCE), f"The largest of these shifts is {points(harsh)}."),

@@ -194,8 +194,8 @@ def _rounding_claims(random: pd.DataFrame) -> list[Claim]:
     return [
         Claim("A.13-bound", "A.13, Table 7",
               f"with equal fractional parts the worst correction approaches {BOUND:.5f} as L grows",
-              f"L = {few['layers']:.0f}: {few['equal_worst']:.4f}, L = {many['layers']:.0f}: {many['equal_worst']:.4f} "
-              f"({count} each; the maximum of 4^f (1 - 3f/4) lies at f = {FRACTION:.5f})",
+              f"L = {few['layers']:.0f}: {few['equal_worst']:.4f}, L = {many['layers']:.0f}: "
+              f"{many['equal_worst']:.4f} ({count} each; the maximum of 4^f (1 - 3f/4) lies at f = {FRACTION:.5f})",
               holds(abs(many["equal_worst"] / BOUND - 1.0) < 0.05 and many["equal_worst"] < few["equal_worst"]),
               f"At L = {many['layers']:.0f} the worst correction is {many['equal_worst']:.4f}."),
         Claim("A.13-trivial", "A.13", "no correction exceeds the trivial factor of 4", f"largest found {worst:.3f}",
@@ -224,9 +224,8 @@ def _network_claims(groups: dict[str, pd.DataFrame]) -> list[Claim]:
     wider = mean_interval((decades["transformer"] - pd.DataFrame(decades)[list(CNNS)].max(axis=1)).to_numpy())
     spans = ", ".join(f"{LABELS[name]} {shown(over_seeds_of(values), 2)}" for name, values in decades.items())
     deepest = max(rho, key=lambda name: rho[name].mean())
-    reason = ("The transformer's ratio depends on how it was trained: its embedding holds a tenth of its weights "
-              "only, and "
-              "its scores spread less in ours than in the paper's, whose recipe is not printed.")
+    reason = ("The transformer's ratio depends on how it was trained: its scores spread less in ours than in the paper's, "
+              "whose recipe is not printed.")
     return [
         Claim("5.6-rho", "5.6", "the transformer has the smallest rho* of all architectures", listing,
               below(smallest, 0.0),
@@ -238,14 +237,13 @@ def _network_claims(groups: dict[str, pd.DataFrame]) -> list[Claim]:
         Claim("5.6-correction", "5.6, A.13, Table 8", "its integer correction is smaller than that of any CNN",
               f"integer ratio over rho*, budgets of 1 to 3 planes: {costs}", below(cheapest, 0.0),
               f"Integer ratio over rho*, mean of budgets of 1, 2 and 3 planes: {costs}. With 10 tensors of like size "
-              "the rounding "
-              "has many directions; whether it is cheapest depends on where the fractional parts of the optimum fall."),
+              "the rounding has many directions; whether it is cheapest depends on where the fractional parts of the "
+              "optimum fall."),
         Claim("4.5-extremes", "4.5, Table 1", "of the CNNs WideCNN has the smallest rho* and DeepCNN the largest",
               listing,
               holds(deepest == "deep-cnn" and min(CNNS, key=lambda name: rho[name].mean()) == "wide-cnn"),
               f"rho* over training seeds: {listing}. The largest belongs to {LABELS[deepest]}: its block "
-              "convolutions are alike in "
-              "size and score."),
+              "convolutions are alike in size and score."),
     ]
 
 

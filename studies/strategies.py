@@ -105,8 +105,7 @@ def _small(rows: pd.DataFrame) -> list[Claim]:
         Claim("5.8-same", "5.8", "magnitude, sensitivity and TAC choose the same depths on SmallCNN",
               f"the same depths in {sum(same)} of {len(same)} training seeds at 5 %", holds(all(same)),
               f"They agree in {sum(same)} of {len(same)} training seeds; where they differ it is by the last planes "
-              "of a small "
-              f"layer, and the largest difference in accuracy is {points(widest)}."),
+              f"of a small layer, and the largest difference in accuracy is {points(widest)}."),
         Claim("5.8-plateau", "5.8, Fig. 8", "any sensible allocation reaches a similar accuracy on SmallCNN",
               f"largest difference between the three {points(widest)}", below(widest, 0.02),
               f"The largest difference is {points(widest)}."),
@@ -127,10 +126,9 @@ def _random(rows: pd.DataFrame, budget: float) -> Claim:
         "or more behind)", f"TAC's allocation - random: {points(behind)}; random {shown(pooled_accuracy(drawn))}",
         above(behind, 0.01),
         f"Random protection reaches {shown(pooled_accuracy(drawn))}, {points(behind)} behind. It draws layers; one "
-        "plane of the largest "
-        "layer costs 10.7 % of the stored bits, so at 5 % it never fits and the draws fall on the small, sensitive "
-        "layers "
-        "by themselves. Random single weights, another reading of the paper, would waste most of the budget on it.")
+        "plane of the largest layer costs 10.7 % of the stored bits, so at 5 % it never fits and the draws fall on "
+        "the small, sensitive layers by themselves. Random single weights, another reading of the paper, would waste "
+        "most of the budget on it.")
 
 
 def _transformer(rows: pd.DataFrame) -> list[Claim]:
@@ -149,20 +147,17 @@ def _transformer(rows: pd.DataFrame) -> list[Claim]:
               "on the transformer TAC's scores beat magnitude by up to 24 points at small budgets",
               f"up to {points(gaps[best])}, at {100 * best:g} % ({listing})", contains(gaps[best], PUBLISHED_GAP),
               f"The largest gap is {points(gaps[best])} at {100 * best:g} %, the mean of training seeds that differ "
-              "much; by "
-              f"budget: {listing}."),
+              f"much; by budget: {listing}."),
         Claim("5.9-head", "5.9, Fig. 9b", "magnitude ranks the classification head low, sensitivity and TAC high",
               f"mean rank of 10: magnitude {shown(ranks['magnitude'], 1)}, sensitivity "
-              f"{shown(ranks['sensitivity'], 1)}, TAC "
-              f"{shown(ranks['tac-bits-only'], 1)}",
+              f"{shown(ranks['sensitivity'], 1)}, TAC {shown(ranks['tac-bits-only'], 1)}",
               holds(ranks["magnitude"].estimate > ranks["tac-bits-only"].estimate + 1.0),
               f"Mean ranks are {ranks['magnitude'].estimate:.1f} by magnitude and "
               f"{ranks['tac-bits-only'].estimate:.1f} by TAC."),
         Claim("5.9-sensitivity", "5.9, Fig. 9a", "sensitivity and TAC agree within a few points",
               f"TAC - sensitivity, its lowest budget: {points(typical)}", above(typical, -0.05),
               f"At its lowest TAC is {points(typical)} from sensitivity: the deviation measured at the real noise "
-              "holds the "
-              "second-order part that the Jacobian at the clean weights lacks."),
+              "holds the second-order part that the Jacobian at the clean weights lacks."),
     ]
 
 

@@ -143,8 +143,8 @@ def _pareto(rows: pd.DataFrame) -> list[Claim]:
         claims.append(Claim(
             "5.6-saving", "5.6, Fig. 6b", "TAC is near clean at a budget that is a fraction of what Uniform-MSP needs",
             f"TAC at 25 %: {shown(near)}; Uniform-MSP at 37.5 %: "
-            f"{shown(pooled_accuracy(arm('uniform-msp', 0.375)))}, at 50 %: "
-            f"{shown(far)}; section architectures has the exact factor",
+            f"{shown(pooled_accuracy(arm('uniform-msp', 0.375)))}, at 50 %: {shown(far)}; section architectures has "
+            "the exact factor",
             above(paired_difference(arm("tac", 0.25), arm("uniform-msp", 0.375)), 0.0),
             f"TAC at 25 % reaches {shown(near)}, no more than Uniform-MSP at 37.5 %."))
     return claims

@@ -100,4 +100,4 @@ def points(interval: Interval) -> str:
         >>> points(Interval(0.082, 0.061, 0.103))
         '+8.2 [+6.1, +10.3] pp'
     """
-    return "{:+.1f} [{:+.1f}, {:+.1f}] pp".format(*(100.0 * value for value in interval))
+    return "{:+.1f} [{:+.1f}, {:+.1f}] pp".format(*(round(100.0 * value, 1) + 0.0 for value in interval))
