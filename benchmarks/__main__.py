@@ -68,19 +68,19 @@ def drawing(probability: float) -> None:
     )
 
 
-def trial() -> None:
-    """One whole trial of the small CNN, against the bare forward pass over the same inputs."""
+def trial(name: str) -> None:
+    """One whole trial of a network, against the bare forward pass over the same inputs."""
     import torch
 
     from qtaml_codesign.nets.evaluate import run_trial, single_threaded
     from qtaml_codesign.tac.evaluation import deploy, errors_for
 
-    workload = qc.load_workload("small-cnn")
+    workload = qc.load_workload(name)
     plan = qc.plan(workload, method="none", flip_probability=0.1)
     stored, errors = deploy(workload, plan), errors_for(workload, plan, 0.1)
     with single_threaded(), torch.inference_mode():
         compare(
-            "small-cnn, p = 0.1: one trial / bare forward pass",
+            f"{name}, p = 0.1: one trial / bare forward pass",
             lambda: run_trial(workload, stored, errors, 0, 0),
             lambda: workload.run(workload.evaluation_inputs),
         )
@@ -103,7 +103,8 @@ def main() -> None:
     thickness_chain()
     for probability in (0.1, 0.01):
         drawing(probability)
-    trial()
+    for name in ("small-cnn", "res-cnn", "transformer"):
+        trial(name)
     help_seconds()
 
 

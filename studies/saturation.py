@@ -224,8 +224,8 @@ def _network_claims(groups: dict[str, pd.DataFrame]) -> list[Claim]:
     wider = mean_interval((decades["transformer"] - pd.DataFrame(decades)[list(CNNS)].max(axis=1)).to_numpy())
     spans = ", ".join(f"{LABELS[name]} {shown(over_seeds_of(values), 2)}" for name, values in decades.items())
     deepest = max(rho, key=lambda name: rho[name].mean())
-    reason = ("The transformer's ratio depends on how it was trained: its scores spread less in ours than in the paper's, "
-              "whose recipe is not printed.")
+    reason = ("The transformer's ratio depends on how it was trained: its scores spread less in ours than in the "
+              "paper's, whose recipe is not printed.")
     return [
         Claim("5.6-rho", "5.6", "the transformer has the smallest rho* of all architectures", listing,
               below(smallest, 0.0),
