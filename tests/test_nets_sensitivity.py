@@ -9,6 +9,7 @@ from torch import nn
 from torch.func import functional_call, jacrev
 
 from qtaml_codesign.errors import InputError, WorkloadError
+from qtaml_codesign.nets import sensitivity
 from qtaml_codesign.nets.sensitivity import jacobian_gains
 from qtaml_codesign.nets.workload import Workload, load_workload
 
@@ -74,6 +75,40 @@ def test_reverse_equals_the_full_jacobian(build, double):
     assert set(measured.standard_errors.values()) == {0.0}
     outputs = workload.run(workload.calibration).shape[-1]
     assert measured.passes == workload.calibration.shape[0] * outputs
+
+
+@pytest.mark.parametrize("build", [mlp, cnn, tied])
+@pytest.mark.parametrize("floats", [1, 2000])
+def test_samples_together_and_one_by_one_agree(build, floats, monkeypatch):
+    """Whatever number of samples is taken at a time: the same gains and the same number of passes."""
+    workload = build()
+    monkeypatch.setattr(sensitivity, "GRADIENT_FLOATS", floats)
+    together = jacobian_gains(workload, double=True)
+    monkeypatch.setattr(sensitivity, "_reverse_together", None)
+    monkeypatch.setattr(sensitivity, "GRADIENT_FLOATS_OF_A_SAMPLE", 0)
+    alone = jacobian_gains(workload, double=True)
+    assert together.gains == pytest.approx(alone.gains, rel=1e-12, abs=0.0)
+    assert together.passes == alone.passes
+
+
+class Branching(nn.Module):
+    """Looks at its input with Python's eyes, which vmap cannot batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Linear(5, 3)
+
+    def forward(self, x):
+        return self.inner(x) * (2.0 if float(x.sum()) > 0.0 else 1.0)
+
+
+def test_a_network_that_cannot_be_batched_is_taken_one_by_one():
+    inputs = drawn(20, 5)
+    measured = jacobian_gains(make(Branching(), inputs))
+    factor = torch.where(inputs.sum(dim=1) > 0.0, 4.0, 1.0).double()
+    expected = float((factor * inputs.double().square().sum(1)).mean()) / 5
+    assert measured.gains["inner.weight"] == pytest.approx(expected, rel=1e-6)
+    assert measured.passes == 60
 
 
 @pytest.mark.parametrize("method", ["reverse", "finite-difference", "random-sign"])

@@ -21,16 +21,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.func import vjp, vmap
 
 from qtaml_codesign.checks import number_within, whole_number
 from qtaml_codesign.errors import InputError, WorkloadError, did_you_mean
-from qtaml_codesign.nets.inputs import Inputs, batches, sample_count
+from qtaml_codesign.nets.inputs import Inputs, batches, each, sample_count
 from qtaml_codesign.nets.threads import single_threaded
 from qtaml_codesign.nets.workload import Workload
 
 Method = Literal["reverse", "finite-difference", "random-sign"]
 METHODS: tuple[str, ...] = (*get_args(Method), "auto")
 MOST_LOGITS_FOR_REVERSE = 128
+GRADIENT_FLOATS = 3_000_000
+"""Gradients held at once: about what the caches of a core hold."""
+GRADIENT_FLOATS_OF_A_SAMPLE = 1_000_000
+"""Above this a sample alone is so large that passes one by one are faster."""
 PROBES = {"reverse": 1, "finite-difference": 8, "random-sign": 64}
 Squares = NDArray[np.float64]
 
@@ -142,7 +147,40 @@ class _Probe:
 
 
 def _reverse(probe: _Probe) -> tuple[Squares, int]:
-    """(1, L) exact squares, and the number of reverse passes."""
+    """(1, L) exact squares, and the number of reverse passes: many samples at a time, or one by one.
+
+    Gradients of several samples are held at once only while they are small, where that is faster; an operation that
+    `torch.func.vmap` cannot batch sends the network down the other way, with the same result.
+    """
+    first = each(probe.workload.calibration, lambda part: part[:1])
+    floats = _attached(probe.logits(first)).numel() * sum(parameter.numel() for parameter in probe.parameters)
+    if floats <= GRADIENT_FLOATS_OF_A_SAMPLE:
+        try:
+            return _reverse_together(probe, max(1, GRADIENT_FLOATS // floats))
+        except (RuntimeError, WorkloadError):
+            return _reverse_one_by_one(probe)
+    return _reverse_one_by_one(probe)
+
+
+def _reverse_together(probe: _Probe, samples: int) -> tuple[Squares, int]:
+    """The reverse passes of all logits of `samples` inputs in one, by vmap over the vector-Jacobian product."""
+    module, network = probe.module, probe.workload.network
+    weights = {name: module.get_parameter(name).detach() for name in probe.workload.weights}
+
+    def squares(sample: Inputs) -> Tensor:
+        one = each(sample, lambda part: part[None])
+        response = vjp(lambda given: network.call(module, one, given, dtype=probe.dtype).flatten(), weights)
+        logits, pull = response[0], response[1]
+        identity = torch.eye(logits.numel(), dtype=logits.dtype, device=logits.device)
+        by_logit = vmap(lambda row: torch.stack([part.square().sum() for part in pull(row)[0].values()]))(identity)
+        return torch.cat([by_logit.sum(dim=0), torch.full_like(logits[:1], logits.numel())])
+
+    found = vmap(squares, chunk_size=samples)(probe.workload.calibration).double().sum(dim=0).cpu().numpy()
+    return probe.per_weight(found[:-1])[None], int(found[-1])
+
+
+def _reverse_one_by_one(probe: _Probe) -> tuple[Squares, int]:
+    """The same with one reverse pass per sample and logit."""
     total, passes = np.zeros(len(probe.parameters)), 0
     for sample in probe.batches(1):
         logits = _attached(probe.logits(sample)).squeeze(0)
