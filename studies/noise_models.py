@@ -90,7 +90,7 @@ def figure(rows: pd.DataFrame) -> Figure:
     axis.set_yticks(np.arange(len(names))[::-1], names)
     axis.set(xlabel=f"accuracy, mean flip probability {RATE:g} (dotted: uniform flips)",
              title="Flips the plan did not expect")
-    axis.legend(loc=(0.64, 0.12))
+    drawn.legend(loc="outside lower center", ncols=2)
     return drawn
 
 

@@ -148,10 +148,10 @@ def _frontier(axis: Any, limits: pd.DataFrame) -> None:
     out = found[found["nm"].isna()]
     axis.plot(100.0 * out["overhead"], np.full(len(out), found["low"].min()), "v", color=COLOURS[0],
               markerfacecolor="white",
-              label=f"TAC, thinner than the grid (p > {max(FLIP_PROBABILITIES):g})" if len(out) else None)
+              label=f"TAC, off the grid (p > {max(FLIP_PROBABILITIES):g})" if len(out) else None)
     axis.set(xlabel="ECC overhead (protected bits, % of stored bits)",
              ylabel=f"thinnest oxide for {TARGET:g} x clean (nm)", title=f"Card {MAIN_CARD}: the frontier")
-    axis.legend()
+    axis.legend(loc=(0.54, 0.62))
     bottom, top = axis.get_ylim()
     rates = [rate for rate in (0.4, 0.3, 0.2, 0.15, 0.1, 0.07, 0.05, 0.03, 0.02, 0.01)
              if bottom < qc.thickness_for(card, rate) < top]
