@@ -18,7 +18,8 @@ from lab.claims import Claim, above, holds, shown
 from lab.figures import COLOURS, new_figure
 from lab.networks import CNNS, LABELS, trained
 from lab.study import Scale, Study
-from qtaml_codesign.statistics import Interval, mean_interval
+from lab.summary import mean_over
+from qtaml_codesign.statistics import Interval
 
 RATE = 0.10
 BUDGETS = (0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.10, 0.125, 0.15, 0.20, 0.25, 0.30, 0.40, 0.50, 0.75,
@@ -53,11 +54,7 @@ def scores(rows: pd.DataFrame, network: str) -> pd.DataFrame:
 def spread(rows: pd.DataFrame, network: str) -> Interval:
     """Decades between the largest and the smallest score."""
     found = scores(rows, network)
-    return _mean(np.log10(found.max() / found.min()).to_numpy())
-
-
-def _mean(values: np.ndarray) -> Interval:
-    return mean_interval(values) if len(values) > 1 else Interval(*[float(values[0])] * 3)
+    return mean_over(np.log10(found.max() / found.min()).to_numpy())
 
 
 def table(rows: pd.DataFrame) -> pd.DataFrame:

@@ -20,6 +20,7 @@ from lab.claims import Claim, above, holds, shown
 from lab.figures import COLOURS, MARKERS, new_figure
 from lab.networks import trained
 from lab.study import Scale, Study
+from lab.summary import mean_over
 from qtaml_codesign.bits.flips import flip_key
 from qtaml_codesign.nets.sensitivity import jacobian_gains
 from qtaml_codesign.statistics import Interval, mean_interval
@@ -106,7 +107,7 @@ def ordering(rows: pd.DataFrame, rate: float) -> Interval:
     found = rows[(rows["kind"] == "variance") & (rows["rate"] == rate)]
     values = [float(stats.spearmanr(group["predicted"], group["measured"]).statistic) for _,
               group in found.groupby("seed")]
-    return mean_interval(values) if len(values) > 1 else Interval(values[0], values[0], values[0])
+    return mean_over(values)
 
 
 def table(rows: pd.DataFrame) -> pd.DataFrame:

@@ -17,8 +17,9 @@ from lab.claims import Claim, above, below, holds, shown
 from lab.figures import COLOURS, MARKERS, new_figure
 from lab.networks import CNNS, LABELS, trained
 from lab.study import Scale, Study
+from lab.summary import mean_over
 from qtaml_codesign.nets.sensitivity import jacobian_gains
-from qtaml_codesign.statistics import Interval, mean_interval
+from qtaml_codesign.statistics import mean_interval
 from qtaml_codesign.tac.allocation import AllocationProblem, exact, greedy
 from qtaml_codesign.tac.saturation import continuous_depths, integer_correction_bound, saturation_ratio
 
@@ -115,28 +116,17 @@ def by_network(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {str(name): group for name, group in found.groupby("network", sort=False)}
 
 
-def over_seeds_of(values: pd.Series) -> Interval:
-    """Mean over training seeds with its interval; one seed: no interval."""
-    found = values.to_numpy(float)
-    return mean_interval(found) if len(found) > 1 else Interval(float(found[0]), float(found[0]), float(found[0]))
-
-
-def at_depth(group: pd.DataFrame, depth: float, column: str) -> Interval:
-    """One column at one mean depth, over training seeds."""
-    return over_seeds_of(group[group["mean_depth"] == depth][column])
-
-
 def table(rows: pd.DataFrame) -> pd.DataFrame:
     """rho* of every network, its integer ratio and correction at matched budgets of 2 and 3 planes."""
     lines = []
     for name, group in by_network(rows).items():
-        rho = over_seeds_of(group.groupby("seed")["rho_star"].first())
+        rho = mean_over(group.groupby("seed")["rho_star"].first())
         spread = np.log10(group["largest_score"] / group["smallest_score"]).mean()
         line = {"network": LABELS[name], "rho*": shown(rho), "decades of scores": f"{spread:.1f}"}
         for depth in (2.0, 3.0):
             chosen = group[group["mean_depth"] == depth]
-            line[f"integer ratio at {depth:g} planes"] = shown(over_seeds_of(chosen["greedy"]))
-            line[f"over rho*, at {depth:g} planes"] = shown(over_seeds_of(chosen["greedy"] / chosen["rho_star"]), 2)
+            line[f"integer ratio at {depth:g} planes"] = shown(mean_over(chosen["greedy"]))
+            line[f"over rho*, at {depth:g} planes"] = shown(mean_over(chosen["greedy"] / chosen["rho_star"]), 2)
         lines.append(line)
     return pd.DataFrame(lines)
 
@@ -212,17 +202,17 @@ def _network_claims(groups: dict[str, pd.DataFrame]) -> list[Claim]:
     if len(groups) < len(NETWORKS):
         return []
     rho = {name: group.groupby("seed")["rho_star"].first() for name, group in groups.items()}
-    listing = ", ".join(f"{LABELS[name]} {shown(over_seeds_of(values))}" for name, values in rho.items())
+    listing = ", ".join(f"{LABELS[name]} {shown(mean_over(values))}" for name, values in rho.items())
     matched = {name: group[group["mean_depth"].isin((1.0, 2.0, 3.0))] for name, group in groups.items()}
     cost = {name: (group["greedy"] / group["rho_star"]).groupby(group["seed"]).mean() for name,
             group in matched.items()}
-    costs = ", ".join(f"{LABELS[name]} {shown(over_seeds_of(values), 2)}" for name, values in cost.items())
+    costs = ", ".join(f"{LABELS[name]} {shown(mean_over(values), 2)}" for name, values in cost.items())
     smallest = mean_interval((rho["transformer"] - pd.DataFrame(rho)[list(CNNS)].min(axis=1)).to_numpy())
     cheapest = mean_interval((cost["transformer"] - pd.DataFrame(cost)[list(CNNS)].min(axis=1)).to_numpy())
     decades = {name: np.log10(group["largest_score"] / group["smallest_score"]).groupby(group["seed"]).first()
                for name, group in groups.items()}
     wider = mean_interval((decades["transformer"] - pd.DataFrame(decades)[list(CNNS)].max(axis=1)).to_numpy())
-    spans = ", ".join(f"{LABELS[name]} {shown(over_seeds_of(values), 2)}" for name, values in decades.items())
+    spans = ", ".join(f"{LABELS[name]} {shown(mean_over(values), 2)}" for name, values in decades.items())
     deepest = max(rho, key=lambda name: rho[name].mean())
     reason = ("The transformer's ratio depends on how it was trained: its scores spread less in ours than in the "
               "paper's, whose recipe is not printed.")

@@ -18,8 +18,8 @@ from lab.deploy import accuracy_row, point
 from lab.figures import COLOURS, METHOD_COLOURS, METHOD_LABELS, bars, curve, new_figure
 from lab.networks import trained
 from lab.study import Scale, Study
-from lab.summary import over_seeds, paired_difference, pooled_accuracy
-from qtaml_codesign.statistics import Interval, mean_interval
+from lab.summary import mean_over, over_seeds, paired_difference, pooled_accuracy
+from qtaml_codesign.statistics import Interval
 
 SMALL_RATE, TRANSFORMER_RATE = 0.10, 0.05
 SMALL_BUDGETS = (0.05, 0.125)
@@ -162,8 +162,7 @@ def _transformer(rows: pd.DataFrame) -> list[Claim]:
 
 
 def _ranks(rows: pd.DataFrame, method: str) -> Interval:
-    found = rows[rows["method"] == method].drop_duplicates("seed")["head_rank"].to_numpy(float)
-    return mean_interval(found) if len(found) > 1 else Interval(*[float(found[0])] * 3)
+    return mean_over(rows[rows["method"] == method].drop_duplicates("seed")["head_rank"])
 
 
 STUDY = Study(

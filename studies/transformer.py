@@ -19,8 +19,7 @@ from lab.deploy import accuracy_row, point
 from lab.figures import COLOURS, METHOD_LABELS, curve, new_figure
 from lab.networks import trained
 from lab.study import Scale, Study
-from lab.summary import over_seeds, paired_difference, pooled_accuracy
-from qtaml_codesign.statistics import Interval, mean_interval
+from lab.summary import mean_over, over_seeds, paired_difference, pooled_accuracy
 
 NETWORK = "transformer"
 RATE = 0.05
@@ -54,11 +53,6 @@ def scores(rows: pd.DataFrame) -> pd.DataFrame:
     """Tensors x training seeds, in the order of the module."""
     found = rows[rows["kind"] == "scores"]
     return found.pivot(index="tensor", columns="seed", values="score").loc[list(dict.fromkeys(found["tensor"]))]
-
-
-def _mean(values: Any) -> Interval:
-    found = np.asarray(values, dtype=float)
-    return mean_interval(found) if len(found) > 1 else Interval(*[float(found[0])] * 3)
 
 
 def table(rows: pd.DataFrame) -> pd.DataFrame:
@@ -98,7 +92,7 @@ def claims(rows: pd.DataFrame) -> list[Claim]:
     """Section 5.6, statement by statement."""
     found = scores(rows)
     parts = rows[rows["kind"] == "scores"]
-    decades = _mean(np.log10(found.max() / found.min()))
+    decades = mean_over(np.log10(found.max() / found.min()))
     rank = found.rank(ascending=False).mean(axis=1).sort_values()
     first = parts.drop_duplicates("seed")
     means = ", ".join(f"{name} {value:.1f}" for name, value in rank.items())
@@ -118,7 +112,7 @@ def claims(rows: pd.DataFrame) -> list[Claim]:
               holds({rank.index[-1],
                      rank.index[-2]} == set(LAST)), f"The two smallest are {rank.index[-1]} and {rank.index[-2]}."),
         Claim("5.6-ratio", "5.6", "the integer ratio at a matched budget stays close to rho*",
-              f"25 %: integer {shown(_mean(first['integer_ratio']))}, rho* {shown(_mean(first['rho_star']))}; "
+              f"25 %: integer {shown(mean_over(first['integer_ratio']))}, rho* {shown(mean_over(first['rho_star']))}; "
               "printed ones are lost",
               holds(float((first["integer_ratio"] / first["rho_star"]).mean()) < 1.5),
               "The integer ratio is more than 1.5 times rho*."),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 import qtaml_codesign as qc
 from qtaml_codesign.nets.counts import TrialCounts
@@ -47,6 +48,17 @@ def _pooled(group: pd.DataFrame) -> dict[str, float | int]:
 def pooled_accuracy(group: pd.DataFrame) -> Interval:
     """Mean accuracy of the networks in `group` (one row each), Student interval over networks; one: over trials."""
     return mean_interval(group["accuracy"].to_numpy()) if len(group) > 1 else _trial_interval(group)
+
+
+def mean_over(values: ArrayLike) -> Interval:
+    """Mean of one value per network with its Student interval; a single value has no width.
+
+    Example:
+        >>> mean_over([0.25]), round(mean_over([1.0, 2.0, 3.0]).high, 4)
+        (Interval(estimate=0.25, low=0.25, high=0.25), 4.4841)
+    """
+    found = np.asarray(values, dtype=np.float64).ravel()
+    return mean_interval(found) if found.size > 1 else Interval(*[float(found[0])] * 3)
 
 
 def _trial_interval(group: pd.DataFrame) -> Interval:
