@@ -34,7 +34,7 @@ ALLOCATIONS = (("none", 0.0), ("uniform-msp", 0.125), ("uniform-msp", 0.25), ("t
 
 
 def cases(scale: Scale) -> list[dict[str, Any]]:
-    """Gains and variances of SmallCNN per training seed; variances of the unprotected store for every network."""
+    """Gains by noise scale and variances by allocation and flip probability, of SmallCNN per training seed."""
     seeds = scale.seeds
     rates = (0.01, 0.05, 0.10) if scale.smoke else RATES
     steps = (1e-3, 0.3) if scale.smoke else STEPS
