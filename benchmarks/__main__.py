@@ -23,7 +23,8 @@ def main(arguments: list[str]) -> None:
         sys.exit(f"unknown benchmark {', '.join(unknown)}; there are {', '.join(NAMES)}")
     for name in arguments or NAMES:
         print(f"benchmark {name} ...", flush=True)
-        subprocess.run([sys.executable, "-c", f"from benchmarks.__main__ import measure; measure({name!r})"], check=True)
+        alone = f"from benchmarks.__main__ import measure; measure({name!r})"
+        subprocess.run([sys.executable, "-c", alone], check=True)
         write_page(NAMES)
 
 

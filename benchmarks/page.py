@@ -13,6 +13,10 @@ ROOT = Path(__file__).resolve().parent.parent
 KEPT = ROOT / "runs" / "bench"
 PAGE = ROOT / "docs" / "performance.md"
 FIGURES = ROOT / "docs" / "performance"
+INTRODUCTION = (
+    "Made by `make bench`. Every figure is a ratio of two pieces of work timed in turn in one process: the median of "
+    "the pairs, with the smallest and the largest in brackets.\n"
+)
 PACKAGES = ("numpy", "scipy", "numba", "torch")
 
 
@@ -25,7 +29,7 @@ class Section:
         method: what was timed against what; a Markdown paragraph.
         header: column names of the table.
         rows: cells as text, one list per row.
-        notes: paragraphs below the table, made from what was measured: which goal was met, and why not where it was not.
+        notes: paragraphs below the table, made from what was measured: which goal was met, and why another was not.
         figure: file name in docs/performance, or "".
     """
 
@@ -55,8 +59,7 @@ class Section:
 
 def write_page(names: list[str]) -> None:
     """docs/performance.md from the kept sections, in this order; a benchmark that has not run is named as missing."""
-    parts = ["# Performance\n", "Made by `make bench`. Every figure is a ratio of two pieces of work timed in turn in one "
-             "process: the median of the pairs, with the smallest and the largest in brackets.\n"]
+    parts = ["# Performance\n", INTRODUCTION]
     machines: dict[str, list[str]] = {}
     for name in names:
         path = KEPT / f"{name}.json"

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from qtaml_codesign.nets.counts import TrialCounts
     from qtaml_codesign.nets.workload import Workload, load_workload
     from qtaml_codesign.physics.flip import FlipProbability, flip_probability, thickness_for
-    from qtaml_codesign.sweeps.run import Sweep, sweep
+    from qtaml_codesign.sweeps.run import Sweep, find_frontier, sweep
     from qtaml_codesign.tac.evaluation import Evaluation, evaluate
     from qtaml_codesign.tac.plan import TacPlan, plan
 
@@ -62,6 +62,7 @@ _HOME = {
     "TrialCounts": "nets.counts",
     "Workload": "nets.workload",
     "evaluate": "tac.evaluation",
+    "find_frontier": "sweeps.run",
     "flip_probability": "physics.flip",
     "list_cards": "cards",
     "load_card": "cards",
@@ -80,7 +81,7 @@ __all__ = [  # noqa: RUF022  (in the order of the pipeline)
     "noise_model", "NoiseModel", "NOISE_MODELS",
     "load_workload", "Workload", "TrialCounts",
     "plan", "TacPlan", "evaluate", "Evaluation",
-    "sweep", "Sweep", "Frontier",
+    "sweep", "Sweep", "find_frontier", "Frontier",
     "CodesignError",
 ]
 

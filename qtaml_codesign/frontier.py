@@ -40,6 +40,8 @@ class Frontier:
         points: the table of the sweep (columns of `sweep.csv`).
         target: fraction of the clean accuracy to keep, in (0, 1].
         flip_law: exact thickness -> flip probability; None interpolates ln p between the grid points.
+        knots: measured points of the same columns that lie closer to the crossing; it is looked for there. None: in
+            `points`.
 
     Example:
         >>> points = pd.DataFrame({"thickness_nm": [1.0, 2.0], "flip_probability": [0.1, 0.001], "method": "tac",
@@ -52,6 +54,7 @@ class Frontier:
     points: pd.DataFrame
     target: float = 0.95
     flip_law: FlipLaw | None = None
+    knots: pd.DataFrame | None = None
 
     def __post_init__(self) -> None:
         check_target(self.target)
@@ -81,7 +84,8 @@ class Frontier:
         keeps it; an accuracy that is NaN does not, and the line is then replaced by the next grid point.
         overhead is that of the first grid point that keeps the threshold, or of the thickest one.
         """
-        groups = self.points.groupby(["method", "budget"], sort=False)
+        measured = self.points if self.knots is None else self.knots
+        groups = measured.groupby(["method", "budget"], sort=False)
         rows = [self._row(method, budget, group) for (method, budget), group in groups]
         return pd.DataFrame(rows, columns=list(COLUMNS))
 

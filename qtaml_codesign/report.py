@@ -6,13 +6,16 @@ import math
 import re
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from qtaml_codesign.ecc.limits import extra_cells_per_protected_bit
 from qtaml_codesign.frontier import AT_OR_BELOW, BEYOND, Frontier
 from qtaml_codesign.physics.flip import flip_probability
 from qtaml_codesign.sweeps.result import Sweep
 
+MOST_ROWS = 30
 LABELS = {"tac": "TAC", "tac-bits-only": "TAC bits", "uniform-msp": "Uniform-MSP"}
 
 
@@ -45,21 +48,37 @@ def sweep_report(sweep: Sweep) -> SweepReport:
     )
 
 
+def frontier_report(sweep: Sweep) -> SweepReport:
+    """How thin may the oxide be for each budget? For a search that measured nothing else."""
+    return SweepReport(facts=_facts(sweep), tables=(_oxide_table(sweep.frontier(), sweep),),
+                       notes=(*_merged(sweep.warnings), _limit_note(sweep)))
+
+
 def _facts(sweep: Sweep) -> tuple[tuple[str, str], ...]:
     clean, settings, counts = sweep.clean_interval, sweep.settings, sweep.counts
     level = f"{settings.rule.confidence:.0%}"
     return (
-        ("card", f"{sweep.card.name}: {len(sweep.grid_nm)} thicknesses, "
-                 f"{sweep.grid_nm[0]:.4g} to {sweep.grid_nm[-1]:.4g} nm"),
+        ("card", f"{sweep.card.name}: {_grid(sweep)}, {sweep.grid_nm[0]:.4g} to {sweep.grid_nm[-1]:.4g} nm"),
         ("workload", f"{sweep.workload_name}, {sweep.samples} evaluation samples"),
         ("clean accuracy", f"{clean.estimate:.4f}  [{clean.low:.4f}, {clean.high:.4f}] ({level}, over samples)"),
         ("target", f"{settings.target:.3g} x clean = {settings.target * clean.estimate:.4f}"),
         ("seed", str(settings.seed)),
         ("trials", f"{counts.trials} over {sweep.tasks} tasks for {len(sweep.points)} points; "
-                   f"{sweep.new_trials} of them new"),
+                   f"{sweep.new_trials} of them new{_borrowed(sweep)}"),
         ("bit error rate", f"nominal {counts.nominal_ber:.6g}, realised {counts.realised_ber:.6g} "
                            f"({counts.bits_flipped} flips)"),
     )
+
+
+def _grid(sweep: Sweep) -> str:
+    if sweep.settings.rule.threshold is not None:
+        return f"bisected, {len(sweep.grid_nm)} thicknesses"
+    between = "" if sweep.knots is None else f" interpolated from {len(sweep.knots)} measured points"
+    return f"{len(sweep.grid_nm)} thicknesses{between}"
+
+
+def _borrowed(sweep: Sweep) -> str:
+    return f", {sweep.borrowed_trials} from other sweeps" if sweep.borrowed_trials else ""
 
 
 def _oxide_table(frontier: Frontier, sweep: Sweep) -> Table:
@@ -88,7 +107,7 @@ def _budget_table(frontier: Frontier, sweep: Sweep) -> Table:
     most = max(max(sweep.settings.budgets_of(method)) for method in methods)
     by_method = [table[table["method"] == method].set_index("thickness_nm") for method in methods]
     rows = []
-    for thickness in sweep.grid_nm:
+    for thickness in _some(sweep.grid_nm):
         cells = [found.loc[thickness] for found in by_method]
         ratio = (_ratio(cells[0], cells[1], most),) if len(methods) == 2 else ()
         rows.append((f"{thickness:.{_decimals(_ends(sweep)) + 1}f}", _scientific(cells[0]["flip_probability"]),
@@ -97,7 +116,16 @@ def _budget_table(frontier: Frontier, sweep: Sweep) -> Table:
     columns = ("oxide\nnm", "p", *heads, *(("times\nless",) if len(methods) == 2 else ()))
     title = f"Smallest ECC overhead (% of stored bits) that keeps {frontier.target:.3g} x clean, for each oxide"
     note = "among the budgets of this sweep; ~: the interval holds the target, so more trials may change it"
+    if len(rows) < len(sweep.grid_nm):
+        note += f"\n{len(rows)} of {len(sweep.grid_nm)} thicknesses are shown"
     return Table(title, columns, tuple(rows), note)
+
+
+def _some(grid_nm: NDArray[np.float64]) -> NDArray[np.float64]:
+    """At most `MOST_ROWS` of the thicknesses, evenly chosen, with both ends."""
+    places = np.unique(np.linspace(0, len(grid_nm) - 1, min(len(grid_nm), MOST_ROWS)).round().astype(int))
+    some: NDArray[np.float64] = grid_nm[places]
+    return some
 
 
 def _limit_note(sweep: Sweep) -> str:

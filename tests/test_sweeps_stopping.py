@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from qtaml_codesign.errors import InputError
 from qtaml_codesign.nets.counts import TrialCounts
@@ -95,3 +96,36 @@ def test_counts_add_up_whatever_the_grouping():
         assert TrialCounts.total(parts[:cut]) + TrialCounts.total(parts[cut:]) == whole
     assert TrialCounts.total(parts[::-1]) == whole
     assert whole.accuracy() == trial_interval(sum(p.correct for p in parts), sum(p.correct**2 for p in parts), 9, 50)
+
+
+def test_a_decided_point_is_left_at_once():
+    rule = StoppingRule(half_width=0.001, threshold=0.95)
+    assert answer(rule, noisy(5)) == 10
+    assert answer(StoppingRule(half_width=0.001), noisy(5)) == 320
+    assert answer(StoppingRule(half_width=0.001, threshold=0.5), noisy(5)) == 10
+
+
+def test_an_undecided_point_goes_on_to_the_half_width_or_the_end():
+    assert answer(StoppingRule(half_width=0.001, threshold=0.795), noisy(5)) == 320
+    assert answer(StoppingRule(half_width=0.02, threshold=0.795), noisy(8)) == answer(StoppingRule(half_width=0.02), noisy(8))
+
+
+def test_all_looks_together_decide_wrongly_at_most_as_often_as_one():
+    """The truth lies on the threshold, so every early stop is a wrong decision; 2,000 sequences, false failure 1e-9."""
+    rule = StoppingRule(half_width=1e-6, max_trials=320, threshold=0.8)
+    draws = np.random.default_rng(11).binomial(1000, 0.8, (2000, 320))
+    early = sum(answer(rule, row.tolist(), samples=1000) < 320 for row in draws)
+    assert early <= stats.binom.isf(1e-9, 2000, 0.05)
+    assert early >= stats.binom.ppf(1e-9, 2000, 0.02)
+
+
+@pytest.mark.parametrize("looks", [1, 6])
+def test_the_level_of_a_look_is_shared_among_the_looks(looks):
+    rule = StoppingRule(half_width=1e-9, max_trials=10 * 2 ** (looks - 1), threshold=0.8)
+    correct = [70 + 2 * (index % 2) for index in range(10)]
+    totals = (sum(correct), sum(value**2 for value in correct), 10, 100)
+    narrow = trial_interval(*totals, 1.0 - 0.05 / looks)
+    just_outside = StoppingRule(half_width=1e-9, max_trials=rule.max_trials, threshold=narrow.high + 1e-9)
+    just_inside = StoppingRule(half_width=1e-9, max_trials=rule.max_trials, threshold=narrow.high - 1e-9)
+    assert just_outside.decide(correct, 100) == (10, True)
+    assert just_inside.decide(correct, 100)[1] == (looks == 1)

@@ -25,7 +25,7 @@ def test_everything_comes_back_exactly(tmp_path):
         assert store.trials("a") == {4: rows[0], 5: rows[1], 6: rows[2]}
         assert store.trials("b") == {0: one(1)}
         assert store.trials("c") == {}
-        assert store.plans() == {"request": '{"depth":1}'}
+        assert store.plans() == store.plans(["request", "other"]) == {"request": '{"depth":1}'}
         assert store.count_trials() == 4
 
 

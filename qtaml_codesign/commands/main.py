@@ -7,7 +7,7 @@ import traceback
 
 import typer
 
-from qtaml_codesign.commands import card, evaluate, flip, plan, sweep, verify
+from qtaml_codesign.commands import card, evaluate, flip, frontier, plan, sweep, verify
 from qtaml_codesign.errors import CodesignError
 
 EXIT_BAD_INPUT = 2
@@ -23,6 +23,9 @@ app = typer.Typer(
     "Start with: codesign sweep --device 3nm",
 )
 app.command("sweep", short_help="The main job: thinnest oxide per ECC budget, smallest budget per oxide.")(sweep.sweep)
+app.command("frontier", short_help="The thinnest oxide per ECC budget alone, by bisection: the quickest answer.")(
+    frontier.frontier
+)
 app.command("flip", short_help="Physics only: flip probability over thickness and other card fields.")(flip.flip)
 app.command("plan", short_help="One protection plan: which bits and layers.")(plan.plan)
 app.command("evaluate", short_help="Accuracy of a plan under flips, with its interval.")(evaluate.evaluate)

@@ -1,4 +1,4 @@
-"""Ranges and lists of numbers as options spell them: `A:B:N`, `A:B:N:log` and `0.01,0.05`."""
+"""Ranges and lists of numbers as options spell them: `A:B:N`, `A:B:N:log`, `A:B` and `0.01,0.05`."""
 
 from __future__ import annotations
 
@@ -40,6 +40,23 @@ def parse_range(text: str, option: str) -> NDArray[np.float64]:
     if np.any(np.diff(points) <= 0.0):
         raise _refused("the range has more points than float64 can tell apart", text, option, "take fewer points")
     return points
+
+
+def parse_ends(text: str, option: str) -> tuple[float, float]:
+    """The two ends of a range, A:B with A < B.
+
+    Example:
+        >>> parse_ends("1.7:2.2", "--thickness")
+        (1.7, 2.2)
+    """
+    rule = "A:B with A < B"
+    parts = text.strip().split(":")
+    if len(parts) != 2:
+        raise _refused("not the two ends of a range", text, option, "for instance 1.7:2.2", rule)
+    first, last = (_number(part, text, option, rule) for part in parts)
+    if first >= last:
+        raise _refused("the range does not increase", text, option, "put the smaller number first", rule)
+    return first, last
 
 
 def parse_numbers(text: str, option: str) -> tuple[float, ...]:

@@ -34,8 +34,7 @@ def collect_plans(
     requests: Mapping[str, PlanRequest], crew: Crew, store: ResultStore, report: ProgressReport
 ) -> dict[str, str]:
     """JSON of the plan of each request id; those the store knows are not made again."""
-    known = store.plans()
-    made = {request_id: known[request_id] for request_id in requests if request_id in known}
+    made = store.plans(requests)
     waiting = deque(request_id for request_id in requests if request_id not in made)
 
     def next_job() -> Job | None:

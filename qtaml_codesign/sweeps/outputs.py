@@ -22,7 +22,6 @@ from qtaml_codesign.sweeps.task import ENGINE_VERSION
 if TYPE_CHECKING:
     from qtaml_codesign.sweeps.result import Sweep
 
-STORE_NAME = "results.sqlite"
 _PACKAGES = ("qtaml-codesign", "numpy", "scipy", "numba", "torch", "pandas", "matplotlib")
 _UNITS = (
     "thickness_nm in nm; flip_probability per bit and inference window; accuracy, overhead and budget in 0..1; "
@@ -50,6 +49,8 @@ def writable_folder(folder: str | Path) -> Path:
 
 def write_outputs(sweep: Sweep, folder: Path) -> tuple[Path, ...]:
     """Write the files that stand beside the result store; returns their paths."""
+    if sweep.knots is None:
+        (folder / "knots.csv").unlink(missing_ok=True)  # of an earlier sweep, whose other files are replaced too
     frontier = sweep.frontier()
     table = frontier.to_frame()
     title = f"{sweep.card.name} card, {sweep.workload_name}"
@@ -57,6 +58,7 @@ def write_outputs(sweep: Sweep, folder: Path) -> tuple[Path, ...]:
     save_sweep(sweep.to_frame(), table, frontier.target, picture, title)
     content = {
         "sweep.csv": csv_text(sweep.to_frame()).encode(),
+        **({} if sweep.knots is None else {"knots.csv": csv_text(sweep.knots).encode()}),
         "frontier.csv": csv_text(table).encode(),
         "frontier.png": picture.getvalue(),
         "run.json": (json.dumps(run_record(sweep), indent=1, ensure_ascii=False) + "\n").encode(),
@@ -90,6 +92,7 @@ def run_record(sweep: Sweep) -> dict[str, Any]:
         "confidence": settings.rule.confidence,
         "stopping": settings.rule.describe(),
         "interval": "Student over trials; a trial is one drawing of all flips",
+        "interpolated": sweep.knots is not None,
         "tasks": sweep.tasks, "trials": sweep.counts.trials, "warnings": list(sweep.warnings),
         "units": _UNITS, "engine": ENGINE_VERSION, "versions": versions(),
     }

@@ -16,16 +16,13 @@ from qtaml_codesign.nets.counts import TrialCounts
 from qtaml_codesign.physics.flip import flip_probability
 from qtaml_codesign.statistics import Interval, clopper_pearson
 from qtaml_codesign.sweeps import outputs
+from qtaml_codesign.sweeps.points import COLUMNS
 from qtaml_codesign.sweeps.settings import SweepSettings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-COLUMNS = (
-    "thickness_nm", "flip_probability", "method", "budget", "overhead", "accuracy", "accuracy_low", "accuracy_high",
-    "trials", "clean_accuracy", "nominal_ber", "realised_ber",
-)
-
+__all__ = ["COLUMNS", "Sweep"]
 
 @dataclass(frozen=True)
 class Sweep:
@@ -33,6 +30,8 @@ class Sweep:
 
     Attributes:
         points: one row per method, budget and thickness, in that order, columns `COLUMNS`; see `to_frame`.
+        knots: the measured points between which `points` was interpolated, in the same columns, with the two ends of
+            the grid; None when every point was measured.
         card: the device card.
         grid_nm: the oxide thicknesses, rising, shape (n,).
         settings: methods, budgets, seed, target, allocation and stopping rule.
@@ -40,11 +39,13 @@ class Sweep:
         clean_correct, samples: correct answers of the float network, of this many evaluation samples.
         counts: sum over the distinct tasks of the sweep.
         tasks: number of distinct tasks; points that store the same codes under the same rates share one.
-        new_trials: trials that this call ran; the others were in the store.
+        new_trials: trials that this call ran; the others were in its store, or in one that it was allowed to reuse.
+        borrowed_trials: trials that came from other stores.
         warnings: what the physics and the plans want the reader to know, each once.
     """
 
     points: pd.DataFrame
+    knots: pd.DataFrame | None
     card: DeviceCard
     grid_nm: NDArray[np.float64]
     settings: SweepSettings
@@ -55,6 +56,7 @@ class Sweep:
     counts: TrialCounts
     tasks: int
     new_trials: int
+    borrowed_trials: int
     warnings: tuple[str, ...]
 
     @property
@@ -73,14 +75,15 @@ class Sweep:
         thickness_nm is the oxide thickness of the base cell, flip_probability its p; accuracy is the mean over
         `trials` drawings of all flips, with its Student interval over trials; overhead is the protected fraction of
         the stored bits, at most the budget; nominal_ber and realised_ber are expected and counted flips per exposed
-        cell (NaN when every cell is protected).
+        cell (NaN when every cell is protected). In an interpolated sweep `trials` is the smaller of the two knots', and
+        realised_ber is NaN: nothing was drawn at that thickness.
         """
         return self.points.copy()
 
     def frontier(self, target: float | None = None) -> Frontier:
         """The thinnest oxide that keeps `target` (default: the sweep's) x clean accuracy, per method and budget."""
         wanted = self.settings.target if target is None else target
-        return Frontier(self.to_frame(), wanted, partial(_flip_probability_at, self.card))
+        return Frontier(self.to_frame(), wanted, partial(_flip_probability_at, self.card), self.knots)
 
     def save(self, folder: str | Path) -> tuple[Path, ...]:
         """Write sweep.csv, frontier.csv, frontier.png and run.json into a folder; returns their paths."""

@@ -28,6 +28,9 @@ class StoppingRule:
         half_width: stop at the first checkpoint whose trial interval has at most this half-width, in (0, 0.5).
         max_trials: the last checkpoint of the adaptive rule, >= 2.
         confidence: two-sided level of the interval.
+        threshold: stop as soon as the interval lies on one side of this accuracy; None: go on to the half-width. That
+            interval is taken at 1 - (1 - confidence) / looks, so that all looks together decide wrongly at most as
+            often as one would.
 
     Looking at an interval several times lowers its coverage a little; there are at most
     1 + log2(max_trials / 10) looks.
@@ -43,6 +46,7 @@ class StoppingRule:
     half_width: float = DEFAULT_HALF_WIDTH
     max_trials: int = DEFAULT_MAX_TRIALS
     confidence: float = 0.95
+    threshold: float | None = None
 
     def __post_init__(self) -> None:
         if self.trials is not None:
@@ -84,16 +88,26 @@ class StoppingRule:
                 return count, False
             if count == self.checkpoints[-1]:
                 break
-            interval = trial_interval(totals[count - 1], squares[count - 1], count, samples, self.confidence)
-            if interval.half_width <= self.half_width:
+            if self._enough(totals[count - 1], squares[count - 1], count, samples):
                 return count, True
         return self.checkpoints[-1], True
+
+    def _enough(self, total: int, squares: int, trials: int, samples: int) -> bool:
+        if trial_interval(total, squares, trials, samples, self.confidence).half_width <= self.half_width:
+            return True
+        if self.threshold is None:
+            return False
+        careful = 1.0 - (1.0 - self.confidence) / len(self.checkpoints)
+        interval = trial_interval(total, squares, trials, samples, careful)
+        return interval.low >= self.threshold or interval.high < self.threshold
 
     def describe(self) -> dict[str, object]:
         """Plain values for the record of a run."""
         if self.trials is not None:
             return {"rule": "fixed", "trials": self.trials, "confidence": self.confidence}
+        decided = {} if self.threshold is None else {"or_decided_about": self.threshold}
         return {
+            **decided,
             "rule": "half-width", "half_width": self.half_width, "max_trials": self.max_trials,
             "checkpoints": list(self.checkpoints), "confidence": self.confidence,
         }

@@ -10,12 +10,14 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 from qtaml_codesign.errors import StoreError
 from qtaml_codesign.nets.counts import TrialCounts
 
 APPLICATION_ID = 0x71544143  # "qTAC"
 SCHEMA_VERSION = 1
+STORE_NAME = "results.sqlite"
 
 _SCHEMA = """
 CREATE TABLE task(task_id TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID;
@@ -37,7 +39,12 @@ class ResultStore:
 
     Args:
         path: the database file. Created when missing; never deleted or overwritten.
+        lenders: other stores, opened with `lender`; plans and trials that this one lacks are copied from them.
+        read_only: refuse a missing file, and never write.
         timeout_s: how long to wait for another process that is writing.
+
+    Attributes:
+        borrowed_trials: trials copied from the lenders so far.
 
     Example:
         >>> one = TrialCounts(trials=1, samples=10, correct=9, correct_squares=81, bits_stored=80, bits_exposed=80,
@@ -48,12 +55,16 @@ class ResultStore:
         9
     """
 
-    def __init__(self, path: Path | None, timeout_s: float = 20.0) -> None:
+    def __init__(self, path: Path | None, lenders: Sequence[ResultStore] = (), read_only: bool = False,
+                 timeout_s: float = 20.0) -> None:
         self.path = path
+        self.borrowed_trials = 0
+        self._lenders = tuple(lenders)
         self._where = str(path) if path is not None else "memory"
+        name = ":memory:" if path is None else f"file:{quote(str(path))}{'?mode=ro' if read_only else ''}"
         with self._explained():
-            self._db = sqlite3.connect(path if path is not None else ":memory:", timeout=timeout_s,
-                                       isolation_level=None, check_same_thread=False)
+            self._db = sqlite3.connect(name, timeout=timeout_s, isolation_level=None, check_same_thread=False,
+                                       uri=path is not None)
         try:
             with self._explained():
                 self._open()
@@ -68,11 +79,22 @@ class ResultStore:
         self.close()
 
     def close(self) -> None:
-        """Close the file; everything added is already on the disk."""
+        """Close the file and those of the lenders; everything added is already on the disk."""
+        for lender in self._lenders:
+            lender.close()
         self._db.close()
 
     def trials(self, task_id: str) -> dict[int, TrialCounts]:
         """Counts of each finished trial of a task, by trial index, rising."""
+        rows = self._own_trials(task_id)
+        for lender in self._lenders:
+            fresh = {trial: one for trial, one in lender.trials(task_id).items() if trial not in rows}
+            self.add_trials([(task_id, trial, [one]) for trial, one in fresh.items()])
+            self.borrowed_trials += len(fresh)
+            rows |= fresh
+        return dict(sorted(rows.items()))
+
+    def _own_trials(self, task_id: str) -> dict[int, TrialCounts]:
         with self._explained():
             rows = self._db.execute(
                 f"SELECT trial, {_COLUMNS} FROM trial WHERE task_id = ? ORDER BY trial", (task_id,)
@@ -96,10 +118,24 @@ class ResultStore:
         """Add the JSON of each plan by the digest of its request."""
         self._write(f"INSERT INTO plan VALUES (?,?) {_KEEP}", sorted(plans.items()))
 
-    def plans(self) -> dict[str, str]:
-        """JSON of every plan in the store, by the digest of its request."""
-        with self._explained():
-            return dict(self._db.execute("SELECT request_id, json FROM plan").fetchall())
+    def plans(self, wanted: Iterable[str] | None = None) -> dict[str, str]:
+        """JSON of those of the wanted plans that are known, by the digest of their request; None: all of this file."""
+        if wanted is None:
+            with self._explained():
+                return dict(self._db.execute("SELECT request_id, json FROM plan").fetchall())
+        found, missing = {}, []
+        for request_id in wanted:
+            with self._explained():
+                row = self._db.execute("SELECT json FROM plan WHERE request_id = ?", (request_id,)).fetchone()
+            if row is None:
+                missing.append(request_id)
+            else:
+                found[request_id] = str(row[0])
+        for lender in self._lenders:
+            fresh = lender.plans([request_id for request_id in missing if request_id not in found])
+            self.add_plans(fresh)
+            found |= fresh
+        return found
 
     def count_trials(self) -> int:
         """Number of trial rows of all tasks."""
@@ -176,6 +212,19 @@ class ResultStore:
 
     def _error(self, what: str, rule: str, value: object, next_step: str) -> StoreError:
         return StoreError(what, where=self._where, rule=rule, value=value, next_step=next_step)
+
+
+def lender(place: str | Path) -> ResultStore:
+    """The result store at a path, or in a folder, opened for reading alone."""
+    path = Path(place)
+    path = path / STORE_NAME if path.is_dir() else path
+    if not path.is_file():
+        raise StoreError(
+            "there is no result store to reuse", where=f"{place} (--reuse)",
+            rule=f"a folder with {STORE_NAME}, or such a file", value="no such file",
+            next_step="name the --out folder of an earlier sweep, or leave it out",
+        )
+    return ResultStore(path, read_only=True)
 
 
 def _row(counts: TrialCounts) -> tuple[object, ...]:

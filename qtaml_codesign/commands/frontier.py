@@ -1,0 +1,84 @@
+"""`codesign frontier`: the thinnest oxide of each ECC budget, by bisection."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qtaml_codesign.commands.running import (
+    default_folder,
+    interruptible,
+    lenders,
+    print_report,
+    progress_shown,
+    usable_cpus,
+)
+
+
+def frontier(
+    device: Annotated[str, typer.Option("--device", help="Device card: a shipped name or a path.")],
+    workload: Annotated[str, typer.Option("--workload", help="Zoo name or FILE.py:FACTORY.")] = "small-cnn",
+    thickness: Annotated[
+        str | None,
+        typer.Option("--thickness", help="Range A:B of oxide thickness to search, in nm. Default: the card's."),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option("--budget", help="Protected-bit fractions, comma separated. Default: nine from 0 to 0.375."),
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option("--method", help="As in codesign sweep; repeat it. Default: tac and uniform-msp."),
+    ] = None,
+    target: Annotated[float, typer.Option("--target", help="Fraction of the clean accuracy to keep.")] = 0.95,
+    half_width: Annotated[
+        float | None,
+        typer.Option("--half-width", help="Leave an undecided point when its 95 % interval is +- this. Default: 0.01."),
+    ] = None,
+    max_trials: Annotated[
+        int | None, typer.Option("--max-trials", help="Most drawings for an undecided point. Default: 320.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Key of every random choice.")] = 0,
+    workers: Annotated[
+        int | None, typer.Option("--workers", help="Worker processes. Default: the usable CPUs, at most 8.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for the results. Default: runs/CARD-WORKLOAD-frontier.")
+    ] = None,
+    allocation: Annotated[
+        str | None, typer.Option("--allocation", help="greedy (the paper's, default) or exact (integer programme).")
+    ] = None,
+    reuse: Annotated[
+        list[Path] | None,
+        typer.Option("--reuse", help="Folder of an earlier sweep whose trials may be used; as in codesign sweep."),
+    ] = None,
+) -> None:
+    """How thin may the oxide be for each ECC budget? Bisection, with no more trials than the answer needs.
+
+    Writes the files of codesign sweep; its points are those of the bisection. The same command again continues where it
+    stopped.
+
+    \b
+    Example:
+      codesign frontier --device 3nm --budget 0.03,0.05,0.125
+      codesign frontier --device 3nm --workload transformer --thickness 1.7:2.1 --method tac
+    """
+    from qtaml_codesign.cards import load_card
+    from qtaml_codesign.commands.ranges import parse_ends, parse_numbers
+    from qtaml_codesign.report import frontier_report
+    from qtaml_codesign.sweeps.run import find_frontier
+    from qtaml_codesign.sweeps.settings import DEFAULT_METHODS
+
+    card = load_card(device)
+    folder = out if out is not None else default_folder(card.name, f"{workload}-frontier")
+    ends = None if thickness is None else parse_ends(thickness, "--thickness")
+    budgets = None if budget is None else parse_numbers(budget, "--budget")
+    with interruptible(folder), progress_shown() as report:
+        result = find_frontier(
+            workload, card, ends, budgets, tuple(method) if method else DEFAULT_METHODS, seed, target=target,
+            half_width=half_width, max_trials=max_trials, workers=usable_cpus() if workers is None else workers,
+            out=folder, allocation=allocation, reuse=lenders(folder, out, reuse), progress=report,
+        )
+    print_report(frontier_report(result), folder)

@@ -1,0 +1,122 @@
+"""Curves measured at knots that are placed where they are needed, and the rows of a sweep made from them.
+
+Each round measures, for every method and budget at once, the knots that its curve asks for: bisection towards the
+crossing of the target, and, if asked, closer knots where the curve bends. The flips of all knots are nested (common
+random numbers), so neighbouring knots move together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from qtaml_codesign.physics.flip import FlipProbability
+from qtaml_codesign.sweeps.axis import Axis
+from qtaml_codesign.sweeps.curve import Curve, Knot, starting_knots
+from qtaml_codesign.sweeps.points import COLUMNS, MeasuredPoint, Measurement, Point
+from qtaml_codesign.tac.plan import TacPlan
+
+Key = tuple[str, float]
+"""Method and budget."""
+
+
+@dataclass(frozen=True)
+class MeasuredCurve:
+    """The knots of one method and budget, as a curve and as measured points by coordinate."""
+
+    curve: Curve
+    points: Mapping[float, MeasuredPoint]
+
+
+def measure_curves(
+    measurement: Measurement, axis: Axis, thickness_nm: NDArray[np.float64], everywhere: bool
+) -> dict[Key, MeasuredCurve]:
+    """Knots over a range of thickness, (n,) in nm, until no curve asks for more.
+
+    Args:
+        measurement: what measures points; its settings say which methods, budgets and target.
+        axis: the card's axis.
+        thickness_nm: the range is from the smallest to the largest.
+        everywhere: False looks for the crossing of the target alone.
+    """
+    settings, x = measurement.settings, axis.coordinates(thickness_nm)
+    within = (float(x.min()), float(x.max()))
+    ends = starting_knots(*axis.ends(*within))
+    keys = [(method, budget) for method in settings.methods for budget in settings.budgets_of(method)]
+    threshold = settings.target * measurement.network.clean_accuracy
+    found: dict[Key, dict[float, MeasuredPoint]] = {key: {} for key in keys}
+    wanted = {key: list(ends) for key in keys}
+    while any(wanted.values()):
+        asked = [(key, place) for key in keys for place in wanted[key]]
+        measured = measurement.measure([_point(axis, place, key) for key, place in asked])
+        for (key, place), point in zip(asked, measured, strict=True):
+            found[key][place] = point
+        curves = {key: _curve(found[key], settings.rule.confidence) for key in keys}
+        wanted = {key: curves[key].to_split(threshold, settings.rule.half_width, everywhere, within) for key in keys}
+    return {key: MeasuredCurve(curves[key], found[key]) for key in keys}
+
+
+def knot_rows(
+    curves: Mapping[Key, MeasuredCurve], axis: Axis, thickness_nm: NDArray[np.float64], clean: float, confidence: float
+) -> pd.DataFrame:
+    """The knots strictly inside the range of thickness as rows of `sweep.csv`, thickness rising within each curve."""
+    x = axis.coordinates(thickness_nm)
+    inside = {key: [place for place in sorted(curve.points, reverse=True) if x.min() < place < x.max()]
+              for key, curve in curves.items()}
+    thickness = {place: axis.thickness_nm(place) for place in {place for row in inside.values() for place in row}}
+    rows = [
+        (thickness[place], *curves[key].points[place].row(clean, confidence)[1:])
+        for key, places in inside.items() for place in places
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def rows_between(
+    curves: Mapping[Key, MeasuredCurve], axis: Axis, flips: FlipProbability, clean: float
+) -> pd.DataFrame:
+    """Rows of `sweep.csv` at the thicknesses of `flips`, (n,), interpolated; realised_ber is NaN: nothing was drawn."""
+    thickness = np.asarray(flips.thickness_nm)
+    x, probability = axis.coordinates(thickness), np.asarray(flips.probability)
+    tables = []
+    for (method, budget), measured in curves.items():
+        at = measured.curve.between(x, probability)
+        tables.append(pd.DataFrame({
+            "thickness_nm": thickness, "flip_probability": probability, "method": method, "budget": budget,
+            "overhead": at.overhead, "accuracy": at.accuracy, "accuracy_low": at.low, "accuracy_high": at.high,
+            "trials": at.trials, "clean_accuracy": clean, "nominal_ber": at.nominal_ber, "realised_ber": np.nan,
+        }, columns=list(COLUMNS)))
+    return pd.concat(tables, ignore_index=True)
+
+
+def with_ends(knots: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """Knots, and the rows of the table at its two ends; curves in the table's order, thickness rising within each."""
+    ends = (table["thickness_nm"].min(), table["thickness_nm"].max())
+    edges = table[table["thickness_nm"].isin(ends)]
+    parts = []
+    for (method, budget), rows in edges.groupby(["method", "budget"], sort=False):
+        own = knots[(knots["method"] == method) & (knots["budget"] == budget)]
+        parts += [rows.iloc[:1], own, rows.iloc[1:]]
+    return pd.concat([part for part in parts if len(part)], ignore_index=True)
+
+
+def _point(axis: Axis, place: float, key: Key) -> Point:
+    """The thickness of a knot is worked out where a table needs it: beyond the card's range there may be none."""
+    return Point(np.nan, axis.flip_probability(place), *key, axis.profile(place))
+
+
+def _curve(points: Mapping[float, MeasuredPoint], confidence: float) -> Curve:
+    return Curve(tuple(_knot(place, points[place], confidence) for place in sorted(points)))
+
+
+def _knot(place: float, measured: MeasuredPoint, confidence: float) -> Knot:
+    accuracy, plan = measured.counts.accuracy(confidence), measured.plan
+    return Knot(place, accuracy.estimate, accuracy.low, accuracy.high, measured.counts.trials, plan.overhead,
+                measured.counts.nominal_ber, measured.point.flip_probability, _shape(plan))
+
+
+def _shape(plan: TacPlan) -> Hashable:
+    return tuple((layer.depth, layer.deeper, layer.corrected) for layer in plan.layers)

@@ -1,0 +1,185 @@
+"""Accuracy as a curve over the coordinate of an `Axis`, known at knots: where to measure next, and what lies between.
+
+Everything here is arithmetic on measured knots. Between two knots of one protection plan the accuracy is taken as
+linear, with an allowance for its curvature. Where the plan changes, or knots are far apart, nothing is assumed but
+that the accuracy lies between that of the two knots: it does not rise with the flip probability.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qtaml_codesign.sweeps.axis import FINEST, middle
+
+WIDEST = 1.0
+"""Cells wider than this many octaves are not taken as smooth."""
+
+ALLOWANCE = 1.5
+"""Intervals are widened by this many times the estimated error of interpolation."""
+
+CROSSING_SHARES = {"accuracy": 0.125, "low": 0.5, "high": 0.5}
+"""Where the target is crossed, interpolation may be wrong by this part of the half-width that is asked for."""
+
+
+@dataclass(frozen=True)
+class Knot:
+    """One measured point of a curve.
+
+    Args:
+        x: coordinate, rising with the flip probability.
+        accuracy, low, high: mean over trials and its interval.
+        trials: drawings behind it.
+        overhead: protected fraction of the stored bits.
+        nominal_ber: expected flips per exposed bit.
+        flip_probability: of the base cell.
+        plan: what must be equal for two knots to lie on one smooth curve: depths and corrected layers.
+    """
+
+    x: float
+    accuracy: float
+    low: float
+    high: float
+    trials: int
+    overhead: float
+    nominal_ber: float
+    flip_probability: float
+    plan: Hashable
+
+
+@dataclass(frozen=True)
+class Between:
+    """What knots tell about other points; every array has the shape of the points asked for."""
+
+    accuracy: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    trials: NDArray[np.int64]
+    overhead: NDArray[np.float64]
+    nominal_ber: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Knots of one method and budget, x rising, at least two.
+
+    Example:
+        >>> def knot(x, accuracy):
+        ...     return Knot(x, accuracy, accuracy - 0.01, accuracy + 0.01, 10, 0.05, 0.1, 2.0 ** (x - 1), "plan")
+        >>> curve = Curve((knot(-4.0, 0.98), knot(0.0, 0.1)))
+        >>> curve.to_split(0.9, 0.01), curve.to_split(0.05, 0.01, everywhere=False)
+        ([-2.0], [])
+    """
+
+    knots: tuple[Knot, ...]
+
+    def to_split(
+        self, threshold: float, half_width: float, everywhere: bool = True, within: tuple[float, float] | None = None
+    ) -> list[float]:
+        """Where to measure next, rising: the middles of the cells that are not fine enough; empty when all are.
+
+        Args:
+            threshold: the accuracy whose crossing is wanted. The cells where the accuracy and both ends of its
+                interval fall below it, seen from the fewest flips, are split until they are straight to a part of
+                `half_width` (`CROSSING_SHARES`), or `FINEST`.
+            half_width: of the intervals that are asked for. Elsewhere a cell is split until it is straight to that,
+                or to half the interval of its knots where that is larger.
+            everywhere: False looks at the crossing alone.
+            within: cells outside these coordinates are left as they are.
+        """
+        low, high = (-np.inf, np.inf) if within is None else within
+        wanted = np.zeros(len(self.knots) - 1, dtype=np.bool_)
+        for name, share in CROSSING_SHARES.items():
+            straight = self._smooth & (self._largest_error <= share * half_width)
+            wanted |= self._falls_below(name, threshold) & ~straight
+        if everywhere:
+            wanted |= self._largest_error > np.maximum(half_width, self._own_half_width / 2.0)
+        wanted &= (self._x[1:] - self._x[:-1] > FINEST) & (self._x[1:] > low) & (self._x[:-1] < high)
+        return [middle(self.knots[cell].x, self.knots[cell + 1].x) for cell in np.flatnonzero(wanted).tolist()]
+
+    def between(self, x: NDArray[np.float64], flip_probability: NDArray[np.float64]) -> Between:
+        """Accuracy, interval and costs at other points x, (n,), inside the knots.
+
+        The interval is that of the two knots, weighted alike (valid however the two are correlated), widened by the
+        error of linear interpolation, |A''| (x - a) (b - x) / 2, and half as much again (`ALLOWANCE`) for what second
+        differences miss; where the cell is not smooth it holds the intervals of both knots. The expected bit error
+        rate runs linearly in the flip probability.
+        """
+        cell = np.clip(np.searchsorted(self._x, x, side="right") - 1, 0, len(self.knots) - 2)
+        share = np.clip((x - self._x[cell]) / (self._x[cell + 1] - self._x[cell]), 0.0, 1.0)
+        on_knot = (share == 0.0) | (share == 1.0)
+        width = self._x[cell + 1] - self._x[cell]
+        bend = np.where(on_knot, 0.0, ALLOWANCE * 0.5 * self._bend[cell] * share * (1.0 - share) * width**2)
+        hull = ~self._smooth[cell] & ~on_knot
+        low = np.where(hull, self._of_two(np.minimum, "low", cell), self._mix("low", cell, share) - bend)
+        high = np.where(hull, self._of_two(np.maximum, "high", cell), self._mix("high", cell, share) + bend)
+        probability = self._values("flip_probability")
+        by_rate = (flip_probability - probability[cell]) / (probability[cell + 1] - probability[cell])
+        nearest = np.where(share == 1.0, cell + 1, cell)
+        trials = np.where(on_knot, self._values("trials")[nearest], self._of_two(np.minimum, "trials", cell))
+        return Between(
+            accuracy=self._mix("accuracy", cell, share), low=np.maximum(low, 0.0), high=np.minimum(high, 1.0),
+            trials=trials.astype(np.int64),
+            overhead=np.where(on_knot, self._values("overhead")[nearest], self._of_two(np.maximum, "overhead", cell)),
+            nominal_ber=self._mix("nominal_ber", cell, np.clip(by_rate, 0.0, 1.0)),
+        )
+
+    def _values(self, name: str) -> NDArray[np.float64]:
+        return np.array([getattr(knot, name) for knot in self.knots], dtype=np.float64)
+
+    def _mix(self, name: str, cell: NDArray[np.int64], share: NDArray[np.float64]) -> NDArray[np.float64]:
+        values = self._values(name)
+        return (1.0 - share) * values[cell] + share * values[cell + 1]
+
+    def _of_two(self, choose: np.ufunc, name: str, cell: NDArray[np.int64]) -> NDArray[np.float64]:
+        values = self._values(name)
+        chosen: NDArray[np.float64] = choose(values[cell], values[cell + 1])
+        return chosen
+
+    @cached_property
+    def _x(self) -> NDArray[np.float64]:
+        return self._values("x")
+
+    @cached_property
+    def _smooth(self) -> NDArray[np.bool_]:
+        """(n - 1,) cells of one plan, not too wide, with a neighbour to measure the curvature with."""
+        same = [one.plan == two.plan for one, two in zip(self.knots, self.knots[1:], strict=False)]
+        return np.array(same) & (np.diff(self._x) <= WIDEST) & (len(self.knots) > 2)
+
+    @cached_property
+    def _bend(self) -> NDArray[np.float64]:
+        """(n - 1,) |A''| of each cell: the larger second difference of its two ends, over the narrower cell there."""
+        width = np.diff(self._x)
+        slope = np.diff(self._values("accuracy")) / width
+        inner = np.abs(np.diff(slope)) / np.minimum(width[1:], width[:-1])
+        at_knot = np.concatenate([[0.0], inner, [0.0]])
+        bend: NDArray[np.float64] = np.maximum(at_knot[:-1], at_knot[1:])
+        return bend
+
+    @cached_property
+    def _largest_error(self) -> NDArray[np.float64]:
+        """(n - 1,) estimated largest error of interpolation within each cell."""
+        width, gap = np.diff(self._x), np.abs(np.diff(self._values("accuracy")))
+        return np.where(self._smooth, self._bend * width**2 / 8.0, gap)
+
+    @cached_property
+    def _own_half_width(self) -> NDArray[np.float64]:
+        """(n - 1,) half-width of the narrower interval of each cell's two knots."""
+        half = (self._values("high") - self._values("low")) / 2.0
+        return np.minimum(half[1:], half[:-1])
+
+    def _falls_below(self, name: str, threshold: float) -> NDArray[np.bool_]:
+        """(n - 1,) true for the cell in which a quantity first falls below the threshold, from the fewest flips on."""
+        misses = np.flatnonzero(~(self._values(name) >= threshold))
+        first = int(misses[0]) - 1 if misses.size else -1
+        here: NDArray[np.bool_] = np.arange(len(self.knots) - 1) == first
+        return here
+
+
+def starting_knots(lowest: float, highest: float) -> Sequence[float]:
+    """The two ends of a curve, or one and its neighbour where they coincide."""
+    return (lowest, highest) if highest > lowest else (lowest - FINEST, lowest)

@@ -1,0 +1,107 @@
+"""Measure points of a sweep: a plan for each, a task for each plan, counts for each task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from qtaml_codesign.bits.profile import BitErrorProfile
+from qtaml_codesign.nets.counts import TrialCounts
+from qtaml_codesign.nets.workload import Workload
+from qtaml_codesign.sweeps.collect import ProgressReport, SweepProgress, collect_plans, collect_trials
+from qtaml_codesign.sweeps.crew import Crew
+from qtaml_codesign.sweeps.settings import SweepSettings
+from qtaml_codesign.sweeps.store import ResultStore
+from qtaml_codesign.sweeps.trial import PlanRequest, task_for
+from qtaml_codesign.tac.plan import TacPlan
+
+COLUMNS = (
+    "thickness_nm", "flip_probability", "method", "budget", "overhead", "accuracy", "accuracy_low", "accuracy_high",
+    "trials", "clean_accuracy", "nominal_ber", "realised_ber",
+)
+
+
+@dataclass(frozen=True)
+class Point:
+    """What is to be measured: a method and a budget under flip rates; thickness and probability go into the row."""
+
+    thickness_nm: float
+    flip_probability: float
+    method: str
+    budget: float
+    profile: BitErrorProfile
+
+
+@dataclass(frozen=True)
+class MeasuredPoint:
+    """A point with its plan and counts."""
+
+    point: Point
+    plan: TacPlan
+    task_id: str
+    counts: TrialCounts
+
+    def row(self, clean_accuracy: float, confidence: float) -> tuple[object, ...]:
+        """The point as a row of `sweep.csv`, columns `COLUMNS`."""
+        accuracy = self.counts.accuracy(confidence)
+        return (
+            self.point.thickness_nm, self.point.flip_probability, self.point.method, self.point.budget,
+            self.plan.overhead, accuracy.estimate, accuracy.low, accuracy.high, self.counts.trials, clean_accuracy,
+            self.counts.nominal_ber, self.counts.realised_ber,
+        )
+
+
+@dataclass
+class Measurement:
+    """Measures points with one network, crew and store, as often as it is asked.
+
+    Attributes:
+        counts: of every distinct task so far.
+        notes: what the plans want the reader to know.
+    """
+
+    network: Workload
+    settings: SweepSettings
+    crew: Crew
+    store: ResultStore
+    report: ProgressReport
+    counts: dict[str, TrialCounts] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    _reported: dict[str, SweepProgress] = field(default_factory=dict, init=False)
+
+    def measure(self, points: Sequence[Point]) -> list[MeasuredPoint]:
+        """Plan and counts of each point, in order; what the store knows is not run again."""
+        requests = [self._request(point) for point in points]
+        ids = [request.request_id for request in requests]
+        report = self._onwards()
+        texts = collect_plans(dict(zip(ids, requests, strict=True)), self.crew, self.store, report)
+        plans = [TacPlan.from_json(texts[request_id], where="result store") for request_id in ids]
+        tensors = list(self.network.weights)
+        tasks = [
+            task_for(self.network.digest, plan, point.profile.assign(tensors), self.settings.seed)
+            for plan, point in zip(plans, points, strict=True)
+        ]
+        distinct = {task.strong_id: task for task in tasks}
+        chosen = collect_trials(distinct, self.settings.rule, self.network.samples, self.crew, self.store, report)
+        self.counts |= {task_id: TrialCounts.total(rows) for task_id, rows in chosen.items()}
+        self.notes += [f"{plan.method}: {note}" for plan in plans for note in plan.warnings]
+        return [
+            MeasuredPoint(point, plan, task.strong_id, self.counts[task.strong_id])
+            for point, plan, task in zip(points, plans, tasks, strict=True)
+        ]
+
+    def _request(self, point: Point) -> PlanRequest:
+        return PlanRequest(self.network.digest, point.method, point.budget, self.settings.seed,
+                           self.settings.allocation, point.profile)
+
+    def _onwards(self) -> ProgressReport:
+        """Progress that counts on from what earlier calls have done."""
+        before, last = dict(self._reported), self._reported
+
+        def report(now: SweepProgress) -> None:
+            done = before.get(now.stage, SweepProgress(now.stage, 0, 0))
+            last[now.stage] = SweepProgress(now.stage, done.done + now.done, done.total + now.total,
+                                            done.trials + now.trials)
+            self.report(last[now.stage])
+
+        return report

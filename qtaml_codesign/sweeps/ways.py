@@ -1,0 +1,54 @@
+"""Ways to measure a range of oxide thickness: every point, knots with the grid between them, or the frontier alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from qtaml_codesign.bits.profile import BitErrorProfile
+from qtaml_codesign.cards import DeviceCard
+from qtaml_codesign.physics.flip import FlipProbability
+from qtaml_codesign.sweeps.adaptive import knot_rows, measure_curves, rows_between, with_ends
+from qtaml_codesign.sweeps.axis import axis_for
+from qtaml_codesign.sweeps.points import COLUMNS, Measurement, Point
+from qtaml_codesign.sweeps.session import Rows
+from qtaml_codesign.sweeps.settings import SweepSettings
+
+
+def every_point(measurement: Measurement, card: DeviceCard, flips: FlipProbability) -> Rows:
+    """Measure each thickness of the grid."""
+    clean, confidence = measurement.network.clean_accuracy, measurement.settings.rule.confidence
+    measured = measurement.measure(_points(measurement.settings, flips))
+    table = pd.DataFrame([point.row(clean, confidence) for point in measured], columns=list(COLUMNS))
+    return Rows(table, None, np.asarray(flips.thickness_nm), flips.warnings)
+
+
+def interpolated(measurement: Measurement, card: DeviceCard, flips: FlipProbability) -> Rows:
+    """Measure where the curves bend and where they cross the target; interpolate the grid."""
+    clean, rule = measurement.network.clean_accuracy, measurement.settings.rule
+    axis, grid = axis_for(card), np.asarray(flips.thickness_nm)
+    curves = measure_curves(measurement, axis, grid, everywhere=True)
+    table = rows_between(curves, axis, flips, clean)
+    knots = with_ends(knot_rows(curves, axis, grid, clean, rule.confidence), table)
+    return Rows(table, knots, grid, flips.warnings)
+
+
+def frontier_alone(measurement: Measurement, card: DeviceCard, flips: FlipProbability) -> Rows:
+    """Bisect each curve for the crossing of the target; the knots are the table. flips: at the ends of the range."""
+    clean, rule = measurement.network.clean_accuracy, measurement.settings.rule
+    axis, ends = axis_for(card), np.asarray(flips.thickness_nm)
+    curves = measure_curves(measurement, axis, ends, everywhere=False)
+    knots = knot_rows(curves, axis, ends, clean, rule.confidence)
+    table = with_ends(knots, rows_between(curves, axis, flips, clean))
+    return Rows(table, None, np.unique(table["thickness_nm"]), flips.warnings)
+
+
+def _points(settings: SweepSettings, flips: FlipProbability) -> list[Point]:
+    rows = [flips.at(index) for index in range(np.size(flips.thickness_nm))]
+    profiles = [BitErrorProfile.from_flip_probability(row) for row in rows]
+    return [
+        Point(float(row.thickness_nm), float(row.probability), method, budget, profile)
+        for method in settings.methods
+        for budget in settings.budgets_of(method)
+        for row, profile in zip(rows, profiles, strict=True)
+    ]

@@ -1,0 +1,120 @@
+"""Curves between knots: on curves whose truth is known, the interval holds it, and knots go where they are needed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from qtaml_codesign.sweeps.axis import FINEST
+from qtaml_codesign.sweeps.curve import Curve, Knot, starting_knots
+
+X = np.linspace(-8.0, 0.0, 2001)
+P = 2.0 ** (X - 1.0)
+
+
+def collapse(x, centre=-2.0, width=0.5):
+    """An accuracy that falls from 0.98 to 0.1."""
+    return 0.1 + 0.88 / (1.0 + math.exp((x - centre) / width))
+
+
+def knot(x, law=collapse, half=0.0, plan="plan", trials=10):
+    middle = law(x)
+    return Knot(x, middle, middle - half, middle + half, trials, 0.05, 2.0 ** (x - 1.0), 2.0 ** (x - 1.0), plan)
+
+
+def refined(law=collapse, threshold=0.93, half_width=0.01, half=0.0, plan_of=lambda x: "plan", **options):
+    places = set(starting_knots(-8.0, 0.0))
+    while True:
+        curve = Curve(tuple(knot(x, law, half, plan_of(x)) for x in sorted(places)))
+        wanted = curve.to_split(threshold, half_width, **options)
+        if not wanted:
+            return curve
+        assert not places & set(wanted)
+        places |= set(wanted)
+
+
+@pytest.mark.parametrize("centre", [-6.0, -2.0, -0.3])
+@pytest.mark.parametrize("width", [0.15, 0.5, 1.5])
+def test_the_interval_holds_the_truth_everywhere_and_is_as_narrow_as_asked(centre, width):
+    curve = refined(lambda x: collapse(x, centre, width))
+    truth = np.array([collapse(x, centre, width) for x in X])
+    found = curve.between(X, P)
+    assert (np.abs(found.accuracy - truth) <= 0.015).all()
+    assert ((found.low <= truth + 1e-12) & (truth <= found.high + 1e-12)).all()
+    assert (found.high - found.low <= 2.0 * 1.5 * 0.01 + 1e-9).all()
+
+
+def test_more_knots_where_it_bends():
+    x = np.array([one.x for one in refined().knots])
+    assert ((x > -4.0) & (x < -0.5)).sum() > 2 * (x <= -4.0).sum()
+
+
+def test_the_crossing_alone_is_bisection():
+    curve = refined(everywhere=False)
+    x = np.array([one.x for one in curve.knots])
+    crossing = X[np.argmax(np.array([collapse(one) for one in X]) < 0.93)]
+    last = np.searchsorted(x, crossing)
+    assert len(x) <= 2 + 3 + math.log2(1.0 / FINEST)
+    assert abs(np.interp(0.93, [collapse(x[last]), collapse(x[last - 1])], [x[last], x[last - 1]]) - crossing) < 0.01
+
+
+def test_both_ends_of_the_interval_are_looked_for():
+    wide = refined(half=0.04, everywhere=False)
+    x = np.array([one.x for one in wide.knots])
+    for level in (0.93 - 0.04, 0.93, 0.93 + 0.04):
+        place = X[np.argmax(np.array([collapse(one) for one in X]) < level)]
+        gap = np.diff(x)[np.searchsorted(x, place) - 1]
+        error = np.interp(place, x, [one.accuracy for one in wide.knots]) - collapse(place)
+        assert gap <= 0.5, level
+        assert abs(error) <= 0.006, level
+
+
+def test_a_change_of_plan_is_never_interpolated_across():
+    def jump(x):
+        return collapse(x) - (0.05 if x >= -5.3 else 0.0)
+
+    curve = refined(jump, plan_of=lambda x: x >= -5.3)
+    truth = np.array([jump(x) for x in X])
+    found = curve.between(X, P)
+    assert ((found.low <= truth + 1e-12) & (truth <= found.high + 1e-12)).all()
+    across = np.array([one.x < -5.3 <= two.x for one, two in zip(curve.knots, curve.knots[1:], strict=False)])
+    gap = np.diff([one.x for one in curve.knots])[across]
+    assert gap.tolist() == [FINEST]
+
+
+def test_on_a_knot_its_own_figures_come_back():
+    curve = Curve(tuple(replace(knot(x, half=0.01, trials=10 + index), overhead=0.01 * index)
+                        for index, x in enumerate((-3.0, -2.5, -2.0, -1.5))))
+    x = np.array([one.x for one in curve.knots])
+    found = curve.between(x, 2.0 ** (x - 1.0))
+    for name in ("accuracy", "low", "high", "trials", "overhead", "nominal_ber"):
+        assert getattr(found, name).tolist() == pytest.approx([getattr(one, name) for one in curve.knots], rel=1e-12)
+
+
+def test_between_two_knots_the_smaller_number_of_trials_and_the_larger_overhead_count():
+    curve = Curve((knot(-3.0, trials=40), replace(knot(-2.5, trials=10), overhead=0.2), knot(-2.0, trials=80)))
+    found = curve.between(np.array([-2.75, -2.25]), 2.0 ** np.array([-3.75, -3.25]))
+    assert (found.trials.tolist(), found.overhead.tolist()) == ([10, 10], [0.2, 0.2])
+
+
+def test_the_expected_bit_error_rate_runs_with_the_flip_probability():
+    curve = Curve((knot(-3.0), knot(-2.0), knot(-1.0)))
+    p = np.linspace(2.0**-4, 2.0**-2, 7)
+    np.testing.assert_allclose(curve.between(np.log2(2.0 * p), p).nominal_ber, p, rtol=1e-12, atol=0.0)
+
+
+def test_cells_outside_the_range_are_left_alone():
+    curve = Curve(tuple(knot(x) for x in (-8.0, -4.0, 0.0)))
+    assert curve.to_split(0.93, 0.01, within=(-3.0, 0.0)) == [-2.0]
+    assert curve.to_split(0.93, 0.01, within=(-8.0, -5.0)) == [-6.0]
+
+
+def test_wide_intervals_ask_for_fewer_knots():
+    assert len(refined(half=0.1, threshold=2.0).knots) < len(refined(half=0.0, threshold=2.0).knots)
+
+
+def test_one_thickness_has_two_knots():
+    assert starting_knots(-2.0, -2.0) == (-2.0 - FINEST, -2.0)
