@@ -161,10 +161,10 @@ def slow_event_time(rate):
 
 
 def slow_events(seed, tensor, trial, block, group, shallowest):
-    """(weight, plane, time) of every event of one block, from level 24 up to `shallowest`; times cut after 148 bits."""
+    """(weight, plane, time) of every event of one block, from level 14 up to `shallowest`; times cut after 148 bits."""
     found = []
-    for level in range(24, shallowest - 1, -1):
-        start, span = (Fraction(0), Fraction(1, 2**24)) if level == 24 else (Fraction(1, 2 ** (level + 1)),) * 2
+    for level in range(14, shallowest - 1, -1):
+        start, span = (Fraction(0), Fraction(1, 2**14)) if level == 14 else (Fraction(1, 2 ** (level + 1)),) * 2
         where = (seed, tensor, trial, block, level, group)
         for event in range(slow_poisson_count(slow_event_word(*where, 0, 0)[0], float(2**20 * span))):
             word = slow_event_word(*where, 0, 1 + event // 2)[event % 2]

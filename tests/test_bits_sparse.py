@@ -57,7 +57,7 @@ def law_of(level):
     return [before - after for before, after in itertools.pairwise(above)]
 
 
-@pytest.mark.parametrize("rate", [5e-324, 1e-300, 1e-12, 1e-7, 2.0**-24, 1e-4, 1e-3, 0.01])
+@pytest.mark.parametrize("rate", [5e-324, 1e-300, 1e-12, 1e-7, 2.0**-14, 1e-4, 1e-3, 0.01])
 def test_the_law_of_a_cell_is_its_rate(rate):
     """No sampling: every count of every level and every 44-bit time is enumerated, in 1500 binary digits."""
     _, ends, whole, rest = events.event_tables(np.zeros(8).tobytes(), np.full(8, rate).tobytes())
@@ -76,10 +76,10 @@ def test_the_law_of_a_cell_is_its_rate(rate):
     assert not rest[:, 0].any()
 
 
-@pytest.mark.parametrize("level", [24, 20, 14, 11])
+@pytest.mark.parametrize("level", [14, 12, 11])
 def test_count_tables_are_those_of_mpmath(level):
     table, mean = events.count_table(level), float(events.mean_count(level))
-    assert mean == 2**20 * 2.0 ** -min(level + 1, 24)
+    assert mean == 2**20 * 2.0 ** -min(level + 1, 14)
     with mpmath.workdps(60):
         for j in range(table.size + 1):
             tail = mpmath.floor(2**64 * mpmath.gammainc(j + 1, 0, mean, regularized=True))
@@ -90,7 +90,7 @@ def test_count_tables_keep_their_mean_at_every_level():
     for level in range(events.SHALLOWEST, events.DEEPEST + 1):
         entries = sum(int(entry) for entry in events.count_table(level).tolist())
         mean = Fraction(events.mean_count(level))
-        assert 0 <= 1 - Fraction(entries, 2**64) / mean < Fraction(1, 2**55)
+        assert 0 <= 1 - Fraction(entries, 2**64) / mean < Fraction(1, 2**62)
 
 
 @pytest.mark.parametrize("rate", [0.0, 5e-324, 1e-300, 2.0**-61, 2.0**-60, 1e-15, 1e-9, 1e-3, 0.03, 0.1])
@@ -98,10 +98,10 @@ def test_event_times_are_rounded_once(rate):
     exact = slow_event_time(rate)
     assert abs(Fraction(events.event_time(rate)) - exact) <= Fraction(1, 2**53) * exact
     if rate:
-        assert events.levels_of(rate)[-1] == min(24, math.floor(-math.log2(events.event_time(rate))))
+        assert events.levels_of(rate)[-1] == min(14, math.floor(-math.log2(events.event_time(rate))))
 
 
-@pytest.mark.parametrize("rate", [5e-324, 1e-300, 1e-12, 2.0**-24, 1e-3, 0.0123])
+@pytest.mark.parametrize("rate", [5e-324, 1e-300, 1e-12, 2.0**-14, 1e-3, 0.0123])
 def test_thresholds_of_the_levels_add_up_to_the_time(rate):
     rates = np.array([rate, *np.linspace(0, rate, 7)])
     _, _, whole, rest = events.event_tables(rates.tobytes(), np.zeros(8).tobytes())
@@ -109,7 +109,7 @@ def test_thresholds_of_the_levels_add_up_to_the_time(rate):
         total = Fraction(0)
         for row, level in enumerate(events.levels_of(rate)):
             units = int(whole[row, 0, plane]) + Fraction(rest[row, 0, plane])
-            total += units / 2**44 * Fraction(1, 2 ** min(level + 1, 24))
+            total += units / 2**44 * Fraction(1, 2 ** min(level + 1, 14))
         assert total == Fraction(events.event_time(rates[plane]))
 
 
@@ -129,10 +129,11 @@ def test_compiled_and_uncompiled_loops_agree(monkeypatch):
     codes = CODES[:500].astype(np.uint16) * 257
     loss, gain = np.linspace(0, 0.002, 16), np.linspace(0.002, 0, 16)
     compiled = kernels.run_events(codes, loss, gain, KEY.words, 3, 2**17 - 100)
-    for name in ("event_words", "count_of", "tie_is_below", "draw_words", "apply_events", "copy_codes", "flip_events"):
+    for name in ("event_words", "count_of", "tie_is_below", "draw_words", "apply_events", "flip_events"):
         monkeypatch.setattr(kernels, name, getattr(kernels, name).py_func)
     for name in ("philox_block", "stream_words"):
         monkeypatch.setattr(kernels, name, getattr(dense, name).py_func)
+    monkeypatch.setattr(kernels, "copy_codes", lambda codes, read: np.copyto(read[:codes.size], codes))
     with np.errstate(over="ignore"):
         plain = kernels.run_events(codes, loss, gain, KEY.words, 3, 2**17 - 100)
     assert compiled[1].sum() > 5
@@ -251,8 +252,9 @@ def test_the_habits_of_other_samplers_are_not_there(statistic, rate):
 
 
 def test_flips_nest_over_the_rate():
-    masks = [mask(rate) for rate in (1e-6, 1e-4, 2.0**-13, 1e-3, np.nextafter(1e-3, 1), 0.01, 0.03, 0.1)]
-    assert [bool(found.any()) for found in masks] == [True] * 8
+    rates = (1e-6, 5e-5, 2.0**-14, 1e-4, 2.0**-13, 1e-3, np.nextafter(1e-3, 1), 0.01, 0.03, 0.1)
+    masks = [mask(rate) for rate in rates]
+    assert [bool(found.any()) for found in masks] == [True] * len(masks)
     for smaller, larger in itertools.pairwise(masks):
         assert not (smaller & ~larger).any()
 
@@ -306,7 +308,7 @@ def test_the_stream_is_pinned():
         errors = RegionErrors("default", BitFormat(bits), np.linspace(1e-4, 0.1, bits), np.linspace(0.02, 0.0, bits))
         read = sparse(codes, errors, 1, flip_key(11, "pinned"), 2**63, first)
         found.update(read.codes.astype("<u2").tobytes() + read.flips_by_plane.astype("<i8").tobytes())
-    assert found.hexdigest() == "48c1f1e4a37c4df8dd85ca72d915fc8b"
+    assert found.hexdigest() == "7fc392dd5fe14df9cd913ff56795ce47"
 
 
 def test_read_back_takes_a_sampler():

@@ -8,13 +8,13 @@ So events are drawn for a whole block of N = 2^20 cells at once: their number be
 falls into any of the cells alike and at any time alike, independently. An event flips its cell when it comes before
 t(rate of the cell); a cell that is hit twice is flipped once. Cells are independent of each other at any rates.
 
-Time is cut at the powers of two: level k = 3 .. 23 holds the times 2^-(k+1) .. 2^-k, level 24 those below 2^-24. A
-rate needs the levels from 24 up to the one that holds its time. What a level holds is fixed by (key, trial, block,
+Time is cut at the powers of two: level k = 3 .. 13 holds the times 2^-(k+1) .. 2^-k, level 14 those below 2^-14. A
+rate needs the levels from 14 up to the one that holds its time. What a level holds is fixed by (key, trial, block,
 level) and so is the same for every rate: flips nest over the rate, the direction and the protection depth.
 
 Numerics. t(p) is rounded once to float64, relative error 2^-53; it is compared with the event's time exactly. The
 number of events is read off a table of floor(2^64 P(count > j)), made in 60-digit arithmetic: each entry is less than
-2^-64 too small, the mean of a count less than 2^-55 of itself. So each cell flips at its rate within a relative 2e-16.
+2^-64 too small, the mean of a count less than 2^-62 of itself. So each cell flips at its rate within a relative 2e-16.
 
 Source: Kingman, "Poisson Processes" (1993), sections 2.2 and 5.1: superposition and marking.
 """
@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 BLOCK_BITS = 17
 """A block is 2^17 weights of eight planes: 2^20 cells."""
-DEEPEST, SHALLOWEST = 24, 3
+DEEPEST, SHALLOWEST = 14, 3
 TIME_BITS = 64 - BLOCK_BITS - 3
 """Random bits of an event's time within its level, besides those of its cell; ties go on."""
 LARGEST_RATE = 0.1
@@ -53,7 +53,7 @@ def mean_count(level: int) -> Decimal:
     """Mean number of events of one block in one level, N times the level's span: a power of two.
 
     Example:
-        >>> mean_count(3), mean_count(23) == mean_count(24)
+        >>> mean_count(3), mean_count(13) == mean_count(14)
         (Decimal('65536'), True)
     """
     return Decimal(2) ** (BLOCK_BITS + 3 - min(level + 1, DEEPEST))
@@ -66,9 +66,9 @@ def count_table(level: int) -> NDArray[np.uint64]:
     A 64-bit random number u gives the count #{j : u < table[j]}.
 
     Example:
-        >>> table = count_table(24)
-        >>> table.size, (table[:2] / 2.0**64).round(6).tolist()
-        (10, [0.060587, 0.001874])
+        >>> table = count_table(14)
+        >>> table.size, (table[[0, 63, 64]] / 2.0**64).round(6).tolist()
+        (149, [1.0, 0.516624, 0.466821])
     """
     table: list[int] = []
     with localcontext(prec=DIGITS):
@@ -86,8 +86,8 @@ def levels_of(rate: float) -> range:
     """Levels that a rate needs, the deepest first.
 
     Example:
-        >>> list(levels_of(2e-7)), list(levels_of(1e-300))
-        ([24, 23, 22], [24])
+        >>> list(levels_of(2e-4)), list(levels_of(1e-300))
+        ([14, 13, 12], [14])
     """
     shallowest = DEEPEST
     while event_time(rate) > 2.0**-shallowest:
