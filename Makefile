@@ -28,6 +28,10 @@ $(VENV)/installed-lint: $(VENV)/installed
 	$(PIP) install --quiet --constraint constraints.txt --editable ".[test,lint]"
 	touch $@
 
+$(VENV)/installed-bench: $(VENV)/installed
+	$(PIP) install --quiet --constraint constraints.txt --editable ".[test,bench]"
+	touch $@
+
 demo: $(VENV)/installed
 	$(BIN)/codesign sweep --device devices/3nm.yaml
 
@@ -38,7 +42,7 @@ lint: $(VENV)/installed-lint
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(VENV)/installed-test
+bench: $(VENV)/installed-bench
 	$(BIN)/python -m benchmarks
 
 studies: $(VENV)/installed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from fractions import Fraction
 
 import numpy as np
@@ -42,6 +43,8 @@ def test_philox_gives_the_published_answers(philox, rounds, counter, key, answer
         assert [int(word) for word in found] == words(answer)
 
 
+KERNELS = ("philox_block", "stream_words", "digit_words", "compare_pair", "compare_first", "compare_rest", "flip_words",
+           "bytes_between")
 INDICES, TRIALS = st.integers(0, 2**48 - 1), st.integers(0, 2**64 - 1)
 
 
@@ -139,7 +142,7 @@ def test_compiled_and_uncompiled_loops_and_the_slow_twin_agree(bits, monkeypatch
     key, trial = flip_key(9, "layer.weight"), 2**40 + 3
     compiled = kernels.run_flips(codes, loss, gain, key.words, trial, 0)
     assert compiled[0].tolist() == slow_read(codes.tolist(), loss, gain, 9, "layer.weight", trial)
-    for name in ("philox_block", "digit_words", "flip_words", "bytes_between"):
+    for name in KERNELS:
         monkeypatch.setattr(kernels, name, getattr(kernels, name).py_func)
     with np.errstate(over="ignore"):
         plain = kernels.run_flips(codes, loss, gain, key.words, trial, 0)
@@ -152,7 +155,7 @@ def test_compiled_and_uncompiled_loops_and_the_slow_twin_agree(bits, monkeypatch
 @pytest.mark.parametrize("size", [1, 7, 8, 127, 128, 129, 1000, 70_001])
 @pytest.mark.parametrize("first", [0, 3, 8, 2**32 - 5])
 def test_any_piece_of_a_tensor_gives_the_flips_of_the_whole(size, first):
-    """Whole blocks in place, ends in padded copies, unaligned memory: all read the same cells."""
+    """Whole words in place, ends in padded copies, unaligned memory: all read the same cells."""
     codes = np.random.default_rng(size).integers(0, 256, size + 64).astype(np.uint8)
     rate = np.linspace(0.05, 0.4, 8)
     whole, _ = kernels.run_flips(codes, rate, rate, (5, 7), 2, first)
@@ -185,3 +188,16 @@ def test_indices_beyond_32_bits_get_their_own_numbers():
         sum((1 - slow_digit(5, "tensor", 0, start + i, plane, 0)) << plane for plane in range(8)) for i in range(6)
     ]
     assert read.tolist() == expected
+
+
+def test_the_stream_of_flips_is_that_of_engine_2():
+    """Digests of 18 readings, taken from the sampler that compared sixteen words at a time."""
+    generator, found = np.random.default_rng(7), hashlib.blake2b(digest_size=16)
+    pieces = [(10**6, 0, 8), (100_003, 5, 8), (12_305, 2**40 + 3, 16), (1, 0, 8), (129, 7, 8), (70_000, 3, 5)]
+    for size, first, bits in pieces:
+        codes = generator.integers(0, 2**bits, size).astype(BitFormat(bits).code_dtype)
+        even, sure = np.full(bits, 0.1), np.full(bits, 1.0)
+        for loss, gain in [(even, even), (np.linspace(0, 0.4, bits), np.linspace(0.5, 0, bits)), (sure, sure / 3)]:
+            read, flips = kernels.run_flips(codes, loss, gain, (123456789012345678, 2**63 + 11), 2**33 + 1, first)
+            found.update(read.astype("<u2").tobytes() + flips.astype("<i8").tobytes())
+    assert found.hexdigest() == "74b8f71f1dabd6c4a93ac31935429556"

@@ -1,4 +1,12 @@
-"""Draw the flips of stored codes: exact, keyed by identity, and nested over rate and protection depth."""
+"""Draw the flips of stored codes: exact, keyed by identity, and nested over rate and protection depth.
+
+Two samplers draw from the same law with different random numbers. The dense one (`bits.kernels`) compares a number of
+every cell with its rate: the same cost at every rate, rates from 0 to 1, nested over all of them. The sparse one
+(`bits.sparse`) draws the flips alone: its cost falls with the rate, rates up to 0.1, nested among themselves. Trials,
+`evaluate` and sweeps use the dense one throughout. Their thickness points reach from rare flips to rates above one
+half and are compared by common random numbers: a change of sampler between two of them would lose the nesting there,
+and with it the small variance of their difference.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +14,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,8 +23,10 @@ from qtaml_codesign.bits import kernels
 from qtaml_codesign.bits.cells import flip_cells
 from qtaml_codesign.bits.formats import BitFormat, Codes, Encoding
 from qtaml_codesign.bits.profile import BitErrorProfile, RegionErrors, as_profile
+from qtaml_codesign.bits.sparse.events import LARGEST_RATE
+from qtaml_codesign.bits.sparse.kernels import run_events
 from qtaml_codesign.checks import whole_number_within
-from qtaml_codesign.errors import InputError
+from qtaml_codesign.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
     from qtaml_codesign.physics.flip import FlipProbability
@@ -25,6 +35,9 @@ STREAM = "qtaml-codesign flips 2"
 LARGEST_SEED = 2**256 - 1
 LARGEST_TRIAL = 2**64 - 1
 LARGEST_INDEX = 2**48
+Sampler = Literal["dense", "sparse", "auto"]
+AUTO_SPARSE_RATE = 0.03
+"""Largest rate at which "auto" takes the sparse sampler: there both cost about the same (`make bench`)."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +87,8 @@ def flip_key(seed: int, tensor: str, purpose: str = "trial") -> FlipKey:
 
 
 def draw_flips(
-    codes: Codes, errors: RegionErrors, depth: int, key: FlipKey, trial: int, first_index: int = 0
+    codes: Codes, errors: RegionErrors, depth: int, key: FlipKey, trial: int, first_index: int = 0,
+    sampler: Sampler = "dense",
 ) -> FlippedCodes:
     """Read stored codes once: bit b of weight i flips when u(key, trial, i, b) < its rate, exactly.
 
@@ -90,6 +104,10 @@ def draw_flips(
         key: `flip_key` of the tensor.
         trial: index of the drawing, >= 0.
         first_index: weight index of codes[0] in its tensor, for reading a tensor in pieces.
+        sampler: "dense" (default, what trials use); "sparse" for rates up to 0.1 before protection, the same law with
+            other random numbers, which nest among themselves in the same way; "auto" takes the sparse one where no
+            rate before protection is above 0.03 and the cells are alike, and the dense one elsewhere. It looks at the
+            rates alone, so that a tensor read in pieces, or at another depth, stays with one sampler.
 
     Example:
         >>> errors = BitErrorProfile.uniform(0.25).regions[0]
@@ -104,11 +122,14 @@ def draw_flips(
             "the tensor has too many weights", where="codes", rule=f"first_index + size <= {LARGEST_INDEX}",
             value=stored.size + first_index, next_step="split the tensor in two, under two names",
         )
+    first = whole_number_within("first_index", first_index, 0, LARGEST_INDEX, "count weights from 0")
     number = whole_number_within("trial", trial, 0, LARGEST_TRIAL, "count trials from 0")
-    if errors.block > 1 or errors.spread > 0.0:
-        read, flips = flip_cells(stored, open_errors, key.words, number, first_index)
+    if _is_sparse(sampler, errors):
+        read, flips = run_events(stored, open_errors.loss, open_errors.gain, key.words, number, first)
+    elif errors.block > 1 or errors.spread > 0.0:
+        read, flips = flip_cells(stored, open_errors, key.words, number, first)
     else:
-        read, flips = kernels.run_flips(stored, open_errors.loss, open_errors.gain, key.words, number, first_index)
+        read, flips = kernels.run_flips(stored, open_errors.loss, open_errors.gain, key.words, number, first)
     exposed = stored.size * (errors.format.bits - depth)
     return FlippedCodes(read.reshape(codes.shape).astype(codes.dtype, copy=False), flips, exposed)
 
@@ -123,6 +144,7 @@ def read_back(
     encoding: Encoding | None = None,
     trial: int = 0,
     tensor: str = "tensor",
+    sampler: Sampler = "dense",
 ) -> NDArray[Any]:
     """Codes read back from cells that flip: a new array, same shape and dtype; the input stays as it is.
 
@@ -138,6 +160,7 @@ def read_back(
         seed, trial, tensor: key of the drawing; another value of any of them gives unrelated flips.
         encoding: how codes stand for weights; default offset binary, or that of the card. It does not change
             which cells flip, and is checked against the card's.
+        sampler: "dense", "sparse" for flip probabilities up to 0.1, or "auto" (see `bits.flips.draw_flips`).
 
     Example:
         >>> codes = np.arange(8, dtype=np.uint8)
@@ -159,7 +182,29 @@ def read_back(
     whole_number_within("protected", protected, 0, errors.format.bits, "protect at most every plane")
     errors.format.check_codes(stored)
     narrow = stored.astype(errors.format.code_dtype)
-    return draw_flips(narrow, errors, protected, flip_key(seed, tensor), trial).codes.astype(stored.dtype)
+    read = draw_flips(narrow, errors, protected, flip_key(seed, tensor), trial, sampler=sampler)
+    return read.codes.astype(stored.dtype)
+
+
+def _is_sparse(sampler: Sampler, errors: RegionErrors) -> bool:
+    """True when the flips are drawn one by one; an InputError where the sampler asked for cannot."""
+    if sampler == "dense":
+        return False
+    if sampler not in get_args(Sampler):
+        raise InputError(
+            f"there is no sampler {sampler!r}", where="sampler", rule="dense, sparse or auto", value=sampler,
+            next_step=did_you_mean(str(sampler), get_args(Sampler)),
+        )
+    rate = max(errors.loss.max(), errors.gain.max())
+    alike = errors.block == 1 and errors.spread == 0.0
+    if sampler == "sparse" and (rate > LARGEST_RATE or not alike):
+        raise InputError(
+            "the sparse sampler cannot draw these flips", where="sampler",
+            rule=f"every rate <= {LARGEST_RATE}, block = 1 and spread = 0",
+            value=f"largest rate {rate}, block {errors.block}, spread {errors.spread}",
+            next_step='use sampler="auto" or sampler="dense"',
+        )
+    return bool(alike and rate <= (LARGEST_RATE if sampler == "sparse" else AUTO_SPARSE_RATE))
 
 
 @lru_cache(maxsize=1024)

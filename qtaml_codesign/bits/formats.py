@@ -164,6 +164,9 @@ def _integers(name: str, values: ArrayLike, lowest: int, highest: int, next_step
             f"{name} are not integers", where=name, rule="an integer array", value=f"dtype {given.dtype}",
             next_step=next_step,
         )
+    can_be = np.iinfo(given.dtype)
+    if can_be.min >= lowest and can_be.max <= highest:
+        return given
     if given.size and (given.min() < lowest or given.max() > highest):
         outside = given[(given < lowest) | (given > highest)]
         raise InputError(

@@ -7,9 +7,10 @@ of Philox4x32-7 at counter
     (i // 8 low, i // 8 high | b // 8 << 16 | k // 2 << 20, trial low, trial high)   under the tensor's key,
 
 so u depends on (key, trial, weight index, plane) and nothing else. A flip is u < rate, decided from the first digit on
-for 64 cells at once: `below` collects the cells that are decided below, `still_open` those whose digits so far equal
-the rate's. A float64 rate has finitely many binary digits, all of them exact, so the comparison is exact for every rate
-in [0, 1], and it ends after about a dozen digits: half of the open cells are decided by each.
+for 64 cells at once: `below` are the cells that are decided below, `tied` those whose digits so far equal the rate's. A
+float64 rate has finitely many binary digits, all of them exact, so the comparison is exact for every rate in [0, 1].
+Each digit decides half of the cells that are tied. All words take eight digits in one straight line, which leaves one
+word in four or five with a tie; those words are gathered and go on, two digits at a time, until none is left.
 
 Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC11 (2011): algorithm Philox; seven
 rounds are the fewest that pass BigCrush.
@@ -25,8 +26,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 ROUNDS = 7
-WORDS_AT_ONCE = 16
-BLOCK = 8 * WORDS_AT_ONCE
+FIRST_DIGITS = 8
+WORDS_AT_ONCE = 1024
 PIECE = 2**16
 EVERY_BYTE = 0x0101010101010101
 
@@ -37,32 +38,41 @@ def philox_block(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
     low = np.uint64(0xFFFFFFFF)
     half = np.uint64(32)
     for _ in range(ROUNDS):
-        left = c0 * np.uint64(0xD2511F53)
-        right = c2 * np.uint64(0xCD9E8D57)
+        left = (c0 & low) * np.uint64(0xD2511F53)
+        right = (c2 & low) * np.uint64(0xCD9E8D57)
         c0 = (right >> half) ^ c1 ^ k0
-        c1 = right & low
+        c1 = right
         c2 = (left >> half) ^ c3 ^ k1
-        c3 = left & low
+        c3 = left
         k0 = (k0 + np.uint64(0x9E3779B9)) & low
         k1 = (k1 + np.uint64(0xBB67AE85)) & low
-    return c0, c1, c2, c3
+    return c0 & low, c1 & low, c2 & low, c3 & low
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
-def digit_words(key, trial, word, group, pair):  # type: ignore[no-untyped-def]
-    """Digits 2 pair and 2 pair + 1 of the 64 cells of one word, group = plane // 8."""
+@numba.njit(cache=True, nogil=True)
+def stream_words(key, trial):  # type: ignore[no-untyped-def]
+    """What all cells of a drawing share: both words of the Philox key, and the last two of the counter."""
     low = np.uint64(0xFFFFFFFF)
     half = np.uint64(32)
     folded = trial ^ key[1]
+    return key[0] & low, key[0] >> half, folded & low, folded >> half
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def digit_words(stream, word, group, pair):  # type: ignore[no-untyped-def]
+    """Digits 2 pair and 2 pair + 1 of the 64 cells of one word, group = plane // 8."""
+    low = np.uint64(0xFFFFFFFF)
+    half = np.uint64(32)
     c1 = (word >> half) | (np.uint64(group) << np.uint64(16)) | (np.uint64(pair) << np.uint64(20))
-    w0, w1, w2, w3 = philox_block(word & low, c1, folded & low, folded >> half, key[0] & low, key[0] >> half)
+    k0, k1, c2, c3 = np.uint64(stream[0]), np.uint64(stream[1]), np.uint64(stream[2]), np.uint64(stream[3])
+    w0, w1, w2, w3 = philox_block(word & low, c1, c2, c3, k0, k1)
     return w0 | (w1 << half), w2 | (w3 << half)
 
 
 @numba.njit(cache=True, nogil=True)
 def digit(key, trial, index, plane, level):  # type: ignore[no-untyped-def]
     """Binary digit d_level (0 or 1) of the uniform number of one cell."""
-    words = digit_words(key, trial, index >> np.uint64(3), plane // 8, level // 2)
+    words = digit_words(stream_words(key, trial), index >> np.uint64(3), plane // 8, level // 2)
     lane = np.uint64(8) * (index & np.uint64(7)) + np.uint64(plane % 8)
     word = words[1] if level % 2 else words[0]
     return (word >> lane) & np.uint64(1)
@@ -85,54 +95,91 @@ def is_below(rate, key, trial, index, plane):  # type: ignore[no-untyped-def]
     return False
 
 
+@numba.njit(cache=True, nogil=True, inline="always")
+def compare_pair(stream, word, group, pair, zeros, ones, code, below, tied):  # type: ignore[no-untyped-def]
+    """Put two digits before those compared so far: below and tied of the longer numbers, 64 cells each.
+
+    zeros, ones: digits of the rates, each a lane pattern, for cells that store 0 and 1.
+    """
+    r0, r1 = digit_words(stream, word, group, pair)
+    wanted0 = (ones[2 * pair] & code) | (zeros[2 * pair] & ~code)
+    wanted1 = (ones[2 * pair + 1] & code) | (zeros[2 * pair + 1] & ~code)
+    unlike0, unlike1 = wanted0 ^ r0, wanted1 ^ r1
+    below = (wanted1 & ~r1) | (~unlike1 & below)
+    below = (wanted0 & ~r0) | (~unlike0 & below)
+    return below, tied & ~unlike0 & ~unlike1
+
+
+@numba.njit(cache=True, nogil=True)
+def compare_first(stream, first, group, lanes, sure, zeros, ones, codes, below, tied):  # type: ignore[no-untyped-def]
+    """The first eight digits of every word of codes (n,), the last pair first, as a subtraction borrows."""
+    for i in range(codes.size):
+        word, code = first + np.uint64(i), codes[i]
+        hit, left = np.uint64(0), ~np.uint64(0)
+        hit, left = compare_pair(stream, word, group, 3, zeros, ones, code, hit, left)
+        hit, left = compare_pair(stream, word, group, 2, zeros, ones, code, hit, left)
+        hit, left = compare_pair(stream, word, group, 1, zeros, ones, code, hit, left)
+        hit, left = compare_pair(stream, word, group, 0, zeros, ones, code, hit, left)
+        certain = lanes & ((sure[1] & code) | (sure[0] & ~code))
+        below[i] = certain | (lanes & ~certain & hit)
+        tied[i] = lanes & ~certain & left
+
+
+@numba.njit(cache=True, nogil=True)
+def compare_rest(stream, first, group, zeros, ones, codes, below, room):  # type: ignore[no-untyped-def]
+    """The digits after the first eight of the words of codes (n,) that are tied; adds to below what they decide.
+
+    room: (4, n + 7): the words' ties, and three rows to work in.
+    """
+    left, where, stored, found = room[0], room[1], room[2], room[3]
+    pair, ties = FIRST_DIGITS // 2, 0
+    for i in range(codes.size):
+        where[ties], stored[ties], left[ties] = np.uint64(i), codes[i], left[i]
+        ties += left[ties] != np.uint64(0)
+    while ties and pair < zeros.size // 2:
+        whole = (ties + 7) // 8 * 8  # full vectors: the words past the last are not tied
+        left[ties:whole] = np.uint64(0)
+        for j in range(whole):
+            word, tied, none = first + where[j], left[j], np.uint64(0)
+            hit, left[j] = compare_pair(stream, word, group, pair, zeros, ones, stored[j], none, tied)
+            found[j] = hit & tied
+        pair, open_words, ties = pair + 1, ties, 0
+        for j in range(open_words):
+            below[np.int64(where[j])] |= found[j]
+            where[ties], stored[ties], left[ties] = where[j], stored[j], left[j]
+            ties += left[j] != np.uint64(0)
+
+
 @numba.njit(cache=True, nogil=True)
 def flip_words(  # type: ignore[no-untyped-def]
     codes, lanes, edges, sure, digits, key, trial, first, group, read, flips
 ):
     """Flip the cells of codes (n,) uint64, eight 8-bit codes each, into read (n,); add flips by plane to flips (8,).
 
-    n is a multiple of `WORDS_AT_ONCE`. lanes: which lanes of a word can flip. edges: (start, end) in bytes of the
-    codes that belong to the tensor. sure: (2,) lanes of rate 1, by stored bit. digits: (2, D) binary digits of the
-    rates by stored bit, each a lane pattern, D even. first: word index of codes[0], uint64.
+    lanes: which lanes of a word can flip. edges: (start, end) in bytes of the codes that belong to the tensor. sure:
+    (2,) lanes of rate 1, by stored bit. digits: (2, D) binary digits of the rates by stored bit, each a lane pattern,
+    D even and at least eight. first: word index of codes[0], uint64.
     """
-    below = np.empty(WORDS_AT_ONCE, np.uint64)
-    still_open = np.empty(WORDS_AT_ONCE, np.uint64)
+    stream = stream_words(key, trial)
+    below, room = np.empty(WORDS_AT_ONCE, np.uint64), np.zeros((4, WORDS_AT_ONCE + 7), np.uint64)
+    tied = room[0]
     for start in range(0, codes.size, WORDS_AT_ONCE):
-        for i in range(WORDS_AT_ONCE):
-            below[i] = np.uint64(0)
-            still_open[i] = lanes
-        if start == 0 or start + WORDS_AT_ONCE >= codes.size:
-            for i in range(WORDS_AT_ONCE):
-                still_open[i] = lanes & bytes_between(edges[0] - 8 * (start + i), edges[1] - 8 * (start + i))
-        for i in range(WORDS_AT_ONCE):
-            code = codes[start + i]
-            below[i] = still_open[i] & ((sure[1] & code) | (sure[0] & ~code))
-            still_open[i] &= ~below[i]
-        for pair in range(digits.shape[1] // 2):
-            zero0, one0 = digits[0, 2 * pair], digits[1, 2 * pair]
-            zero1, one1 = digits[0, 2 * pair + 1], digits[1, 2 * pair + 1]
-            undecided = np.uint64(0)
-            for i in range(WORDS_AT_ONCE):
-                code = codes[start + i]
-                r0, r1 = digit_words(key, trial, first + np.uint64(start + i), group, pair)
-                wanted = (one0 & code) | (zero0 & ~code)
-                left = still_open[i]
-                hit = below[i] | (left & ~r0 & wanted)
-                left &= ~(r0 ^ wanted)
-                wanted = (one1 & code) | (zero1 & ~code)
-                below[i] = hit | (left & ~r1 & wanted)
-                left &= ~(r1 ^ wanted)
-                still_open[i] = left
-                undecided |= left
-            if undecided == np.uint64(0):
-                break
-        for i in range(WORDS_AT_ONCE):
-            read[start + i] = codes[start + i] ^ below[i]
+        here = codes[start:start + WORDS_AT_ONCE]
+        n, word = here.size, first + np.uint64(start)
+        compare_first(stream, word, group, lanes, sure, digits[0], digits[1], here, below, tied)
+        for i in (0, n - 1):
+            inside = bytes_between(edges[0] - 8 * (start + i), edges[1] - 8 * (start + i))
+            below[i] &= inside
+            tied[i] &= inside
+        compare_rest(stream, word, group, digits[0], digits[1], here, below, room)
+        for i in range(n):
+            read[start + i] = here[i] ^ below[i]
         for plane in range(8):
-            by_byte = np.uint64(0)
-            for i in range(WORDS_AT_ONCE):
-                by_byte += (below[i] >> np.uint64(plane)) & np.uint64(EVERY_BYTE)
-            flips[plane] += np.int64((by_byte * np.uint64(EVERY_BYTE)) >> np.uint64(56))
+            total = np.uint64(0)
+            for i in range(n):
+                by_byte = (below[i] >> np.uint64(plane)) & np.uint64(EVERY_BYTE)
+                total += (by_byte * np.uint64(EVERY_BYTE)) >> np.uint64(56)
+            flips[plane] += np.int64(total)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -192,19 +239,19 @@ def _run_bytes(
     codes: NDArray[np.uint8], loss: NDArray[np.float64], gain: NDArray[np.float64], key: tuple[int, int], trial: int,
     first: int, group: int,
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """The same for up to eight planes of one byte each: whole blocks in place, the rest in a padded copy."""
+    """The same for up to eight planes of one byte each: whole words in place, the rest in a padded copy."""
     read, flips = np.empty_like(codes), np.zeros(8, np.int64)
     lanes, sure, digits = rate_patterns(gain.tobytes(), loss.tobytes())
     stream = (np.array(key, np.uint64), np.uint64(trial))
     aligned = first % 8 == 0 and codes.ctypes.data % 8 == 0 and read.ctypes.data % 8 == 0
-    whole = codes.size - codes.size % BLOCK if aligned else 0
+    whole = codes.size - codes.size % 8 if aligned else 0
     if whole:
         flip_words(codes[:whole].view(np.uint64), lanes, np.array([0, whole]), sure, digits, *stream,
                    np.uint64(first // 8), group, read[:whole].view(np.uint64), flips)
     for start in range(whole, codes.size, PIECE):
         piece, here = codes[start:start + PIECE], first + start
         before = here % 8
-        padded = np.zeros(-(-(before + piece.size) // BLOCK) * BLOCK, np.uint8)
+        padded = np.zeros(-(-(before + piece.size) // 8) * 8, np.uint8)
         padded[before:before + piece.size] = piece
         found = np.empty_like(padded)
         flip_words(padded.view(np.uint64), lanes, np.array([before, before + piece.size]), sure, digits, *stream,
@@ -218,14 +265,14 @@ def rate_patterns(gain: bytes, loss: bytes) -> tuple[np.uint64, NDArray[np.uint6
     """Lanes that can flip; (2,) lanes of rate 1; (2, D) digits of the rates below 1: of stored zeros, then of ones.
 
     gain, loss: the rates of up to eight planes as the bytes of float64 arrays. Every pattern repeats a byte whose bit b
-    speaks for plane b; D is even and holds every digit of every rate.
+    speaks for plane b; D is even, at least eight, and holds every digit of every rate.
     """
     rest = np.stack([np.frombuffer(gain), np.frombuffer(loss)])
     lanes = np.uint64(_byte((rest > 0.0).any(axis=0)) * EVERY_BYTE)
     sure = np.array([_byte(row) * EVERY_BYTE for row in rest >= 1.0], np.uint64)
     rest = np.where(rest >= 1.0, 0.0, rest)
     columns: list[list[int]] = []
-    while rest.any() or len(columns) % 2:
+    while rest.any() or len(columns) % 2 or len(columns) < FIRST_DIGITS:
         rest = rest * 2.0
         ones = rest >= 1.0
         columns.append([_byte(row) * EVERY_BYTE for row in ones])

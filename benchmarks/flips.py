@@ -1,0 +1,131 @@
+"""Flips drawn and applied: ours against stim and two ways in numpy."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
+
+import numpy as np
+
+from benchmarks.page import Section
+from benchmarks.timing import Ratio, Work, compare
+from qtaml_codesign.bits.flips import draw_flips, flip_key
+from qtaml_codesign.bits.profile import BitErrorProfile
+
+CODES = 10_000_000
+CHUNK = 2**16
+PIECE = 10 * 2**17
+CASES = [(0.1, "dense"), (1e-2, "sparse"), (1e-3, "sparse"), (1e-4, "sparse"), (1e-2, "dense"), (1e-4, "dense")]
+PAIRS, SLOW_PAIRS = 15, 5
+NO_STIM = "stim not installed"
+GOALS = {0.1: 2.0, 1e-2: 1.0, 1e-3: 1.0, 1e-4: 1.0}
+
+
+def section() -> Section:
+    """Ratios at four flip probabilities, by sampler."""
+    codes = np.random.default_rng(0).integers(0, 256, CODES).astype(np.uint8)
+    rows, notes = [], []
+    for rate, sampler in CASES:
+        found = _measure(codes, rate, sampler)
+        rows.append(_row(rate, sampler, found))
+        if sampler == "dense" and rate < 0.1:
+            continue
+        notes += _goal(rate, found["stim"])
+    copying = compare(lambda: codes.copy(), _ours(codes, 1e-4, "sparse"), PAIRS)
+    notes.append(f"A plain copy of the codes runs at {CODES / copying.ours / 1e6:,.0f} Mcodes/s; reading back at 1e-4 "
+                 f"takes {copying.text()} times as long.")
+    header = ["flip probability", "sampler", "Mcodes/s", "over stim", "over numpy `< p`", "over numpy count",
+              "two threads over one"]
+    return Section(title="Flips", method=_method(), header=header, rows=rows, notes=notes)
+
+
+def _method() -> str:
+    return (
+        f"{CODES:,} codes of 8 bits, every flip drawn, applied and counted by plane, by `draw_flips` in one thread; "
+        "the best time as Mcodes/s, and ratios of times. stim: `FlipSimulator.generate_bernoulli_samples`, bit-packed, "
+        "into a buffer that is kept, then one XOR in place (nothing counted). numpy `< p`: float32 numbers in chunks "
+        "of 64k cells, packed, XOR. numpy count: binomial count, `choice` without replacement, `bitwise_xor.at`. Two "
+        "threads: pieces of the tensor from a pool of two. Trials and sweeps use the dense sampler; `sampler=\"auto\"` "
+        "takes the sparse one up to a flip probability of 0.03."
+    )
+
+
+def _measure(codes: np.ndarray, rate: float, sampler: str) -> dict[str, Ratio | None]:
+    ours = _ours(codes, rate, sampler)
+    return {
+        "stim": compare(ours, _stim(codes, rate), PAIRS) if find_spec("stim") else None,
+        "compare": compare(ours, _numpy_compare(codes, rate), SLOW_PAIRS),
+        "count": compare(ours, _numpy_count(codes, rate), SLOW_PAIRS) if rate <= 1e-2 else None,
+        "threads": compare(_ours_in_two(codes, rate, sampler), ours, PAIRS),
+    }
+
+
+def _row(rate: float, sampler: str, found: dict[str, Ratio | None]) -> list[str]:
+    fastest = min(ratio.theirs if name == "threads" else ratio.ours for name, ratio in found.items() if ratio)
+    texts = {name: ratio.text() if ratio else "-" for name, ratio in found.items()}
+    if found["stim"] is None:
+        texts["stim"] = NO_STIM
+    return [f"{rate:g}", sampler, f"{CODES / fastest / 1e6:,.0f}", *texts.values()]
+
+
+def _goal(rate: float, ratio: Ratio | None) -> list[str]:
+    if ratio is None:
+        return []
+    met = "met" if ratio.middle >= GOALS[rate] else "not met"
+    return [f"At {rate:g}: {ratio.middle:.2f} times stim, goal {GOALS[rate]:g}: {met} "
+            f"(stim {CODES / ratio.theirs / 1e6:,.0f} Mcodes/s)."]
+
+
+def _ours(codes: np.ndarray, rate: float, sampler: str) -> Work:
+    errors, key = BitErrorProfile.uniform(rate).regions[0], flip_key(0, "benchmark")
+    return lambda: draw_flips(codes, errors, 0, key, 0, sampler=sampler)
+
+
+def _ours_in_two(codes: np.ndarray, rate: float, sampler: str) -> Work:
+    errors, key = BitErrorProfile.uniform(rate).regions[0], flip_key(0, "benchmark")
+    pool = ThreadPoolExecutor(2)
+
+    def read(start: int) -> object:
+        return draw_flips(codes[start:start + PIECE], errors, 0, key, 0, first_index=start, sampler=sampler)
+
+    return lambda: list(pool.map(read, range(0, CODES, PIECE)))
+
+
+def _stim(codes: np.ndarray, rate: float) -> Work:
+    import stim
+
+    simulator, read = stim.FlipSimulator(batch_size=256, seed=0), np.empty_like(codes)
+
+    def work() -> np.ndarray:
+        simulator.generate_bernoulli_samples(8 * codes.size, p=rate, bit_packed=True, out=read)
+        return np.bitwise_xor(read, codes, out=read)
+
+    return work
+
+
+def _numpy_compare(codes: np.ndarray, rate: float) -> Work:
+    generator, read, numbers = np.random.default_rng(0), np.empty_like(codes), np.empty(CHUNK, np.float32)
+    limit, step = np.float32(rate), CHUNK // 8
+
+    def work() -> np.ndarray:
+        for start in range(0, codes.size, step):
+            piece = codes[start:start + step]
+            here = numbers[:8 * piece.size]
+            generator.random(dtype=np.float32, out=here)
+            np.bitwise_xor(piece, np.packbits(here < limit), out=read[start:start + step])
+        return read
+
+    return work
+
+
+def _numpy_count(codes: np.ndarray, rate: float) -> Work:
+    generator = np.random.default_rng(0)
+
+    def work() -> np.ndarray:
+        count = generator.binomial(8 * codes.size, rate)
+        cells = generator.choice(8 * codes.size, count, replace=False, shuffle=False)
+        read = codes.copy()
+        np.bitwise_xor.at(read, cells >> 3, np.left_shift(1, cells & 7).astype(np.uint8))
+        return read
+
+    return work
