@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qtaml_codesign.errors import InputError, did_you_mean
-from qtaml_codesign.physics import kernels
+from qtaml_codesign.physics import binomial, kernels
 
 Tail = Literal["binomial", "poisson", "leading"]
 Array = NDArray[np.float64]
@@ -69,5 +69,8 @@ def escape_logs(
         array([0.09997])
     """
     out = np.empty((4, action.size))
-    kernels.flip_chain(np.ravel(action), attempts, float(electrons), float(flip_threshold), _CODES[tail], out)
+    if tail == "binomial":
+        binomial.fill_logs(np.ravel(action), attempts, float(electrons), float(flip_threshold), out)
+    else:
+        kernels.flip_chain(np.ravel(action), attempts, float(electrons), float(flip_threshold), _CODES[tail], out)
     return EscapeLogs(*out.reshape((4, *action.shape)))

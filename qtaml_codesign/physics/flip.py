@@ -151,19 +151,20 @@ def flip_probability(
         ([0.09997, 1e-06], (2, 8))
     """
     used, points, base = check_tail(tail), checked_thickness(card, thickness_nm), card.resolve()
-    known: dict[CellParameters, EscapeLogs] = {}
+    action = wkb_action(base, points)
+    logs = escape_logs(action, base.attempts, base.electrons, base.flip_threshold, used)
+    known: dict[CellParameters, EscapeLogs] = {base: logs}
 
     def logs_of(cell: CellParameters) -> EscapeLogs:
         if cell not in known:
             widths = np.full(points.shape, cell.thickness_nm) if cell.own_thickness else points
-            action = wkb_action(cell, widths)
-            known[cell] = escape_logs(action, cell.attempts, cell.electrons, cell.flip_threshold, used)
+            own_action = wkb_action(cell, widths)
+            known[cell] = escape_logs(own_action, cell.attempts, cell.electrons, cell.flip_threshold, used)
         return known[cell]
 
-    logs = logs_of(base)
     return FlipProbability(
         card_name=card.name, tail=used, cell=base, thickness_nm=_scalar(points),
-        log_transmission=_scalar(-wkb_action(base, points)), log_escape_probability=_scalar(logs.log_escape),
+        log_transmission=_scalar(-action), log_escape_probability=_scalar(logs.log_escape),
         log_probability=_scalar(logs.log_flip), log_complement=_scalar(logs.log_no_flip),
         regions=tuple(_region(card, name, logs_of) for name in card.region_names),
     )
@@ -179,8 +180,8 @@ def checked_thickness(card: DeviceCard, thickness_nm: ArrayLike | None) -> Array
         raise InputError(what, where="thickness_nm", rule="a number or an array of numbers, in nm", value=given,
                          next_step="for instance 1.765")
     points = points.astype(np.float64)
-    bad = points[~((points >= low) & (points <= high) & (points > 0.0))]
-    if bad.size:
+    if not (points.min() >= low and points.max() <= high):
+        bad = points[~((points >= low) & (points <= high))]
         raise InputError(f"thickness is outside the validity of card {card.name}", where="thickness_nm",
                          rule=f"{low:g} <= thickness_nm <= {high:g}", value=float(bad.flat[0]),
                          next_step="stay inside, or widen validity.thickness_nm of the card with a reason")
@@ -190,10 +191,12 @@ def checked_thickness(card: DeviceCard, thickness_nm: ArrayLike | None) -> Array
 def _region(card: DeviceCard, name: str, logs_of: Callable[[CellParameters], EscapeLogs]) -> RegionFlip:
     storage = card.storage_of(name)
     planes = [logs_of(card.resolve(name, plane)).log_flip for plane in range(storage.bits)]
+    alike = all(plane is planes[0] for plane in planes)
+    shape = (*planes[0].shape, storage.bits)
     return RegionFlip(
         name=name, bits=storage.bits, encoding=storage.encoding, flips=card.flips_of(name),
         charged_bit=storage.charged_bit, tensors=tuple(card.regions[name].tensors) if name in card.regions else (),
-        log_probability=np.stack(planes, axis=-1),
+        log_probability=np.broadcast_to(planes[0][..., None], shape) if alike else np.stack(planes, axis=-1),
     )
 
 

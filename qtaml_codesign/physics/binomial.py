@@ -1,0 +1,128 @@
+"""The exact chain of one cell for many thicknesses at once: the same numbers as `kernels.flip_chain`, in vector code.
+
+A cell has one N and one threshold, so that everything that depends on them alone is worked out once: ln P(K = j) at
+its peak and the coefficients c_i of the tail. What is left per point is eight elementary functions of numpy and a few
+short loops. The result of a point does not depend on the points around it.
+
+    ln P(K >= j) = ln P_peak(j) + j ln(n p / j) + (n - j) ln(n q / (n - j)) + ln sum_i c_i z^i,  z = (n - j)/(j + 1) p/q
+
+All c_i are positive and z < 1 where n p < j. On the other side of that the same sum is taken for the electrons that
+stay, n - K of them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qtaml_codesign.physics import kernels
+
+Array = NDArray[np.float64]
+_BLOCK = 8192
+_LOG_2 = math.log(2.0)
+_MOST_HAZARD = 709.0
+_RARE_ACTION = 4.7
+_TINY = 1e-290
+
+
+@dataclass(frozen=True, eq=False)
+class _Tail:
+    """P(K >= j), K ~ Binomial(n, p): what does not depend on p."""
+
+    n: float
+    j: float
+    log_peak: float
+    coefficients: Array
+
+    def logs(self, odds: Array, log_scale: float, exponent: Array, log_share: Array, log_tail: Array) -> None:
+        """ln p and ln P(K >= j) where n p < j; odds = p / q, and ln p = log_scale - exponent where they underflow."""
+        rounding, lean, total = np.empty_like(odds), np.empty_like(odds), np.empty_like(odds)
+        kernels.near_peak(odds, self.n, self.j, log_share, rounding, lean)
+        np.log(log_share, out=log_share)
+        if odds.min() < _TINY:
+            deep = odds < _TINY
+            log_share[deep] = log_scale - exponent[deep] + math.log(self.n / self.j)
+        scale = (self.n - self.j) / (self.j + 1.0)
+        blocks = kernels.blocks_needed(self.coefficients, scale * float(odds.max()))
+        kernels.tail_series(odds, scale, self.coefficients, blocks, total)
+        np.log(total, out=total)
+        np.log1p(lean, out=lean)
+        kernels.join_tail(log_share, rounding, lean, total, self.log_peak, self.n, self.j, log_tail)
+        log_share += math.log(self.j / self.n)
+
+
+@lru_cache(maxsize=64)
+def _tail(n: float, j: float) -> _Tail:
+    return _Tail(n, j, kernels.log_peak(n, j), kernels.tail_coefficients(n, j))
+
+
+@dataclass(frozen=True, eq=False)
+class _Sides:
+    """The chain on either side of n p = k + 1; `out` has the rows of `fill_logs`."""
+
+    attempts: float
+    leave: _Tail
+    stay: _Tail
+
+    def few(self, action: Array, hazard: Array, odds: Array, out: Array) -> None:
+        """Few electrons leave: the sum is P(K > k)."""
+        self.leave.logs(odds, math.log(self.attempts), action, out[0], out[2])
+        _log1mexp(out[2], out[3])
+        np.negative(hazard, out=out[1])
+
+    def many(self, action: Array, hazard: Array, odds: Array, out: Array) -> None:
+        """Many leave: the sum is P(n - K >= n - k), of the few that stay."""
+        against = 1.0 / odds
+        self.stay.logs(against, 0.0, hazard, out[1], out[3])
+        _log1mexp(out[3], out[2])
+        np.negative(np.log1p(against), out=out[0])
+        np.negative(hazard, out=out[1])
+
+
+def fill_logs(action: Array, attempts: float, n: float, k: float, out: Array) -> None:
+    """Rows of `out` (4, len(action)): ln p_esc, ln(1 - p_esc), ln p_flip, ln(1 - p_flip), as `kernels.flip_chain`."""
+    sides = _Sides(attempts, _tail(n, k + 1.0), _tail(n, n - k))
+    with np.errstate(divide="ignore"):
+        for first in range(0, action.size, _BLOCK):
+            _fill_block(action[first:first + _BLOCK], sides, out[:, first:first + _BLOCK])
+
+
+def _fill_block(action: Array, sides: _Sides, out: Array) -> None:
+    n, j = sides.leave.n, sides.leave.j
+    hazard = _hazard(action, sides.attempts)
+    odds = np.expm1(np.minimum(hazard, _MOST_HAZARD))
+    middle = j / (n - j) if j < n else math.inf
+    if odds.max() < middle:
+        sides.few(action, hazard, odds, out)
+        return
+    few = odds < middle
+    for side, fill in ((few, sides.few), (~few, sides.many)):
+        if side.any():
+            rows = np.empty((4, np.count_nonzero(side)))
+            fill(action[side], hazard[side], odds[side], rows)
+            out[:, side] = rows
+
+
+def _hazard(action: Array, attempts: float) -> Array:
+    """x = -ln(1 - p_esc) = -M ln(1 - T)."""
+    hazard = np.exp(-action)
+    kernels.rare_hazard(hazard, attempts)
+    if action.min() < _RARE_ACTION:
+        thin = action < _RARE_ACTION
+        hazard[thin] = -attempts * _log1mexp(-action[thin])
+    return hazard
+
+
+def _log1mexp(log_values: Array, out: Array | None = None) -> Array:
+    """ln(1 - e^x), x <= 0."""
+    values = np.exp(log_values, out=out)
+    np.negative(values, out=values)
+    np.log1p(values, out=values)
+    if log_values.max() > -_LOG_2:
+        large = log_values > -_LOG_2
+        values[large] = np.log(-np.expm1(log_values[large]))
+    return values
