@@ -18,6 +18,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from qtaml_codesign.physics import kernels
 
@@ -40,19 +41,24 @@ class _Tail:
 
     def logs(self, odds: Array, log_scale: float, exponent: Array, log_share: Array, log_tail: Array) -> None:
         """ln p and ln P(K >= j) where n p < j; odds = p / q, and ln p = log_scale - exponent where they underflow."""
-        rounding, lean, total = np.empty_like(odds), np.empty_like(odds), np.empty_like(odds)
+        rounding, lean = np.empty_like(odds), np.empty_like(odds)
         kernels.near_peak(odds, self.n, self.j, log_share, rounding, lean)
         np.log(log_share, out=log_share)
         if odds.min() < _TINY:
             deep = odds < _TINY
             log_share[deep] = log_scale - exponent[deep] + math.log(self.n / self.j)
-        scale = (self.n - self.j) / (self.j + 1.0)
-        blocks = kernels.blocks_needed(self.coefficients, scale * float(odds.max()))
-        kernels.tail_series(odds, scale, self.coefficients, blocks, total)
+        total = self.series(odds)
         np.log(total, out=total)
         np.log1p(lean, out=lean)
         kernels.join_tail(log_share, rounding, lean, total, self.log_peak, self.n, self.j, log_tail)
         log_share += math.log(self.j / self.n)
+
+    def series(self, odds: Array) -> Array:
+        """P(K >= j) / P(K = j)."""
+        total, scale = np.empty_like(odds), (self.n - self.j) / (self.j + 1.0)
+        blocks = kernels.blocks_needed(self.coefficients, scale * float(odds.max(initial=0.0)))
+        kernels.tail_series(odds, scale, self.coefficients, blocks, total)
+        return total
 
 
 @lru_cache(maxsize=64)
@@ -76,11 +82,10 @@ class _Sides:
 
     def many(self, action: Array, hazard: Array, odds: Array, out: Array) -> None:
         """Many leave: the sum is P(n - K >= n - k), of the few that stay."""
-        against = 1.0 / odds
-        self.stay.logs(against, 0.0, hazard, out[1], out[3])
+        self.stay.logs(1.0 / odds, 0.0, hazard, out[1], out[3])
         _log1mexp(out[3], out[2])
-        np.negative(np.log1p(against), out=out[0])
         np.negative(hazard, out=out[1])
+        _log1mexp(out[1], out[0])
 
 
 def fill_logs(action: Array, attempts: float, n: float, k: float, out: Array) -> None:
@@ -92,10 +97,8 @@ def fill_logs(action: Array, attempts: float, n: float, k: float, out: Array) ->
 
 
 def _fill_block(action: Array, sides: _Sides, out: Array) -> None:
-    n, j = sides.leave.n, sides.leave.j
     hazard = _hazard(action, sides.attempts)
-    odds = np.expm1(np.minimum(hazard, _MOST_HAZARD))
-    middle = j / (n - j) if j < n else math.inf
+    odds, middle = _odds(hazard), _middle(sides.leave)
     if odds.max() < middle:
         sides.few(action, hazard, odds, out)
         return
@@ -105,6 +108,31 @@ def _fill_block(action: Array, sides: _Sides, out: Array) -> None:
             rows = np.empty((4, np.count_nonzero(side)))
             fill(action[side], hazard[side], odds[side], rows)
             out[:, side] = rows
+
+
+def log_slopes(logs: Array, n: float, k: float) -> Array:
+    """d ln p_flip / d ln x, x = -ln(1 - p_esc), from the rows of `fill_logs`.
+
+    x dP/dx = (n - k) x P(K = k) = (k + 1) x / (e^x - 1) P(K = k + 1), each over P(K > k) by its series.
+    """
+    leave, stay, hazard = _tail(n, k + 1.0), _tail(n, n - k), -logs[1]
+    odds, slope = _odds(hazard), np.empty_like(hazard)
+    few = odds < _middle(leave)
+    slope[few] = (k + 1.0) / special.exprel(hazard[few]) / leave.series(odds[few])
+    many = ~few
+    below_over_above = np.exp(logs[3, many] - logs[2, many])
+    slope[many] = (n - k) * hazard[many] * below_over_above / stay.series(1.0 / odds[many])
+    return np.asarray(slope, dtype=np.float64)
+
+
+def _odds(hazard: Array) -> Array:
+    """p / q = e^x - 1, short of overflow."""
+    return np.asarray(np.expm1(np.minimum(hazard, _MOST_HAZARD)), dtype=np.float64)
+
+
+def _middle(leave: _Tail) -> float:
+    """The odds at which n p = j; a little before that where j = n."""
+    return leave.j / (leave.n - leave.j) if leave.j < leave.n else max(1.0, leave.n - 1.0)
 
 
 def _hazard(action: Array, attempts: float) -> Array:

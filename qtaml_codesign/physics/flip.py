@@ -150,7 +150,7 @@ def flip_probability(
         >>> flip.probability.round(6).tolist(), flip.by_plane.shape
         ([0.09997, 1e-06], (2, 8))
     """
-    used, points, base = check_tail(tail), checked_thickness(card, thickness_nm), card.resolve()
+    used, points, base = check_tail(tail), np.array(checked_thickness(card, thickness_nm)), card.resolve()
     action = wkb_action(base, points)
     logs = escape_logs(action, base.attempts, base.electrons, base.flip_threshold, used)
     known: dict[CellParameters, EscapeLogs] = {base: logs}
@@ -171,7 +171,7 @@ def flip_probability(
 
 
 def checked_thickness(card: DeviceCard, thickness_nm: ArrayLike | None) -> Array:
-    """Thicknesses as a float64 array, inside the card's validity; `InputError` otherwise."""
+    """Thicknesses as float64 (the caller's own array where it is that), inside the card's validity, or `InputError`."""
     low, high = card.validity.thickness_nm
     given = card.barrier.thickness_nm if thickness_nm is None else thickness_nm
     points = np.asarray(given)
@@ -179,7 +179,7 @@ def checked_thickness(card: DeviceCard, thickness_nm: ArrayLike | None) -> Array
         what = "no thickness given" if points.size == 0 else "thickness is not a number"
         raise InputError(what, where="thickness_nm", rule="a number or an array of numbers, in nm", value=given,
                          next_step="for instance 1.765")
-    points = points.astype(np.float64)
+    points = points.astype(np.float64, copy=False)
     if not (points.min() >= low and points.max() <= high):
         bad = points[~((points >= low) & (points <= high))]
         raise InputError(f"thickness is outside the validity of card {card.name}", where="thickness_nm",

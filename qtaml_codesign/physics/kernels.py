@@ -223,7 +223,7 @@ def blocks_needed(coefficients: np.ndarray, z: float) -> int:
 
 @njit(cache=True)
 def tail_series(odds: np.ndarray, scale: float, coefficients: np.ndarray, blocks: int, total: np.ndarray) -> None:
-    """total = sum_i c_i (scale odds)^i in blocks of eight; one too small to change the sum leaves it exactly as it is."""
+    """total = sum_i c_i (scale odds)^i in blocks of eight; one too small to change the sum leaves it as it is."""
     power = np.ones_like(odds)
     total[:] = 0.0
     for block in range(blocks):
@@ -267,3 +267,13 @@ def join_tail(
     for i in range(out.size):
         log_ratio[i] += rounding[i]
         out[i] = min(0.0, log_peak + j * log_ratio[i] + (n - j) * log_rest[i] + log_total[i])
+
+
+@njit(cache=True)
+def piecewise_cubic(places: np.ndarray, origin: float, per_step: float, table: np.ndarray, out: np.ndarray) -> None:
+    """out = table[i] . (1, t, t^2, t^3), i + t = (places - origin) per_step; every place must lie in the table."""
+    for at in range(places.size):
+        steps = (places[at] - origin) * per_step
+        i = int(steps)
+        t = steps - i
+        out[at] = table[i, 0] + t * (table[i, 1] + t * (table[i, 2] + t * table[i, 3]))
