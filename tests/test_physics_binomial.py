@@ -12,7 +12,7 @@ from mpmath import mp, mpf
 
 from qtaml_codesign.cards import load_card
 from qtaml_codesign.physics import binomial, kernels
-from qtaml_codesign.physics.escape import escape_logs
+from qtaml_codesign.physics.escape import escape_logs, log_flips
 from qtaml_codesign.physics.flip import flip_probability
 from tests.physics_oracle import exact
 
@@ -52,6 +52,13 @@ def test_a_point_does_not_depend_on_its_neighbours() -> None:
         for place in (0, 8191, 8192, 19_999):
             alone = np.stack(escape_logs(action[place:place + 1], 2.4e7, n, k))
             np.testing.assert_array_equal(alone[:, 0], together[:, place])
+
+
+@pytest.mark.parametrize("tail", ["binomial", "poisson", "leading"])
+def test_log_flips_are_the_same_numbers(tail: str) -> None:
+    for n, k in CELLS:
+        whole = escape_logs(ACTIONS.reshape(27, 60), 2.4e7, n, k, tail)
+        np.testing.assert_array_equal(log_flips(ACTIONS.reshape(27, 60), 2.4e7, n, k, tail), whole.log_flip)
 
 
 def test_uncompiled_kernels_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

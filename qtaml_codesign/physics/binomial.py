@@ -51,7 +51,6 @@ class _Tail:
         np.log(total, out=total)
         np.log1p(lean, out=lean)
         kernels.join_tail(log_share, rounding, lean, total, self.log_peak, self.n, self.j, log_tail)
-        log_share += math.log(self.j / self.n)
 
     def series(self, odds: Array) -> Array:
         """P(K >= j) / P(K = j)."""
@@ -68,32 +67,46 @@ def _tail(n: float, j: float) -> _Tail:
 
 @dataclass(frozen=True, eq=False)
 class _Sides:
-    """The chain on either side of n p = k + 1; `out` has the rows of `fill_logs`."""
+    """The chain on either side of n p = k + 1; `out` has the rows of `fill_logs`, good for ln p_flip only unless `whole`."""
 
     attempts: float
     leave: _Tail
     stay: _Tail
+    whole: bool
 
     def few(self, action: Array, hazard: Array, odds: Array, out: Array) -> None:
         """Few electrons leave: the sum is P(K > k)."""
         self.leave.logs(odds, math.log(self.attempts), action, out[0], out[2])
-        _log1mexp(out[2], out[3])
-        np.negative(hazard, out=out[1])
+        if self.whole:
+            _log1mexp(out[2], out[3])
+            np.negative(hazard, out=out[1])
 
     def many(self, action: Array, hazard: Array, odds: Array, out: Array) -> None:
         """Many leave: the sum is P(n - K >= n - k), of the few that stay."""
         self.stay.logs(1.0 / odds, 0.0, hazard, out[1], out[3])
         _log1mexp(out[3], out[2])
-        np.negative(hazard, out=out[1])
-        _log1mexp(out[1], out[0])
+        if self.whole:
+            np.negative(hazard, out=out[1])
+            _log1mexp(out[1], out[0])
 
 
 def fill_logs(action: Array, attempts: float, n: float, k: float, out: Array) -> None:
     """Rows of `out` (4, len(action)): ln p_esc, ln(1 - p_esc), ln p_flip, ln(1 - p_flip), as `kernels.flip_chain`."""
-    sides = _Sides(attempts, _tail(n, k + 1.0), _tail(n, n - k))
+    sides = _Sides(attempts, _tail(n, k + 1.0), _tail(n, n - k), True)
     with np.errstate(divide="ignore"):
         for first in range(0, action.size, _BLOCK):
             _fill_block(action[first:first + _BLOCK], sides, out[:, first:first + _BLOCK])
+
+
+def fill_log_flip(action: Array, attempts: float, n: float, k: float, out: Array) -> None:
+    """ln p_flip alone, the same numbers as the third row of `fill_logs`; `out` may be `action`."""
+    sides = _Sides(attempts, _tail(n, k + 1.0), _tail(n, n - k), False)
+    rows = np.empty((4, min(_BLOCK, action.size)))
+    with np.errstate(divide="ignore"):
+        for first in range(0, action.size, _BLOCK):
+            block = action[first:first + _BLOCK]
+            _fill_block(block, sides, rows[:, :block.size])
+            out[first:first + _BLOCK] = rows[2, :block.size]
 
 
 def _fill_block(action: Array, sides: _Sides, out: Array) -> None:

@@ -38,7 +38,7 @@ from scipy import special
 from qtaml_codesign.cards import CellParameters, DeviceCard
 from qtaml_codesign.physics import binomial, kernels
 from qtaml_codesign.physics.barriers import decay_constant_per_nm, wkb_action
-from qtaml_codesign.physics.escape import escape_logs
+from qtaml_codesign.physics.escape import escape_logs, log_flips
 from qtaml_codesign.physics.flip import checked_thickness
 
 Array = NDArray[np.float64]
@@ -113,7 +113,7 @@ def flip_probability_of_cells(
 def exact_log_flip(cell: CellParameters, thickness_nm: Array) -> Array:
     """ln p_flip of a cell by the exact chain."""
     action = wkb_action(cell, thickness_nm)
-    return escape_logs(action, cell.attempts, cell.electrons, cell.flip_threshold).log_flip
+    return log_flips(action, cell.attempts, cell.electrons, cell.flip_threshold)
 
 
 def table_for(cell: CellParameters, low_nm: float, high_nm: float, most_intervals: int) -> LogFlipTable | None:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from qtaml_codesign.cards import CellParameters, DeviceCard
 from qtaml_codesign.errors import InputError
 from qtaml_codesign.physics.barriers import wkb_action
-from qtaml_codesign.physics.escape import EscapeLogs, Tail, check_tail, escape_logs
+from qtaml_codesign.physics.escape import EscapeLogs, Tail, check_tail, escape_logs, log_flips
 from qtaml_codesign.physics.inverse import log_slope_per_nm, thickness_for
 from qtaml_codesign.physics.validity import regime, warnings_for
 
@@ -44,19 +44,40 @@ class RegionFlip:
 class FlipProbability:
     """Flip probability of a card at thicknesses of shape S (scalars where S is empty); logs are natural.
 
-    `thickness_nm` to `log_complement` belong to the base cell (no region, no bit plane); ln(1 - p) is `log_complement`.
-    `regions` holds every region, `default` first, per bit plane. `tail` names the tail that was used.
+    All but `regions` belongs to the base cell (no region, no bit plane). `regions` holds every region, `default` first,
+    per bit plane. `tail` names the tail that was used. What is not held is worked out when it is asked for.
     """
 
     card_name: str
     tail: Tail
     cell: CellParameters
     thickness_nm: float | Array
-    log_transmission: float | Array
-    log_escape_probability: float | Array
     log_probability: float | Array
-    log_complement: float | Array
     regions: tuple[RegionFlip, ...]
+
+    @property
+    def log_transmission(self) -> float | Array:
+        """ln T = -2 kappa d."""
+        return _scalar(-self._action)
+
+    @property
+    def log_escape_probability(self) -> float | Array:
+        """ln p_esc of one electron."""
+        return _scalar(self._logs.log_escape)
+
+    @property
+    def log_complement(self) -> float | Array:
+        """ln(1 - p_flip), with all its digits where p_flip is close to 1."""
+        return _scalar(self._logs.log_no_flip)
+
+    @property
+    def _action(self) -> Array:
+        return wkb_action(self.cell, np.asarray(self.thickness_nm))
+
+    @property
+    def _logs(self) -> EscapeLogs:
+        cell = self.cell
+        return escape_logs(self._action, cell.attempts, cell.electrons, cell.flip_threshold, self.tail)
 
     @property
     def transmission(self) -> float | Array:
@@ -108,7 +129,7 @@ class FlipProbability:
     def warnings(self) -> tuple[str, ...]:
         """What to doubt about these numbers (see `validity.warnings_for`)."""
         return warnings_for(
-            thickness_nm=np.asarray(self.thickness_nm), action=-np.asarray(self.log_transmission),
+            thickness_nm=np.asarray(self.thickness_nm), action=self._action,
             log_flip=np.asarray(self.log_probability), attempts=self.cell.attempts, electrons=self.cell.electrons,
             flip_threshold=self.cell.flip_threshold, tail=self.tail,
         )
@@ -126,7 +147,7 @@ class FlipProbability:
         return replace(self, **picks, regions=regions)
 
 
-_POINTWISE = ("thickness_nm", "log_transmission", "log_escape_probability", "log_probability", "log_complement")
+_POINTWISE = ("thickness_nm", "log_probability")
 
 
 def flip_probability(
@@ -151,22 +172,19 @@ def flip_probability(
         ([0.09997, 1e-06], (2, 8))
     """
     used, points, base = check_tail(tail), np.array(checked_thickness(card, thickness_nm)), card.resolve()
-    action = wkb_action(base, points)
-    logs = escape_logs(action, base.attempts, base.electrons, base.flip_threshold, used)
-    known: dict[CellParameters, EscapeLogs] = {base: logs}
+    known: dict[CellParameters, Array] = {}
 
-    def logs_of(cell: CellParameters) -> EscapeLogs:
+    def log_flip_of(cell: CellParameters) -> Array:
         if cell not in known:
             widths = np.full(points.shape, cell.thickness_nm) if cell.own_thickness else points
-            own_action = wkb_action(cell, widths)
-            known[cell] = escape_logs(own_action, cell.attempts, cell.electrons, cell.flip_threshold, used)
+            action = wkb_action(cell, widths)
+            known[cell] = log_flips(action, cell.attempts, cell.electrons, cell.flip_threshold, used)
         return known[cell]
 
     return FlipProbability(
         card_name=card.name, tail=used, cell=base, thickness_nm=_scalar(points),
-        log_transmission=_scalar(-action), log_escape_probability=_scalar(logs.log_escape),
-        log_probability=_scalar(logs.log_flip), log_complement=_scalar(logs.log_no_flip),
-        regions=tuple(_region(card, name, logs_of) for name in card.region_names),
+        log_probability=_scalar(log_flip_of(base)),
+        regions=tuple(_region(card, name, log_flip_of) for name in card.region_names),
     )
 
 
@@ -188,9 +206,9 @@ def checked_thickness(card: DeviceCard, thickness_nm: ArrayLike | None) -> Array
     return points
 
 
-def _region(card: DeviceCard, name: str, logs_of: Callable[[CellParameters], EscapeLogs]) -> RegionFlip:
+def _region(card: DeviceCard, name: str, log_flip_of: Callable[[CellParameters], Array]) -> RegionFlip:
     storage = card.storage_of(name)
-    planes = [logs_of(card.resolve(name, plane)).log_flip for plane in range(storage.bits)]
+    planes = [log_flip_of(card.resolve(name, plane)) for plane in range(storage.bits)]
     alike = all(plane is planes[0] for plane in planes)
     shape = (*planes[0].shape, storage.bits)
     return RegionFlip(

@@ -183,7 +183,7 @@ def flip_chain(action: np.ndarray, attempts: float, n: float, k: float, tail: in
 
 @njit(cache=True)
 def rare_hazard(transmission: np.ndarray, attempts: float) -> None:
-    """-M ln(1 - T) for T <= 0.01, in place of T: M (T + T^2 / 2 + ... + T^8 / 8)."""
+    """-M ln(1 - T) for T < 0.01, in place of T: M (T + T^2 / 2 + ... + T^8 / 8)."""
     for i in range(transmission.size):
         t = transmission[i]
         rest = t * (1 / 2 + t * (1 / 3 + t * (1 / 4 + t * (1 / 5 + t * (1 / 6 + t * (1 / 7 + t / 8))))))
@@ -224,8 +224,7 @@ def blocks_needed(coefficients: np.ndarray, z: float) -> int:
 @njit(cache=True)
 def tail_series(odds: np.ndarray, scale: float, coefficients: np.ndarray, blocks: int, total: np.ndarray) -> None:
     """total = sum_i c_i (scale odds)^i in blocks of eight; one too small to change the sum leaves it as it is."""
-    power = np.ones_like(odds)
-    total[:] = 0.0
+    power = np.empty_like(odds)
     for block in range(blocks):
         first = 8 * block
         c0, c1, c2, c3 = coefficients[first], coefficients[first + 1], coefficients[first + 2], coefficients[first + 3]
@@ -235,8 +234,10 @@ def tail_series(odds: np.ndarray, scale: float, coefficients: np.ndarray, blocks
             z = scale * odds[i]
             square = z * z
             inner = c0 + z * (c1 + z * (c2 + z * (c3 + z * (c4 + z * (c5 + z * (c6 + z * c7))))))
-            total[i] += power[i] * inner
-            power[i] *= (square * square) * (square * square)
+            eighth = (square * square) * (square * square)
+            before, so_far = (power[i], total[i]) if block else (1.0, 0.0)
+            total[i] = so_far + before * inner
+            power[i] = before * eighth
 
 
 @njit(cache=True, error_model="numpy")
@@ -263,10 +264,12 @@ def join_tail(
     log_ratio: np.ndarray, rounding: np.ndarray, log_rest: np.ndarray, log_total: np.ndarray, log_peak: float, n: float,
     j: float, out: np.ndarray,
 ) -> None:
-    """out = ln P(K >= j) from its parts, log_ratio corrected by its rounding in place."""
+    """out = ln P(K >= j) from its parts; log_ratio = ln(n p / j), to be corrected by its rounding, becomes ln p."""
+    log_share = math.log(j / n)
     for i in range(out.size):
-        log_ratio[i] += rounding[i]
-        out[i] = min(0.0, log_peak + j * log_ratio[i] + (n - j) * log_rest[i] + log_total[i])
+        exact = log_ratio[i] + rounding[i]
+        log_ratio[i] = exact + log_share
+        out[i] = min(0.0, log_peak + j * exact + (n - j) * log_rest[i] + log_total[i])
 
 
 @njit(cache=True)
