@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from qtaml_codesign.frontier import Frontier
     from qtaml_codesign.nets.counts import TrialCounts
     from qtaml_codesign.nets.workload import Workload, load_workload
+    from qtaml_codesign.physics.cells import flip_probability_of_cells
     from qtaml_codesign.physics.flip import FlipProbability, flip_probability, thickness_for
     from qtaml_codesign.sweeps.run import Sweep, find_frontier, sweep
     from qtaml_codesign.tac.evaluation import Evaluation, evaluate
@@ -64,6 +65,7 @@ _HOME = {
     "evaluate": "tac.evaluation",
     "find_frontier": "sweeps.run",
     "flip_probability": "physics.flip",
+    "flip_probability_of_cells": "physics.cells",
     "list_cards": "cards",
     "load_card": "cards",
     "load_workload": "nets.workload",
@@ -76,7 +78,7 @@ _HOME = {
 
 __all__ = [  # noqa: RUF022  (in the order of the pipeline)
     "load_card", "list_cards", "DeviceCard",
-    "flip_probability", "thickness_for", "FlipProbability",
+    "flip_probability", "flip_probability_of_cells", "thickness_for", "FlipProbability",
     "BitFormat", "BitErrorProfile", "ReadLaw", "read_back",
     "noise_model", "NoiseModel", "NOISE_MODELS",
     "load_workload", "Workload", "TrialCounts",

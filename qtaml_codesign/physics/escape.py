@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qtaml_codesign.errors import InputError, did_you_mean
-from qtaml_codesign.physics import kernels
+from qtaml_codesign.physics import binomial, kernels
 
 Tail = Literal["binomial", "poisson", "leading"]
 Array = NDArray[np.float64]
@@ -69,5 +69,22 @@ def escape_logs(
         array([0.09997])
     """
     out = np.empty((4, action.size))
-    kernels.flip_chain(np.ravel(action), attempts, float(electrons), float(flip_threshold), _CODES[tail], out)
+    if tail == "binomial":
+        binomial.fill_logs(np.ravel(action), attempts, float(electrons), float(flip_threshold), out)
+    else:
+        kernels.flip_chain(np.ravel(action), attempts, float(electrons), float(flip_threshold), _CODES[tail], out)
     return EscapeLogs(*out.reshape((4, *action.shape)))
+
+
+def log_flips(action: Array, attempts: float, electrons: int, flip_threshold: int, tail: Tail = "binomial") -> Array:
+    """ln p_flip alone, as in `escape_logs`, for less time and memory.
+
+    Example:
+        >>> np.exp(log_flips(np.array([19.975293]), 2.4e7, 50, 4)).round(6)
+        array([0.09997])
+    """
+    if tail != "binomial":
+        return escape_logs(action, attempts, electrons, flip_threshold, tail).log_flip
+    out = np.empty(action.size)
+    binomial.fill_log_flip(np.ravel(action), attempts, float(electrons), float(flip_threshold), out)
+    return out.reshape(action.shape)

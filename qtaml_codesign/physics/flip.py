@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from qtaml_codesign.cards import CellParameters, DeviceCard
 from qtaml_codesign.errors import InputError
 from qtaml_codesign.physics.barriers import wkb_action
-from qtaml_codesign.physics.escape import EscapeLogs, Tail, check_tail, escape_logs
+from qtaml_codesign.physics.escape import EscapeLogs, Tail, check_tail, escape_logs, log_flips
 from qtaml_codesign.physics.inverse import log_slope_per_nm, thickness_for
 from qtaml_codesign.physics.validity import regime, warnings_for
 
@@ -44,19 +44,40 @@ class RegionFlip:
 class FlipProbability:
     """Flip probability of a card at thicknesses of shape S (scalars where S is empty); logs are natural.
 
-    `thickness_nm` to `log_complement` belong to the base cell (no region, no bit plane); ln(1 - p) is `log_complement`.
-    `regions` holds every region, `default` first, per bit plane. `tail` names the tail that was used.
+    All but `regions` belongs to the base cell (no region, no bit plane). `regions` holds every region, `default` first,
+    per bit plane. `tail` names the tail that was used. What is not held is worked out when it is asked for.
     """
 
     card_name: str
     tail: Tail
     cell: CellParameters
     thickness_nm: float | Array
-    log_transmission: float | Array
-    log_escape_probability: float | Array
     log_probability: float | Array
-    log_complement: float | Array
     regions: tuple[RegionFlip, ...]
+
+    @property
+    def log_transmission(self) -> float | Array:
+        """ln T = -2 kappa d."""
+        return _scalar(-self._action)
+
+    @property
+    def log_escape_probability(self) -> float | Array:
+        """ln p_esc of one electron."""
+        return _scalar(self._logs.log_escape)
+
+    @property
+    def log_complement(self) -> float | Array:
+        """ln(1 - p_flip), with all its digits where p_flip is close to 1."""
+        return _scalar(self._logs.log_no_flip)
+
+    @property
+    def _action(self) -> Array:
+        return wkb_action(self.cell, np.asarray(self.thickness_nm))
+
+    @property
+    def _logs(self) -> EscapeLogs:
+        cell = self.cell
+        return escape_logs(self._action, cell.attempts, cell.electrons, cell.flip_threshold, self.tail)
 
     @property
     def transmission(self) -> float | Array:
@@ -108,7 +129,7 @@ class FlipProbability:
     def warnings(self) -> tuple[str, ...]:
         """What to doubt about these numbers (see `validity.warnings_for`)."""
         return warnings_for(
-            thickness_nm=np.asarray(self.thickness_nm), action=-np.asarray(self.log_transmission),
+            thickness_nm=np.asarray(self.thickness_nm), action=self._action,
             log_flip=np.asarray(self.log_probability), attempts=self.cell.attempts, electrons=self.cell.electrons,
             flip_threshold=self.cell.flip_threshold, tail=self.tail,
         )
@@ -126,7 +147,7 @@ class FlipProbability:
         return replace(self, **picks, regions=regions)
 
 
-_POINTWISE = ("thickness_nm", "log_transmission", "log_escape_probability", "log_probability", "log_complement")
+_POINTWISE = ("thickness_nm", "log_probability")
 
 
 def flip_probability(
@@ -150,27 +171,25 @@ def flip_probability(
         >>> flip.probability.round(6).tolist(), flip.by_plane.shape
         ([0.09997, 1e-06], (2, 8))
     """
-    used, points, base = check_tail(tail), checked_thickness(card, thickness_nm), card.resolve()
-    known: dict[CellParameters, EscapeLogs] = {}
+    used, points, base = check_tail(tail), np.array(checked_thickness(card, thickness_nm)), card.resolve()
+    known: dict[CellParameters, Array] = {}
 
-    def logs_of(cell: CellParameters) -> EscapeLogs:
+    def log_flip_of(cell: CellParameters) -> Array:
         if cell not in known:
             widths = np.full(points.shape, cell.thickness_nm) if cell.own_thickness else points
             action = wkb_action(cell, widths)
-            known[cell] = escape_logs(action, cell.attempts, cell.electrons, cell.flip_threshold, used)
+            known[cell] = log_flips(action, cell.attempts, cell.electrons, cell.flip_threshold, used)
         return known[cell]
 
-    logs = logs_of(base)
     return FlipProbability(
         card_name=card.name, tail=used, cell=base, thickness_nm=_scalar(points),
-        log_transmission=_scalar(-wkb_action(base, points)), log_escape_probability=_scalar(logs.log_escape),
-        log_probability=_scalar(logs.log_flip), log_complement=_scalar(logs.log_no_flip),
-        regions=tuple(_region(card, name, logs_of) for name in card.region_names),
+        log_probability=_scalar(log_flip_of(base)),
+        regions=tuple(_region(card, name, log_flip_of) for name in card.region_names),
     )
 
 
 def checked_thickness(card: DeviceCard, thickness_nm: ArrayLike | None) -> Array:
-    """Thicknesses as a float64 array, inside the card's validity; `InputError` otherwise."""
+    """Thicknesses as float64 (the caller's own array where it is that), inside the card's validity, or `InputError`."""
     low, high = card.validity.thickness_nm
     given = card.barrier.thickness_nm if thickness_nm is None else thickness_nm
     points = np.asarray(given)
@@ -178,22 +197,24 @@ def checked_thickness(card: DeviceCard, thickness_nm: ArrayLike | None) -> Array
         what = "no thickness given" if points.size == 0 else "thickness is not a number"
         raise InputError(what, where="thickness_nm", rule="a number or an array of numbers, in nm", value=given,
                          next_step="for instance 1.765")
-    points = points.astype(np.float64)
-    bad = points[~((points >= low) & (points <= high) & (points > 0.0))]
-    if bad.size:
+    points = points.astype(np.float64, copy=False)
+    if not (points.min() >= low and points.max() <= high):
+        bad = points[~((points >= low) & (points <= high))]
         raise InputError(f"thickness is outside the validity of card {card.name}", where="thickness_nm",
                          rule=f"{low:g} <= thickness_nm <= {high:g}", value=float(bad.flat[0]),
                          next_step="stay inside, or widen validity.thickness_nm of the card with a reason")
     return points
 
 
-def _region(card: DeviceCard, name: str, logs_of: Callable[[CellParameters], EscapeLogs]) -> RegionFlip:
+def _region(card: DeviceCard, name: str, log_flip_of: Callable[[CellParameters], Array]) -> RegionFlip:
     storage = card.storage_of(name)
-    planes = [logs_of(card.resolve(name, plane)).log_flip for plane in range(storage.bits)]
+    planes = [log_flip_of(card.resolve(name, plane)) for plane in range(storage.bits)]
+    alike = all(plane is planes[0] for plane in planes)
+    shape = (*planes[0].shape, storage.bits)
     return RegionFlip(
         name=name, bits=storage.bits, encoding=storage.encoding, flips=card.flips_of(name),
         charged_bit=storage.charged_bit, tensors=tuple(card.regions[name].tensors) if name in card.regions else (),
-        log_probability=np.stack(planes, axis=-1),
+        log_probability=np.broadcast_to(planes[0][..., None], shape) if alike else np.stack(planes, axis=-1),
     )
 
 

@@ -1,7 +1,8 @@
 """Bare kernels of the physics chain: float64, logs throughout, no checks (the functions above them check).
 
 Every kernel also runs uncompiled through its `.py_func`. Names: `log_p` = ln p and `log_q` = ln(1 - p) of one electron,
-N electrons, threshold k, K the number that escape.
+N electrons, threshold k, K the number that escape. `flip_chain` goes point by point, as do all kernels above it; those
+below it take one step of `binomial` or `cells` for many points, free of branches, so that they become vector code.
 
 Sources: C. Loader, "Fast and accurate computation of binomial probabilities" (2000), for the saddle-point mass
 function; M. Maechler, "Accurately computing log(1 - exp(-|a|))" (2012).
@@ -78,13 +79,20 @@ def deviance(x: float, mean: float) -> float:
 
 
 @njit(cache=True)
+def log_peak(n: float, j: float) -> float:
+    """ln P(K = j) at its largest, p = j / n, 1 <= j <= n."""
+    if j == n:
+        return 0.0
+    correction = stirling_error(n) - stirling_error(j) - stirling_error(n - j)
+    return correction - 0.5 * (_LOG_2_PI + math.log(j * ((n - j) / n)))
+
+
+@njit(cache=True)
 def log_choose(n: float, j: float) -> float:
     """ln C(n, j), 0 <= j <= n, from Stirling's series."""
     if j <= 0.0 or j >= n:
         return 0.0
-    entropy = -j * math.log(j / n) - (n - j) * math.log1p(-j / n)
-    correction = stirling_error(n) - stirling_error(j) - stirling_error(n - j)
-    return entropy + correction - 0.5 * (_LOG_2_PI + math.log(j) + math.log1p(-j / n))
+    return log_peak(n, j) - j * math.log(j / n) - (n - j) * math.log1p(-j / n)
 
 
 @njit(cache=True)
@@ -97,9 +105,7 @@ def log_binomial_mass(j: float, n: float, log_p: float, log_q: float) -> float:
     if log_p < _DEEP or log_q < _DEEP:
         return log_choose(n, j) + j * log_p + (n - j) * log_q
     mean, rest = -n * math.expm1(log_q), n * math.exp(log_q)
-    correction = stirling_error(n) - stirling_error(j) - stirling_error(n - j)
-    exponent = correction - deviance(j, mean) - deviance(n - j, rest)
-    return exponent - 0.5 * (_LOG_2_PI + math.log(j) + math.log1p(-j / n))
+    return log_peak(n, j) - deviance(j, mean) - deviance(n - j, rest)
 
 
 @njit(cache=True)
@@ -173,3 +179,104 @@ def flip_chain(action: np.ndarray, attempts: float, n: float, k: float, tail: in
         log_p, log_q = log_escape(action[place], attempts)
         above, below = log_tail(tail, n, k, log_p, log_q)
         out[0, place], out[1, place], out[2, place], out[3, place] = log_p, log_q, above, below
+
+
+@njit(cache=True)
+def rare_hazard(transmission: np.ndarray, attempts: float) -> None:
+    """-M ln(1 - T) for T < 0.01, in place of T: M (T + T^2 / 2 + ... + T^8 / 8)."""
+    for i in range(transmission.size):
+        t = transmission[i]
+        rest = t * (1 / 2 + t * (1 / 3 + t * (1 / 4 + t * (1 / 5 + t * (1 / 6 + t * (1 / 7 + t / 8))))))
+        transmission[i] = attempts * (t + t * rest)
+
+
+@njit(cache=True)
+def tail_coefficients(n: float, j: float) -> np.ndarray:
+    """c_i of P(K >= j) / P(K = j) = sum_i c_i z^i, z = (n - j) / (j + 1) p / q; as many as z <= 1 needs, in eights.
+
+    c_0 = 1, c_(i+1) / c_i = (n - j - i) / (n - j) (j + 1) / (j + 1 + i) <= 1.
+    """
+    count, total, term = 1, 1.0, 1.0
+    while term > _SERIES_END * total and count <= n - j:
+        term *= (n - j - count + 1.0) / (n - j) * ((j + 1.0) / (j + count))
+        total += term
+        count += 1
+    out = np.zeros((count + 7) // 8 * 8)
+    out[0] = 1.0
+    for i in range(1, count):
+        out[i] = out[i - 1] * ((n - j - i + 1.0) / (n - j) * ((j + 1.0) / (j + i)))
+    return out
+
+
+@njit(cache=True)
+def blocks_needed(coefficients: np.ndarray, z: float) -> int:
+    """Blocks of eight terms after which no term changes the sum any more, at z and at everything below it."""
+    total, power = 0.0, 1.0
+    for i in range(coefficients.size):
+        term = coefficients[i] * power
+        if term < _SERIES_END * total:
+            return (i + 7) // 8
+        total += term
+        power *= z
+    return coefficients.size // 8
+
+
+@njit(cache=True)
+def tail_series(odds: np.ndarray, scale: float, coefficients: np.ndarray, blocks: int, total: np.ndarray) -> None:
+    """total = sum_i c_i (scale odds)^i in blocks of eight; one too small to change the sum leaves it as it is."""
+    power = np.empty_like(odds)
+    for block in range(blocks):
+        first = 8 * block
+        c0, c1, c2, c3 = coefficients[first], coefficients[first + 1], coefficients[first + 2], coefficients[first + 3]
+        first += 4
+        c4, c5, c6, c7 = coefficients[first], coefficients[first + 1], coefficients[first + 2], coefficients[first + 3]
+        for i in range(odds.size):
+            z = scale * odds[i]
+            square = z * z
+            inner = c0 + z * (c1 + z * (c2 + z * (c3 + z * (c4 + z * (c5 + z * (c6 + z * c7))))))
+            eighth = (square * square) * (square * square)
+            before, so_far = (power[i], total[i]) if block else (1.0, 0.0)
+            total[i] = so_far + before * inner
+            power[i] = before * eighth
+
+
+@njit(cache=True, error_model="numpy")
+def near_peak(odds: np.ndarray, n: float, j: float, ratio: np.ndarray, rounding: np.ndarray, lean: np.ndarray) -> None:
+    """ratio = n p / j, rounding = ln of the exact over the rounded ratio, lean = n q / (n - j) - 1; odds = p / q.
+
+    n p - j is taken from the smaller of p and q, and all three from it, so that the rounding of p moves the mass
+    function no more than p itself does, however close the ratio is to 1.
+    """
+    over_j, over_rest = 1.0 / j, 1.0 / (n - j) if n > j else 0.0
+    for i in range(odds.size):
+        q = 1.0 / (1.0 + odds[i])
+        p = odds[i] * q
+        excess = n * p - j if p < 0.5 else (n - j) - n * q
+        above = excess * over_j
+        near = above > -0.5
+        ratio[i] = 1.0 + above if near else n * p * over_j
+        rounding[i] = (above - (ratio[i] - 1.0)) / ratio[i] if near else 0.0
+        lean[i] = -excess * over_rest
+
+
+@njit(cache=True)
+def join_tail(
+    log_ratio: np.ndarray, rounding: np.ndarray, log_rest: np.ndarray, log_total: np.ndarray, log_peak: float, n: float,
+    j: float, out: np.ndarray,
+) -> None:
+    """out = ln P(K >= j) from its parts; log_ratio = ln(n p / j), to be corrected by its rounding, becomes ln p."""
+    log_share = math.log(j / n)
+    for i in range(out.size):
+        exact = log_ratio[i] + rounding[i]
+        log_ratio[i] = exact + log_share
+        out[i] = min(0.0, log_peak + j * exact + (n - j) * log_rest[i] + log_total[i])
+
+
+@njit(cache=True)
+def piecewise_cubic(places: np.ndarray, origin: float, per_step: float, table: np.ndarray, out: np.ndarray) -> None:
+    """out = table[i] . (1, t, t^2, t^3), i + t = (places - origin) per_step; every place must lie in the table."""
+    for at in range(places.size):
+        steps = (places[at] - origin) * per_step
+        i = int(steps)
+        t = steps - i
+        out[at] = table[i, 0] + t * (table[i, 1] + t * (table[i, 2] + t * table[i, 3]))
