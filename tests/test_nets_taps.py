@@ -131,7 +131,7 @@ MIXED = {
                                  b=linear(4, 3)), VECTORS),
                     {"a.parametrizations.weight.original0", "a.parametrizations.weight.original1"}),
     "recurrent": (lambda: (Net(lambda n, x: n.b(n.a(x)[0].mean(1)), a=nn.LSTM(6, 4, batch_first=True), b=linear(4, 3)),
-                           ROWS), {"a.weight_ih_l0", "a.weight_hh_l0"}),
+                           ROWS), {"a.weight_ih_l0", "a.weight_hh_l0", "b.weight"}),
     "attention to others": (lambda: (Net(lambda n, x: n.b(attended(n.a, x, 2 * x).mean(1)),
                                          a=nn.MultiheadAttention(6, 2, batch_first=True), b=linear(6, 3)), ROWS),
                             {"a.in_proj_weight"}),

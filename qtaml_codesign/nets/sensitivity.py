@@ -174,7 +174,7 @@ def _tapped(probe: _Probe, layers: list[Layer], outputs: int) -> dict[str, float
     parameters = {layer.name: probe.module.get_parameter(layer.name) for layer in layers}
     try:
         probe.module.requires_grad_(False)
-        found = squared_jacobians(probe.logits, probe.workload.calibration, layers, parameters, outputs, TAPPED_FLOATS)
+        found = squared_jacobians(probe.logits, probe.workload.calibration, layers, parameters, TAPPED_FLOATS)
     except (RuntimeError, WorkloadError):
         return {}
     finally:

@@ -27,11 +27,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.func import vjp, vmap
+from torch.func import vmap
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from qtaml_codesign.nets.inputs import Inputs, each
+from qtaml_codesign.nets.inputs import Inputs, batches, each, sample_count
 
 Run = Callable[[Inputs], Tensor]
 
@@ -68,15 +68,20 @@ class Layer:
     inputs: int
 
     def square(self, features: Tensor, gradients: Tensor) -> Tensor:
-        """sum_c || d z_c / d W ||_F^2 from features (R, T, I) and gradients (C, *output), by the cheaper formula."""
-        groups, positions, inputs = features.shape
+        """sum over samples of || dz_c/dW ||_F^2, by the cheaper formula.
+
+        Args:
+            features: (N, R, T, I).
+            gradients: (N, *output), of one logit.
+        """
+        samples, groups, positions, inputs = features.shape
         by_channel = gradients.movedim(1 + self.channels if self.channels > 0 else -1, -1)
-        rows = by_channel.reshape(gradients.shape[0], positions, groups, -1).permute(2, 1, 0, 3).flatten(2)
+        rows = by_channel.reshape(samples, positions, groups, -1).transpose(1, 2)
         wide = torch.promote_types(features.dtype, torch.float32)
         features, rows = features.to(wide), rows.to(wide)
-        if positions * (inputs + rows.shape[2]) < inputs * rows.shape[2]:
-            return ((features @ features.mT) * (rows @ rows.mT)).sum()
-        return (features.mT @ rows).square().sum()
+        if positions * (inputs + rows.shape[3]) < inputs * rows.shape[3]:
+            return ((features @ features.mT) * (rows @ rows.mT)).sum(dtype=torch.float64)
+        return (features.mT @ rows).square().sum(dtype=torch.float64)
 
 
 def tappable(run: Run, sample: Inputs, parameters: Mapping[str, Tensor]) -> tuple[Tensor, list[Layer]]:
@@ -98,7 +103,7 @@ def tappable(run: Run, sample: Inputs, parameters: Mapping[str, Tensor]) -> tupl
 
 
 def squared_jacobians(
-    run: Run, inputs: Inputs, layers: list[Layer], parameters: Mapping[str, Tensor], outputs: int, floats: int
+    run: Run, inputs: Inputs, layers: list[Layer], parameters: Mapping[str, Tensor], floats: int
 ) -> Tensor:
     """(L,) float64: sum over samples and logits of || dz/dW_l ||_F^2; every sample runs as a batch of its own.
 
@@ -107,37 +112,35 @@ def squared_jacobians(
         inputs: all samples.
         layers: from `tappable`.
         parameters: the weights of these layers; they require no gradients.
-        outputs: logits of a sample.
         floats: features and gradients held at once, if one sample and logit allow it.
 
     Raises:
         RuntimeError: an operation cannot be batched over samples, or a sample takes another way through the network.
     """
-    taps = {layer.name: layer.tap for layer in layers}
-    of_logit = sum(tap.numel() for tap in taps.values())
-    logits_at_once = min(outputs, max(1, floats // of_logit))
-    of_sample = sum(layer.inputs for layer in layers) + logits_at_once * of_logit
+    of_sample = sum(layer.inputs + layer.tap.numel() for layer in layers)
+    parts = (_squares(run, batch, layers, parameters) for batch in batches(inputs, max(1, floats // of_sample)))
+    return torch.stack(list(parts)).sum(dim=0)
 
-    def squares(sample: Inputs) -> Tensor:
-        one = each(sample, lambda part: part[None])
 
-        def tapped(given: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-            with _Calls(parameters, given) as calls:
-                logits = run(one).flatten()
-            return logits, calls.features()
+def _squares(run: Run, batch: Inputs, layers: list[Layer], parameters: Mapping[str, Tensor]) -> Tensor:
+    """(L,) the same for samples that are run side by side, which vmap keeps from seeing each other."""
 
-        response: Any = vjp(tapped, taps, has_aux=True)
-        logits, pull, features = response
-        identity = torch.eye(logits.numel(), dtype=logits.dtype, device=logits.device)
-        total = torch.zeros(len(layers), dtype=torch.float64, device=logits.device)
-        for unit in torch.split(identity, logits_at_once):
-            (gradients,) = vmap(pull)(unit)
-            total = total + torch.stack([
-                layer.square(features[layer.name], gradients[layer.name]).double() for layer in layers
-            ])
-        return total
+    def tapped(sample: Inputs, taps: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        with _Calls(parameters, taps) as calls:
+            logits = run(each(sample, lambda part: part[None])).flatten()
+        return logits, calls.features()
 
-    return vmap(squares, chunk_size=max(1, floats // of_sample))(inputs).sum(dim=0)
+    count = sample_count(batch)
+    taps = {layer.name: layer.tap.repeat(count, *[1] * layer.tap.ndim).requires_grad_() for layer in layers}
+    logits, features = vmap(tapped)(batch, taps)
+    kept = [features[layer.name].detach() for layer in layers]
+    total = torch.zeros(len(layers), dtype=torch.float64, device=logits.device)
+    for logit in logits.sum(dim=0):
+        gradients = torch.autograd.grad(logit, list(taps.values()), retain_graph=True)
+        total += torch.stack([
+            layer.square(*given) for layer, *given in zip(layers, kept, gradients, strict=True)
+        ])
+    return total
 
 
 class _Calls(TorchFunctionMode):
