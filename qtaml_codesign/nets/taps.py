@@ -2,7 +2,7 @@
 
 A linear map is applied to T positions of one sample: output_t = W a_t + b. With g_ct = d z_c / d output_t,
 
-    d z_c / d W = sum_t g_ct a_t^T,   sum_c || d z_c / d W ||_F^2 = sum_{t,t'} (a_t . a_t') sum_c (g_ct . g_ct'),
+    d z_c / d W = sum_t g_ct a_t^T,   || d z_c / d W ||_F^2 = sum_{t,t'} (a_t . a_t') (g_ct . g_ct'),
 
 so the layer's input and the gradients by its output are enough, and these are far smaller than a gradient of every
 weight for every sample and logit. Convolutions are linear maps of patches, embeddings of one-hot rows.
@@ -43,12 +43,12 @@ class Call:
     Attributes:
         weight: the weight.
         features: (R, T, I) inputs of the map at its T positions, in R groups of channels that do not mix.
-        channels: axis of the output that holds the R O output channels.
+        channels_last: whether the output is (..., O) with R = 1, else (n, R O, ...) as of a convolution.
     """
 
     weight: Tensor
     features: Tensor
-    channels: int
+    channels_last: bool
 
 
 @dataclass(frozen=True)
@@ -58,30 +58,48 @@ class Layer:
     Attributes:
         name: name of its weight.
         tap: zeros to be added to its output for one sample.
-        channels: axis of the output that holds the channels.
+        channels_last: where the output has its channels, as in `Call`.
         inputs: numbers in the features of one sample.
     """
 
     name: str
     tap: Tensor
-    channels: int
+    channels_last: bool
     inputs: int
 
-    def square(self, features: Tensor, gradients: Tensor) -> Tensor:
-        """sum over samples of || dz_c/dW ||_F^2, by the cheaper formula.
+    def square(self, inner: Tensor, gradients: Tensor) -> Tensor:
+        """Sum over samples of || dz_c/dW ||_F^2 for one logit c.
 
         Args:
-            features: (N, R, T, I).
-            gradients: (N, *output), of one logit.
+            inner: from `inner_products`.
+            gradients: (N, *output) of the logit by the layer's outputs.
         """
-        samples, groups, positions, inputs = features.shape
-        by_channel = gradients.movedim(1 + self.channels if self.channels > 0 else -1, -1)
-        rows = by_channel.reshape(samples, positions, groups, -1).transpose(1, 2)
-        wide = torch.promote_types(features.dtype, torch.float32)
-        features, rows = features.to(wide), rows.to(wide)
-        if positions * (inputs + rows.shape[3]) < inputs * rows.shape[3]:
-            return ((features @ features.mT) * (rows @ rows.mT)).sum(dtype=torch.float64)
-        return (features.mT @ rows).square().sum(dtype=torch.float64)
+        count, groups, positions, width = inner.shape
+        if self.channels_last:
+            rows = gradients.reshape(count, 1, -1, gradients.shape[-1])
+        else:
+            parts = gradients.reshape(*gradients.shape[:2], groups, -1, gradients[0, 0, 0].numel())
+            rows = parts.permute(0, 2, 1, 4, 3).reshape(count, groups, -1, parts.shape[3])
+        rows = rows.to(inner.dtype)
+        if positions == width:
+            return _dot(inner @ rows, rows)
+        moved = inner.mT @ rows
+        return _dot(moved, moved)
+
+
+def inner_products(features: Tensor) -> Tensor:
+    """(N, R, T, T) products of a sample's rows of features (N, R, T, I), or the features where I < T.
+
+    Half precision becomes single.
+    """
+    features = features.to(torch.promote_types(features.dtype, torch.float32))
+    return features @ features.mT if features.shape[2] <= features.shape[3] else features
+
+
+def _dot(one: Tensor, other: Tensor) -> Tensor:
+    """Sum of products, in float64 over the samples."""
+    by_sample: Tensor = torch.linalg.vecdot(one.flatten(1), other.flatten(1))
+    return by_sample.sum(dtype=torch.float64)
 
 
 def tappable(run: Run, sample: Inputs, parameters: Mapping[str, Tensor]) -> tuple[Tensor, list[Layer]]:
@@ -96,7 +114,7 @@ def tappable(run: Run, sample: Inputs, parameters: Mapping[str, Tensor]) -> tupl
         logits = run(sample)
     edges = _edges(logits.grad_fn)
     return logits, [
-        Layer(name, torch.zeros_like(output), call.channels, call.features.numel())
+        Layer(name, torch.zeros_like(output), call.channels_last, call.features.numel())
         for name, (call, output) in calls.found.items()
         if name not in calls.barred and edges[id(parameters[name])] == 1
     ]
@@ -133,12 +151,12 @@ def _squares(run: Run, batch: Inputs, layers: list[Layer], parameters: Mapping[s
     count = sample_count(batch)
     taps = {layer.name: layer.tap.repeat(count, *[1] * layer.tap.ndim).requires_grad_() for layer in layers}
     logits, features = vmap(tapped)(batch, taps)
-    kept = [features[layer.name].detach() for layer in layers]
+    inner = [inner_products(features.pop(layer.name).detach()) for layer in layers]
     total = torch.zeros(len(layers), dtype=torch.float64, device=logits.device)
     for logit in logits.sum(dim=0):
         gradients = torch.autograd.grad(logit, list(taps.values()), retain_graph=True)
         total += torch.stack([
-            layer.square(*given) for layer, *given in zip(layers, kept, gradients, strict=True)
+            layer.square(*given) for layer, *given in zip(layers, inner, gradients, strict=True)
         ])
     return total
 
@@ -199,7 +217,7 @@ def _read_call(function: Any, args: tuple[Any, ...], named: dict[str, Any], outp
 
 
 def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Call | None:
-    return Call(weight, input.reshape(1, -1, input.shape[-1]), -1) if weight.ndim == 2 else None
+    return Call(weight, input.reshape(1, -1, input.shape[-1]), True) if weight.ndim == 2 else None
 
 
 def _embedding(
@@ -215,7 +233,7 @@ def _embedding(
     rows = first[:, None] == torch.arange(tokens.numel(), device=tokens.device)
     if padding_idx is not None:
         rows = rows & (tokens != padding_idx % weight.shape[0])[:, None]
-    return Call(weight, rows.to(weight.dtype)[None], -1)
+    return Call(weight, rows.to(weight.dtype)[None], True)
 
 
 def _convolution(
@@ -232,7 +250,7 @@ def _convolution(
         kernel = (int(weight.shape[2]), int(weight.shape[3]))
     patches = functional.unfold(input, kernel, stride=steps[0], padding=steps[1], dilation=steps[2])
     by_group = patches.reshape(patches.shape[0], groups, -1, patches.shape[2]).permute(1, 0, 3, 2)
-    return Call(weight, by_group.flatten(1, 2), 1)
+    return Call(weight, by_group.flatten(1, 2), False)
 
 
 def _pair(step: Any, dimensions: int, missing: int) -> tuple[int, int]:
