@@ -34,7 +34,7 @@ class Network:
 
     Attributes:
         stored: names of the stored tensors.
-        weights: name -> read-only float32 (or float64) array.
+        weights: name -> read-only float32 (or float64) array, over the memory of the private copy.
         device: device of the module's first parameter; inputs are moved there.
     """
 
@@ -57,7 +57,10 @@ class Network:
         self._parameters = {name: value for name, value in self.module.named_parameters() if name in self.stored}
         self._buffers = dict(self.module.named_buffers())
         self.device = next(iter(self._parameters.values())).device
-        self.weights = MappingProxyType({name: _as_array(name, value) for name, value in self._parameters.items()})
+        rewritten = any(getattr(part, "max_norm", None) is not None for part in self.module.modules())
+        self.weights = MappingProxyType({
+            name: _as_array(name, value, rewritten) for name, value in self._parameters.items()
+        })
         self._local = threading.local()
 
     def run(self, inputs: Inputs, weights: Mapping[str, NDArray[Any]] | None = None) -> Tensor:
@@ -73,9 +76,16 @@ class Network:
                 yield self._logits(replica, moved(batch, self.device), state)
 
     def differentiable(self, dtype: torch.dtype | None = None) -> nn.Module:
-        """A fresh copy whose stored tensors, and no others, require gradients; in float64 if asked."""
+        """A fresh structure whose stored tensors, and no others, require gradients, over the same memory.
+
+        With a dtype the parameters are copies of that type.
+        """
         with torch.inference_mode(False):
-            module = copy.deepcopy(self.module)
+            parameters = {
+                id(value): type(value)(value.data if dtype is None else value.data.clone(), value.requires_grad)
+                for value in self.module.parameters()
+            }
+            module = copy.deepcopy(self.module, dict[int, Any](parameters))
             module = module if dtype is None else module.to(dtype)
         for name, parameter in module.named_parameters():
             parameter.requires_grad_(name in self.stored)
@@ -129,9 +139,10 @@ class Network:
         return replaced
 
 
-def _as_array(name: str, parameter: nn.Parameter) -> Weights:
+def _as_array(name: str, parameter: nn.Parameter, rewritten: bool) -> Weights:
+    """The weights in C order: over the parameter's memory where it has that form, a copy if the module rewrites it."""
     wide = parameter.detach().to("cpu", torch.float64 if parameter.dtype == torch.float64 else torch.float32)
-    array: Weights = wide.numpy().copy()
+    array: Weights = np.array(wide.numpy(), order="C", copy=True if rewritten else None)
     if not np.isfinite(array).all():
         raise WorkloadError(
             "a weight is not a finite number", where=name, rule="finite weights",

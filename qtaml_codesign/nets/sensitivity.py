@@ -14,7 +14,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, cast, get_args
 
 import numpy as np
@@ -26,14 +26,17 @@ from torch.func import vjp, vmap
 from qtaml_codesign.checks import number_within, whole_number
 from qtaml_codesign.errors import InputError, WorkloadError, did_you_mean
 from qtaml_codesign.nets.inputs import Inputs, batches, each, sample_count
+from qtaml_codesign.nets.taps import Layer, squared_jacobians, tappable
 from qtaml_codesign.nets.threads import single_threaded
 from qtaml_codesign.nets.workload import Workload
 
 Method = Literal["reverse", "finite-difference", "random-sign"]
 METHODS: tuple[str, ...] = (*get_args(Method), "auto")
 MOST_LOGITS_FOR_REVERSE = 128
+TAPPED_FLOATS = 3_000_000
+"""Layer inputs and output gradients held at once."""
 GRADIENT_FLOATS = 3_000_000
-"""Gradients held at once: about what the caches of a core hold."""
+"""Gradients of weights held at once: about what the caches of a core hold."""
 GRADIENT_FLOATS_OF_A_SAMPLE = 1_000_000
 """Above this a sample alone is so large that passes one by one are faster."""
 PROBES = {"reverse": 1, "finite-difference": 8, "random-sign": 64}
@@ -48,7 +51,8 @@ class JacobianGains:
         gains: tensor name -> J_l^2 over the calibration inputs (squared logit change per squared weight change).
         standard_errors: tensor name -> standard error of that figure over the random probes; 0 for `reverse`.
         method: `reverse`, `finite-difference` or `random-sign`.
-        passes: reverse passes, or forward passes for finite differences, each over one batch.
+        passes: vector-Jacobian products (`reverse`: one per input and logit, however many are taken at once; random
+            signs: one per probe and batch), or forward passes for finite differences, each over one batch.
         seconds: wall time.
     """
 
@@ -94,7 +98,7 @@ def jacobian_gains(
         known = _resolved(workload, method)
         count = probes or PROBES[known]
         dtype = torch.float64 if double or known == "finite-difference" else None
-        probe = _Probe(workload, workload.network.differentiable(dtype), dtype)
+        probe = _Probe(workload, workload.network.differentiable(dtype), dtype, tuple(workload.weights))
         measure: dict[Method, Callable[[], tuple[Squares, int]]] = {
             "reverse": lambda: _reverse(probe),
             "random-sign": lambda: _random_sign(probe, seed, count),
@@ -118,10 +122,11 @@ class _Probe:
     workload: Workload
     module: nn.Module
     dtype: torch.dtype | None
+    names: tuple[str, ...]
 
     @property
     def parameters(self) -> list[Tensor]:
-        return [self.module.get_parameter(name) for name in self.workload.weights]
+        return [self.module.get_parameter(name) for name in self.names]
 
     @property
     def samples(self) -> int:
@@ -147,25 +152,56 @@ class _Probe:
 
 
 def _reverse(probe: _Probe) -> tuple[Squares, int]:
-    """(1, L) exact squares, and the number of reverse passes: many samples at a time, or one by one.
+    """(1, L) exact squares, and the number of vector-Jacobian products: one per input and logit.
+
+    Weights used once, as a linear map, need no gradient of their own (`taps`); the gradients of the others are formed.
+    """
+    first = each(probe.workload.calibration, lambda part: part[:1])
+    logits, layers = tappable(probe.logits, first, dict(zip(probe.names, probe.parameters, strict=True)))
+    outputs = _attached(logits).numel()
+    found = _tapped(probe, layers, outputs)
+    rest = replace(probe, names=tuple(name for name in probe.names if name not in found))
+    if rest.names:
+        found |= dict(zip(rest.names, _by_weights(rest, outputs).tolist(), strict=True))
+    squares = np.array([found[name] for name in probe.names])
+    return probe.per_weight(squares)[None], outputs * probe.samples
+
+
+def _tapped(probe: _Probe, layers: list[Layer], outputs: int) -> dict[str, float]:
+    """Squares of tapped layers by name; none when samples cannot be batched or go different ways."""
+    if not layers:
+        return {}
+    parameters = {layer.name: probe.module.get_parameter(layer.name) for layer in layers}
+    try:
+        probe.module.requires_grad_(False)
+        found = squared_jacobians(probe.logits, probe.workload.calibration, layers, parameters, TAPPED_FLOATS)
+    except (RuntimeError, WorkloadError):
+        return {}
+    finally:
+        for parameter in probe.parameters:
+            parameter.requires_grad_()
+    return dict(zip(parameters, found.tolist(), strict=True))
+
+
+def _by_weights(probe: _Probe, outputs: int) -> Squares:
+    """(L,) exact squares by the gradient of every weight: many samples at a time, or one by one.
 
     Gradients of several samples are held at once only while they are small, where that is faster; an operation that
     `torch.func.vmap` cannot batch sends the network down the other way, with the same result.
     """
-    first = each(probe.workload.calibration, lambda part: part[:1])
-    floats = _attached(probe.logits(first)).numel() * sum(parameter.numel() for parameter in probe.parameters)
+    floats = outputs * sum(parameter.numel() for parameter in probe.parameters)
     if floats <= GRADIENT_FLOATS_OF_A_SAMPLE:
         try:
-            return _reverse_together(probe, max(1, GRADIENT_FLOATS // floats))
+            return _together(probe, max(1, GRADIENT_FLOATS // floats))
         except (RuntimeError, WorkloadError):
-            return _reverse_one_by_one(probe)
-    return _reverse_one_by_one(probe)
+            return _one_by_one(probe)
+    return _one_by_one(probe)
 
 
-def _reverse_together(probe: _Probe, samples: int) -> tuple[Squares, int]:
+def _together(probe: _Probe, samples: int) -> Squares:
     """The reverse passes of all logits of `samples` inputs in one, by vmap over the vector-Jacobian product."""
     module, network = probe.module, probe.workload.network
-    weights = {name: module.get_parameter(name).detach() for name in probe.workload.weights}
+    weights = {name: module.get_parameter(name).detach() for name in probe.names}
 
     def squares(sample: Inputs) -> Tensor:
         one = each(sample, lambda part: part[None])
@@ -173,22 +209,20 @@ def _reverse_together(probe: _Probe, samples: int) -> tuple[Squares, int]:
         logits, pull = response[0], response[1]
         identity = torch.eye(logits.numel(), dtype=logits.dtype, device=logits.device)
         by_logit = vmap(lambda row: torch.stack([part.square().sum() for part in pull(row)[0].values()]))(identity)
-        return torch.cat([by_logit.sum(dim=0), torch.full_like(logits[:1], logits.numel())])
+        return by_logit.sum(dim=0)
 
-    found = vmap(squares, chunk_size=samples)(probe.workload.calibration).double().sum(dim=0).cpu().numpy()
-    return probe.per_weight(found[:-1])[None], int(found[-1])
+    found: Squares = vmap(squares, chunk_size=samples)(probe.workload.calibration).double().sum(dim=0).cpu().numpy()
+    return found
 
 
-def _reverse_one_by_one(probe: _Probe) -> tuple[Squares, int]:
+def _one_by_one(probe: _Probe) -> Squares:
     """The same with one reverse pass per sample and logit."""
-    total, passes = np.zeros(len(probe.parameters)), 0
+    total = np.zeros(len(probe.parameters))
     for sample in probe.batches(1):
-        logits = _attached(probe.logits(sample)).squeeze(0)
-        last = logits.numel() - 1
+        logits = _attached(probe.logits(sample)).flatten()
         for index in range(logits.numel()):
-            total += probe.squared_gradients(logits[index], keep=index < last)
-        passes += logits.numel()
-    return probe.per_weight(total)[None], passes
+            total += probe.squared_gradients(logits[index], keep=index < logits.numel() - 1)
+    return total
 
 
 def _random_sign(probe: _Probe, seed: int, count: int) -> tuple[Squares, int]:

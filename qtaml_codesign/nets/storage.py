@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ from qtaml_codesign.bits.flips import FlipKey, FlippedCodes, draw_flips, flip_ke
 from qtaml_codesign.bits.formats import BitFormat, Codes
 from qtaml_codesign.bits.profile import RegionErrors
 from qtaml_codesign.errors import InputError, WorkloadError, did_you_mean
+
+PIECE = 2**16
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,11 +44,18 @@ class StoredTensor:
         return int(self.codes.size) * self.format.bits
 
     @cached_property
+    def histogram(self) -> NDArray[np.int64]:
+        """(2^B,) how many weights hold each code."""
+        counts = np.zeros(self.format.code_count, np.int64)
+        for piece in _pieces(self.codes):
+            counts += np.bincount(piece, minlength=counts.size)
+        return counts
+
+    @cached_property
     def ones_by_plane(self) -> NDArray[np.int64]:
         """(B,) how many codes hold a 1 in each plane, 0 = LSB."""
-        histogram = np.bincount(self.codes.ravel(), minlength=self.format.code_count)
         planes = (np.arange(self.format.code_count) >> np.arange(self.format.bits)[:, None]) & 1
-        ones: NDArray[np.int64] = planes @ histogram
+        ones: NDArray[np.int64] = planes @ self.histogram
         return ones
 
     @cached_property
@@ -56,7 +66,11 @@ class StoredTensor:
 
     def weights(self, codes: Codes | None = None) -> NDArray[np.float32]:
         """Weights that codes (default: the stored ones) stand for, in their shape."""
-        return self.values[self.codes if codes is None else codes]
+        given = self.codes if codes is None else codes
+        read = np.empty(given.shape, np.float32)
+        for piece, values in zip(_pieces(given), _pieces(read), strict=True):
+            values[:] = self.values[piece]
+        return read
 
     def expected_flips(self, errors: RegionErrors) -> float:
         """Flips that the law expects in one reading: sum over exposed planes of ones * loss + zeros * gain."""
@@ -136,8 +150,10 @@ def store_tensor(
         raise _refused(name, "a weight is not a finite number", "finite weights", "nan or infinity")
     if scale is not None and not (np.isfinite(scale) and scale > 0.0):
         raise _refused(name, "the scale is out of bounds", "a finite scale > 0", scale)
-    divisor = float(np.abs(weights).max(initial=0.0)) if scale is None else float(scale)
-    codes = stored_format.quantise(np.asarray(weights, dtype=np.float64) / (divisor or 1.0))
+    divisor = largest_magnitude(weights) if scale is None else float(scale)
+    codes = np.empty(weights.shape, stored_format.code_dtype)
+    for piece, quantised in zip(_pieces(weights), _pieces(codes), strict=True):
+        quantised[:] = stored_format.quantise(piece.astype(np.float64) / (divisor or 1.0))
     codes.setflags(write=False)
     return StoredTensor(name, codes, divisor * float(factor), stored_format, int(depth), int(deeper))
 
@@ -241,6 +257,22 @@ class StoredModel:
             expected += tensor.expected_flips(rates)
         flipped = sum(int(planes.sum()) for planes in by_plane.values())
         return ReadModel(weights, TrialFlips(exposed, flipped, expected, by_plane))
+
+
+def largest_magnitude(weights: NDArray[np.floating]) -> float:
+    """||W||_inf, 0 for no weights.
+
+    Example:
+        >>> largest_magnitude(np.array([-2.0, 1.0]))
+        2.0
+    """
+    return max(float(weights.max(initial=0.0)), -float(weights.min(initial=0.0)))
+
+
+def _pieces(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Flat views of an array in C order (of a copy otherwise), so large that a core's cache holds the work on each."""
+    flat = array.reshape(-1)
+    return (flat[start : start + PIECE] for start in range(0, flat.size, PIECE))
 
 
 def _rates(tensor: StoredTensor, errors: Mapping[str, RegionErrors]) -> RegionErrors:

@@ -10,6 +10,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -78,7 +79,7 @@ class Workload:
 
     @property
     def weights(self) -> Mapping[str, Weights]:
-        """Stored tensors by name, in the order of `named_parameters`: read-only float32 (or float64) copies."""
+        """Stored tensors by name, in the order of `named_parameters`: read-only float32 (or float64)."""
         return self.network.weights
 
     @property
@@ -126,7 +127,7 @@ class Workload:
         named += [("labels", self.labels), ("clean predictions", self.clean_predictions)]
         for name, tensor in named:
             digest.update(f"{name} {describe(tensor)}".encode())
-            digest.update(_bytes(tensor))
+            digest.update(_as_bytes(tensor).data)
         return digest.hexdigest()
 
     def __repr__(self) -> str:
@@ -214,8 +215,10 @@ def _check_plain(name: object, batch_size: object, evaluation: object) -> None:
         )
 
 
-def _bytes(tensor: Tensor) -> bytes:
-    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+def _as_bytes(tensor: Tensor) -> NDArray[np.uint8]:
+    """The bytes of a tensor, without a copy where it lies on the CPU in one piece."""
+    seen: NDArray[np.uint8] = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+    return seen
 
 
 def _rebuild(

@@ -19,7 +19,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, sparse
 
 from qtaml_codesign.errors import InputError, did_you_mean
 
@@ -106,6 +105,8 @@ def exact(problem: AllocationProblem) -> Depths:
         >>> greedy(problem), exact(problem)
         (array([1, 0]), array([0, 1]))
     """
+    from scipy import optimize, sparse  # 40 MB that greedy plans do without
+
     layer, depth = _columns(problem)
     objective = np.array([problem.residual_variance[i][k] for i, k in zip(layer, depth, strict=True)])
     scale = float(objective.max(initial=0.0)) or 1.0

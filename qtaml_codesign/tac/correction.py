@@ -78,7 +78,8 @@ def _helps(
     for trial in range(trials):
         weight = stored.read(seed, trial, errors, only=name, purpose=PURPOSE).weights[name]
         plain += _deviation(workload, {name: weight}, clean)
-        corrected += _deviation(workload, {name: weight * weight.dtype.type(factor)}, clean)
+        weight *= weight.dtype.type(factor)
+        corrected += _deviation(workload, {name: weight}, clean)
     return corrected < plain
 
 

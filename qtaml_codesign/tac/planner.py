@@ -17,7 +17,7 @@ from qtaml_codesign.bits.law import ReadLaw
 from qtaml_codesign.bits.profile import BitErrorProfile, RegionErrors
 from qtaml_codesign.nets.residual import residual_floors
 from qtaml_codesign.nets.sensitivity import JacobianGains, jacobian_gains
-from qtaml_codesign.nets.storage import StoredModel, store_tensor
+from qtaml_codesign.nets.storage import StoredModel, largest_magnitude, store_tensor
 from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.tac import allocation as allocations
 from qtaml_codesign.tac.allocation import AllocationProblem
@@ -42,13 +42,13 @@ class Planner:
         """Steps 1 to 4 of Algorithm 1, or what the baseline does instead of them."""
         rule = METHOD_RULES[method]
         gains = _measured_gains(self.workload, self.sensitivity, self.seed)
-        stored = self._store(dict.fromkeys(self.errors, 0))
+        stored = self._store()
         jacobian_scores = {name: _magnitude(self.workload, name) * gains.gains[name] for name in self.errors}
         scores = self._scores(rule, jacobian_scores, stored)
         floors, warnings = self._floors(rule, budget)
         problem = self._problem(scores, stored, floors, budget)
         depths, deeper = self._depths(rule, problem, budget, warnings)
-        factors = self._factors(rule, depths)
+        factors = self._factors(rule, stored, depths)
         if rule.correction == "always" and 1.0 in factors.values():
             warnings.append(
                 "the mean correction has no effect where the read-back slope 1 - 2p is 1, and cannot undo one below 0"
@@ -65,10 +65,10 @@ class Planner:
             layers=self._layers(scores, gains, floors, depths, deeper, factors),
         )
 
-    def _store(self, depths: Mapping[str, int]) -> StoredModel:
+    def _store(self) -> StoredModel:
+        """Every tensor uncorrected and unprotected."""
         return StoredModel(tuple(
-            store_tensor(name, self.workload.weights[name], errors.format, depth=depths[name])
-            for name, errors in self.errors.items()
+            store_tensor(name, self.workload.weights[name], errors.format) for name, errors in self.errors.items()
         ))
 
     def _scores(self, rule: MethodRule, jacobian: Mapping[str, float], stored: StoredModel) -> dict[str, float]:
@@ -131,15 +131,17 @@ class Planner:
             return depths, whole
         return allocations.SOLVERS[self.allocation](problem), whole
 
-    def _factors(self, rule: MethodRule, depths: NDArray[np.int64]) -> dict[str, float]:
+    def _factors(self, rule: MethodRule, stored: StoredModel, depths: NDArray[np.int64]) -> dict[str, float]:
         """Correction factor per tensor, 1.0 where the layer is not corrected."""
         if rule.correction == "never":
             return dict.fromkeys(self.errors, 1.0)
         possible = {name: correction_factor(errors) for name, errors in self.errors.items()}
         if rule.correction == "always":
             return {name: factor or 1.0 for name, factor in possible.items()}
-        stored = self._store(dict(zip(self.errors, depths.tolist(), strict=True)))
-        wanted = decide(self.workload, stored, self.errors, possible, self.seed, self.correction_trials)
+        protected = StoredModel(tuple(
+            replace(tensor, depth=depth) for tensor, depth in zip(stored, depths.tolist(), strict=True)
+        ))
+        wanted = decide(self.workload, protected, self.errors, possible, self.seed, self.correction_trials)
         return {name: (possible[name] or 1.0) if wanted[name] else 1.0 for name in possible}
 
     def _layers(
@@ -159,7 +161,7 @@ class Planner:
 
 
 def _largest(workload: Workload, name: str) -> float:
-    return float(np.abs(workload.weights[name]).max())
+    return largest_magnitude(workload.weights[name])
 
 
 def _magnitude(workload: Workload, name: str) -> float:
@@ -174,8 +176,7 @@ def _residual_variance(stored: StoredModel, name: str, errors: RegionErrors, use
     """
     if use_half and errors.silent:
         errors = BitErrorProfile.uniform(0.5, errors.format).regions[0]
-    codes = stored[name].codes
-    share = np.bincount(codes.ravel(), minlength=2**errors.format.bits) / codes.size
+    share = stored[name].histogram / stored[name].codes.size
     return np.array([share @ ReadLaw(errors, depth).variance() for depth in range(errors.format.bits + 1)])
 
 

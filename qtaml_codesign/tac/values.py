@@ -188,7 +188,7 @@ def weights_digest(weights: Mapping[str, NDArray[np.floating]]) -> str:
     digest = hashlib.sha256()
     for name, weight in weights.items():
         digest.update(f"{name} {weight.shape} {weight.dtype.str}".encode())
-        digest.update(np.ascontiguousarray(weight).tobytes())
+        digest.update(np.ascontiguousarray(weight).data)
     return digest.hexdigest()
 
 
