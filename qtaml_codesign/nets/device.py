@@ -154,7 +154,9 @@ def draw_words(words: Tensor, size: int, rates: Patterns, key: FlipKey, trial: i
         key, trial: name of the drawing.
         group: which byte of the codes, 0 or 1.
     """
-    flips = torch.empty_like(words)
+    flips = torch.zeros_like(words)
+    if not rates.lanes:
+        return flips
     for start in range(0, words.numel(), PIECE):
         flips[start : start + PIECE] = _draw_piece(words[start : start + PIECE], start, rates, key, trial, group)
     if size % 8:
