@@ -186,3 +186,20 @@ def test_only_cuda_draws_on_the_device_by_itself():
     assert device.placed(stored, torch.device("cpu")) is stored
     assert device.placed(stored, torch.device("meta")) is stored
     assert {"cuda"} == device.DRAWS_THERE
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("rate", [0.1, 1.0])
+def test_no_operation_of_a_reading_mixes_devices(bits, rate, monkeypatch):
+    """On torch's meta device, which holds no values and refuses those of the CPU, as a GPU would."""
+    def half_left(tensor):
+        return torch.arange(tensor.numel() // 2, device=tensor.device)[:, None]
+
+    stored = store_tensor("w", np.linspace(-1, 1, 77).reshape(7, 11), BitFormat(bits), depth=1)
+    there = device.DeviceCodes(stored, torch.device("meta"))
+    monkeypatch.setattr(torch.Tensor, "nonzero", half_left)
+    weights, by_plane = there.read(region(rate, bits=bits), flip_key(0, "w"), 3)
+    assert (weights.device.type, by_plane.device.type) == ("meta", "meta")
+    assert (weights.shape, weights.dtype, by_plane.shape) == ((7, 11), torch.float32, (bits,))
+    with pytest.raises(RuntimeError, match="device"):
+        there.words[0] + torch.zeros(1, dtype=torch.int64).repeat(there.words[0].numel())
