@@ -3,13 +3,15 @@
 # make lint   set-up, then ruff and mypy --strict
 # make studies  set-up, then every study of the paper, and docs/reproduction.md made from them (resumable)
 # make bench  set-up, then the side-by-side timings in benchmarks/
+# make bench-peers  the same for other tools beside ours, in an environment of its own
 
 PYTHON ?= python3
 VENV := .venv
+PEERS := .venv-peers
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test lint bench studies clean
+.PHONY: demo test lint bench bench-peers studies clean
 .DELETE_ON_ERROR:
 
 $(VENV)/made: 
@@ -45,8 +47,17 @@ lint: $(VENV)/installed-lint
 bench: $(VENV)/installed-bench
 	$(BIN)/python -m benchmarks
 
+$(PEERS)/installed: pyproject.toml constraints.txt benchmarks/peers/requirements.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt --editable .
+	$(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --requirement benchmarks/peers/requirements.txt
+	touch $@
+
+bench-peers: $(PEERS)/installed
+	$(PEERS)/bin/python -m benchmarks peers
+
 studies: $(VENV)/installed
 	$(BIN)/python studies/reproduction.py
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from qtaml_codesign.bits.profile import RegionErrors
 from qtaml_codesign.nets.counts import TrialCounts
+from qtaml_codesign.nets.device import DeviceModel
 from qtaml_codesign.nets.storage import StoredModel
 from qtaml_codesign.nets.threads import single_threaded
 from qtaml_codesign.nets.workload import Workload
@@ -15,13 +16,14 @@ __all__ = ["run_trial", "single_threaded"]
 
 
 def run_trial(
-    workload: Workload, stored: StoredModel, errors: Mapping[str, RegionErrors], seed: int, trial: int
+    workload: Workload, stored: StoredModel | DeviceModel, errors: Mapping[str, RegionErrors], seed: int, trial: int
 ) -> TrialCounts:
     """Counts of one trial: all samples of the evaluation set see the same drawing of flips.
 
     Args:
         workload: the network and its evaluation set.
-        stored: its tensors as codes; tensors that are not in it keep their float weights.
+        stored: its tensors as codes; tensors that are not in it keep their float weights. `nets.device.placed` puts
+            them where the network lives.
         errors: raw flip rates by tensor name.
         seed, trial: key of the drawing. The same key gives the same flips in any order and in any process.
 

@@ -20,6 +20,7 @@ from qtaml_codesign.nets.selection import stored_names
 from qtaml_codesign.nets.usercode import UserCode
 
 Weights = NDArray[np.float32] | NDArray[np.float64]
+GivenWeights = Mapping[str, NDArray[Any] | Tensor]
 Logits = Callable[[Any], Tensor]
 
 
@@ -63,11 +64,11 @@ class Network:
         })
         self._local = threading.local()
 
-    def run(self, inputs: Inputs, weights: Mapping[str, NDArray[Any]] | None = None) -> Tensor:
+    def run(self, inputs: Inputs, weights: GivenWeights | None = None) -> Tensor:
         """Logits (N, ..., C) of all samples; tensors not named in `weights` keep their float values."""
         return torch.cat(list(self.run_batches(inputs, weights)))
 
-    def run_batches(self, inputs: Inputs, weights: Mapping[str, NDArray[Any]] | None = None) -> Iterator[Tensor]:
+    def run_batches(self, inputs: Inputs, weights: GivenWeights | None = None) -> Iterator[Tensor]:
         """Logits of one batch after the other."""
         replica, replaced = self._replica(), self._replacements(weights or {})
         with torch.inference_mode():
@@ -119,7 +120,7 @@ class Network:
             self._local.module = replica
         return replica
 
-    def _replacements(self, weights: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
+    def _replacements(self, weights: GivenWeights) -> dict[str, Tensor]:
         replaced = {}
         for name, array in weights.items():
             if name not in self._parameters:
@@ -134,8 +135,9 @@ class Network:
                     rule=f"shape {tuple(original.shape)}", value=array.shape,
                     next_step="keep the shape of the stored tensor",
                 )
-            writable = array if array.flags.writeable else array.copy()
-            replaced[name] = torch.from_numpy(np.ascontiguousarray(writable)).to(original.device, original.dtype)
+            if not isinstance(array, Tensor):
+                array = torch.from_numpy(np.ascontiguousarray(array if array.flags.writeable else array.copy()))
+            replaced[name] = array.to(original.device, original.dtype)
         return replaced
 
 

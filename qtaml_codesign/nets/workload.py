@@ -12,13 +12,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from qtaml_codesign.errors import WorkloadError, did_you_mean
 from qtaml_codesign.nets.inputs import Inputs, describe, private_inputs, sample_count, tensors_of
 from qtaml_codesign.nets.labels import checked_labels, count_right, predictions
-from qtaml_codesign.nets.network import Logits, Network, Weights
+from qtaml_codesign.nets.network import GivenWeights, Logits, Network, Weights
 from qtaml_codesign.nets.randomness import global_randomness_kept
 from qtaml_codesign.nets.selection import aliases
 from qtaml_codesign.nets.threads import single_threaded
@@ -97,14 +96,14 @@ class Workload:
         """Accuracy of the float network, in 0..1."""
         return self.clean_correct / self.samples
 
-    def run(self, inputs: Inputs, weights: Mapping[str, NDArray[Any]] | None = None) -> Tensor:
-        """Logits (N, ..., C) with some stored tensors replaced by arrays; the others keep their float values.
+    def run(self, inputs: Inputs, weights: GivenWeights | None = None) -> Tensor:
+        """Logits (N, ..., C) with some stored tensors replaced (arrays or tensors); the others keep their float values.
 
         Safe to call from several threads; results do not depend on what ran before.
         """
         return self.network.run(inputs, weights)
 
-    def count_correct(self, weights: Mapping[str, NDArray[Any]] | None = None) -> int:
+    def count_correct(self, weights: GivenWeights | None = None) -> int:
         """Right answers over the evaluation set; a sample with a NaN logit counts as wrong."""
         right, first = 0, 0
         for logits in self.network.run_batches(self.evaluation_inputs, weights):

@@ -17,6 +17,7 @@ from qtaml_codesign.bits.formats import BitFormat
 from qtaml_codesign.bits.profile import BitErrorProfile, RegionErrors
 from qtaml_codesign.errors import WorkloadError
 from qtaml_codesign.nets.counts import TrialCounts
+from qtaml_codesign.nets.device import DeviceModel, placed
 from qtaml_codesign.nets.evaluate import run_trial, single_threaded
 from qtaml_codesign.nets.storage import StoredModel, store_tensor
 from qtaml_codesign.nets.workload import Workload, load_workload
@@ -29,7 +30,7 @@ T = TypeVar("T")
 _KEPT_WORKLOADS = 2
 _KEPT_STORES = 4
 _workloads: OrderedDict[str, Workload] = OrderedDict()
-_stores: OrderedDict[str, tuple[StoredModel, dict[str, RegionErrors]]] = OrderedDict()
+_stores: OrderedDict[str, tuple[StoredModel | DeviceModel, dict[str, RegionErrors]]] = OrderedDict()
 
 
 @dataclass(frozen=True)
@@ -150,10 +151,11 @@ def store_model(workload: Workload, task: SweepTask) -> tuple[StoredModel, dict[
     return StoredModel(tuple(tensors)), errors
 
 
-def _stored(workload: Workload, task: SweepTask) -> tuple[StoredModel, dict[str, RegionErrors]]:
+def _stored(workload: Workload, task: SweepTask) -> tuple[StoredModel | DeviceModel, dict[str, RegionErrors]]:
     found = _stores.get(task.strong_id)
     if found is None:
-        found = store_model(workload, task)
+        stored, errors = store_model(workload, task)
+        found = placed(stored, workload.network.device), errors
         _keep(_stores, task.strong_id, found, _KEPT_STORES)
     return found
 

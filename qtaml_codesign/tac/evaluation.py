@@ -11,6 +11,7 @@ from qtaml_codesign.bits.profile import BitErrorProfile, RegionErrors, as_profil
 from qtaml_codesign.checks import number_within, whole_number
 from qtaml_codesign.errors import InputError, PlanError
 from qtaml_codesign.nets.counts import TrialCounts
+from qtaml_codesign.nets.device import placed
 from qtaml_codesign.nets.evaluate import run_trial, single_threaded
 from qtaml_codesign.nets.storage import StoredModel, store_tensor
 from qtaml_codesign.nets.workload import Workload, load_workload
@@ -94,7 +95,8 @@ def evaluate(
             next_step="make one with qc.plan(...), or read one with qc.TacPlan.load(path)",
         )
     network = load_workload(workload)
-    stored, errors = deploy(network, plan), errors_for(network, plan, flip_probability)
+    stored = placed(deploy(network, plan), network.network.device)
+    errors = errors_for(network, plan, flip_probability)
     if noise is not None:
         sizes = {name: weight.size for name, weight in network.weights.items()}
         errors = noise_model(noise).apply_to(errors, sizes, seed)
