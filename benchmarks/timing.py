@@ -24,6 +24,7 @@ class Ratio:
         ours, theirs: best time of each, seconds.
         middle, low, high: median, smallest and largest ratio of a pair.
         pairs: how many pairs were timed.
+        lower, upper: quartiles of the ratios.
     """
 
     ours: float
@@ -32,6 +33,8 @@ class Ratio:
     low: float
     high: float
     pairs: int
+    lower: float
+    upper: float
 
     def text(self) -> str:
         """The ratio with its spread."""
@@ -39,7 +42,8 @@ class Ratio:
 
     def inverse(self) -> Ratio:
         """Ours / theirs: what ours costs, in units of theirs."""
-        return Ratio(self.theirs, self.ours, 1.0 / self.middle, 1.0 / self.high, 1.0 / self.low, self.pairs)
+        return Ratio(self.theirs, self.ours, 1.0 / self.middle, 1.0 / self.high, 1.0 / self.low, self.pairs,
+                     1.0 / self.upper, 1.0 / self.lower)
 
 
 def seconds(work: Work) -> float:
@@ -55,5 +59,5 @@ def compare(ours: Work, theirs: Work, pairs: int = ROUNDS) -> Ratio:
     taken = np.array([(seconds(ours), seconds(theirs)) for _ in range(pairs)])
     ratios = taken[:, 1] / taken[:, 0]
     best = taken.min(axis=0)
-    return Ratio(float(best[0]), float(best[1]), float(np.median(ratios)), float(ratios.min()), float(ratios.max()),
-                 pairs)
+    lowest, lower, middle, upper, highest = (float(value) for value in np.quantile(ratios, (0.0, 0.25, 0.5, 0.75, 1.0)))
+    return Ratio(float(best[0]), float(best[1]), middle, lowest, highest, pairs, lower, upper)

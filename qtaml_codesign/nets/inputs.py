@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from qtaml_codesign.errors import WorkloadError
 
@@ -78,7 +78,7 @@ def moved(inputs: Inputs, device: torch.device, dtype: torch.dtype | None = None
     return each(inputs, move)
 
 
-def call(module: nn.Module, inputs: Inputs) -> Any:
+def call(module: Callable[..., Any], inputs: Inputs) -> Any:
     """module(x), module(*tuple) or module(**dict)."""
     if isinstance(inputs, Tensor):
         return module(inputs)

@@ -16,6 +16,7 @@ from torch.func import functional_call
 
 from qtaml_codesign.errors import WorkloadError, did_you_mean
 from qtaml_codesign.nets.inputs import Inputs, batches, call, describe, moved, sample_count
+from qtaml_codesign.nets.replica import Replica
 from qtaml_codesign.nets.selection import stored_names
 from qtaml_codesign.nets.usercode import UserCode
 
@@ -56,7 +57,6 @@ class Network:
         self.batch_size = batch_size
         self.stored = stored_names(self.module, tensors)
         self._parameters = {name: value for name, value in self.module.named_parameters() if name in self.stored}
-        self._buffers = dict(self.module.named_buffers())
         self.device = next(iter(self._parameters.values())).device
         rewritten = any(getattr(part, "max_norm", None) is not None for part in self.module.modules())
         self.weights = MappingProxyType({
@@ -71,10 +71,10 @@ class Network:
     def run_batches(self, inputs: Inputs, weights: GivenWeights | None = None) -> Iterator[Tensor]:
         """Logits of one batch after the other."""
         replica, replaced = self._replica(), self._replacements(weights or {})
-        with torch.inference_mode():
-            for batch in batches(inputs, self.batch_size):
-                state = replaced | {name: buffer.clone() for name, buffer in self._buffers.items()}
-                yield self._logits(replica, moved(batch, self.device), state)
+        for batch in batches(inputs, self.batch_size):
+            with torch.inference_mode(), replica.with_weights(replaced) as module:
+                logits = self._logits(module, moved(batch, self.device), {})
+            yield logits
 
     def differentiable(self, dtype: torch.dtype | None = None) -> nn.Module:
         """A fresh structure whose stored tensors, and no others, require gradients, over the same memory.
@@ -99,7 +99,7 @@ class Network:
         """Logits of one batch from a module made by `differentiable`, in the current gradient mode."""
         return self._logits(module, moved(inputs, self.device, dtype), dict(weights or {}))
 
-    def _logits(self, module: nn.Module, inputs: Inputs, state: dict[str, Tensor]) -> Tensor:
+    def _logits(self, module: Any, inputs: Inputs, state: dict[str, Tensor]) -> Tensor:
         with UserCode("the module fails on these inputs", f"{type(self.module).__name__}.forward",
                       "the module accepts a batch of samples",
                       "check shapes and dtypes; a tuple is passed as module(*inputs), a dict as module(**inputs)",
@@ -111,13 +111,11 @@ class Network:
                 output = self.logits(output)
         return _checked(output, sample_count(inputs))
 
-    def _replica(self) -> nn.Module:
-        """This thread's own module structure around the shared parameters: swapping weights is then private to it."""
-        replica: nn.Module | None = getattr(self._local, "module", None)
+    def _replica(self) -> Replica:
+        """This thread's own: swapping weights is then private to it."""
+        replica: Replica | None = getattr(self._local, "replica", None)
         if replica is None:
-            shared = [*self.module.parameters(), *self._buffers.values()]
-            replica = copy.deepcopy(self.module, {id(tensor): tensor for tensor in shared})
-            self._local.module = replica
+            replica = self._local.replica = Replica(self.module)
         return replica
 
     def _replacements(self, weights: GivenWeights) -> dict[str, Tensor]:
@@ -171,7 +169,7 @@ def _checked(output: object, samples: int) -> Tensor:
     return output
 
 
-def _call_with(module: nn.Module, inputs: Inputs, state: dict[str, Tensor]) -> Any:
+def _call_with(module: Any, inputs: Inputs, state: dict[str, Tensor]) -> Any:
     if not state:
         return call(module, inputs)
     if isinstance(inputs, dict):
