@@ -107,7 +107,8 @@ def test_a_decided_point_is_left_at_once():
 
 def test_an_undecided_point_goes_on_to_the_half_width_or_the_end():
     assert answer(StoppingRule(half_width=0.001, threshold=0.795), noisy(5)) == 320
-    assert answer(StoppingRule(half_width=0.02, threshold=0.795), noisy(8)) == answer(StoppingRule(half_width=0.02), noisy(8))
+    loose = {"half_width": 0.02}
+    assert answer(StoppingRule(**loose, threshold=0.795), noisy(8)) == answer(StoppingRule(**loose), noisy(8))
 
 
 def test_all_looks_together_decide_wrongly_at_most_as_often_as_one():

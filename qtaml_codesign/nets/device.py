@@ -24,19 +24,12 @@ from qtaml_codesign.bits import kernels
 from qtaml_codesign.bits.flips import LARGEST_TRIAL, FlipKey, flip_key
 from qtaml_codesign.bits.profile import RegionErrors
 from qtaml_codesign.checks import whole_number_within
+from qtaml_codesign.nets.reading import ReadTensors
 from qtaml_codesign.nets.storage import StoredModel, StoredTensor, TrialFlips
 
 DRAWS_THERE = {"cuda"}
 PIECE = 2**21
 LOW = 0xFFFFFFFF
-
-
-@dataclass(frozen=True, eq=False)
-class DeviceRead:
-    """Weights of one reading as tensors of the device, by tensor name, and the flips in them (see `ReadModel`)."""
-
-    weights: dict[str, Tensor]
-    flips: TrialFlips
 
 
 @dataclass(frozen=True)
@@ -88,7 +81,7 @@ class DeviceModel:
     def read(
         self, seed: int, trial: int, errors: Mapping[str, RegionErrors], only: str | None = None,
         purpose: str = "trial",
-    ) -> DeviceRead:
+    ) -> ReadTensors:
         """Read every tensor once, or `only` one: the flips of `StoredModel.read` under the same key."""
         weights: dict[str, Tensor] = {}
         there: dict[str, Tensor] = {}
@@ -103,7 +96,7 @@ class DeviceModel:
                 read = self.stored.read(seed, trial, errors, only=tensor.name, purpose=purpose)
                 weights[tensor.name] = torch.from_numpy(read.weights[tensor.name]).to(self.device)
                 flips.append(read.flips)
-        return DeviceRead(weights, _together(flips, there, list(weights)))
+        return ReadTensors(weights, _together(flips, there, list(weights)))
 
     def _is_plain(self, tensor: StoredTensor, errors: Mapping[str, RegionErrors]) -> bool:
         """Drawn on the device; the host's reading takes the rest, and refuses rates that do not fit the tensor."""

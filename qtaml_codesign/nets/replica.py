@@ -20,7 +20,7 @@ _STRANGERS = (torch.jit.ScriptModule, torch.jit.ScriptFunction, nn.DataParallel)
 class Replica:
     """A module that runs with other weights for a moment, and forgets what a forward pass writes into its buffers.
 
-    The dictionaries of the submodules are changed in place and put back: what `torch.func.functional_call` does, without
+    The dictionaries of the submodules are changed in place and put back, as `torch.func.functional_call` does, without
     looking for every tensor anew at each call.
 
     Args:
@@ -37,7 +37,8 @@ class Replica:
         with torch.inference_mode(False):
             self._module = copy.deepcopy(module, {id(tensor): tensor for tensor in module.parameters()})
             self._parameters = _places(self._module, "_parameters")
-            self._buffers = [(places, places[0][0][places[0][1]]) for places in _places(self._module, "_buffers").values()]
+            held = _places(self._module, "_buffers").values()
+            self._buffers = [(places, places[0][0][places[0][1]]) for places in held]
             self._kept = [buffer.clone() for _, buffer in self._buffers]
         self._swaps = not isinstance(self._module, _STRANGERS)
 

@@ -249,7 +249,7 @@ class StoredModel:
         chosen = self.tensors if only is None else (self[only],)
         weights, by_plane, exposed, expected = {}, {}, 0, 0.0
         for tensor in chosen:
-            rates = _rates(tensor, errors)
+            rates = rates_of(tensor, errors)
             drawn = tensor.read(rates, flip_key(seed, tensor.name, purpose), trial)
             weights[tensor.name] = tensor.weights(drawn.codes)
             by_plane[tensor.name] = drawn.flips_by_plane
@@ -275,7 +275,8 @@ def _pieces(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
     return (flat[start : start + PIECE] for start in range(0, flat.size, PIECE))
 
 
-def _rates(tensor: StoredTensor, errors: Mapping[str, RegionErrors]) -> RegionErrors:
+def rates_of(tensor: StoredTensor, errors: Mapping[str, RegionErrors]) -> RegionErrors:
+    """The raw flip rates of a tensor, refused where there are none or they belong to another format."""
     if tensor.name not in errors:
         raise InputError(
             "a stored tensor has no flip rates", where=f"errors[{tensor.name!r}]",

@@ -17,8 +17,8 @@ from qtaml_codesign.bits.formats import BitFormat
 from qtaml_codesign.bits.profile import BitErrorProfile, RegionErrors
 from qtaml_codesign.errors import WorkloadError
 from qtaml_codesign.nets.counts import TrialCounts
-from qtaml_codesign.nets.device import DeviceModel, placed
-from qtaml_codesign.nets.evaluate import run_trial, single_threaded
+from qtaml_codesign.nets.device import placed
+from qtaml_codesign.nets.evaluate import Trials, single_threaded
 from qtaml_codesign.nets.storage import StoredModel, store_tensor
 from qtaml_codesign.nets.workload import Workload, load_workload
 from qtaml_codesign.sweeps.task import ENGINE_VERSION, StoredLayer, SweepTask, content_digest
@@ -28,9 +28,9 @@ from qtaml_codesign.tac.plan import TacPlan, plan
 T = TypeVar("T")
 
 _KEPT_WORKLOADS = 2
-_KEPT_STORES = 4
+_KEPT_TRIALS = 4
 _workloads: OrderedDict[str, Workload] = OrderedDict()
-_stores: OrderedDict[str, tuple[StoredModel | DeviceModel, dict[str, RegionErrors]]] = OrderedDict()
+_trials: OrderedDict[str, Trials] = OrderedDict()
 
 
 @dataclass(frozen=True)
@@ -123,8 +123,8 @@ def run_trials(handle: WorkloadHandle, task: SweepTask, first: int, count: int) 
     """Job: the counts of trials first .. first + count - 1, one entry each."""
     workload = resolve(handle)
     with single_threaded():
-        stored, errors = _stored(workload, task)
-        return [run_trial(workload, stored, errors, task.seed, trial) for trial in range(first, first + count)]
+        drawings = _trials_of(workload, task)
+        return [drawings.run(trial) for trial in range(first, first + count)]
 
 
 def task_for(workload_digest: str, made: TacPlan, errors: dict[str, RegionErrors], seed: int) -> SweepTask:
@@ -151,12 +151,12 @@ def store_model(workload: Workload, task: SweepTask) -> tuple[StoredModel, dict[
     return StoredModel(tuple(tensors)), errors
 
 
-def _stored(workload: Workload, task: SweepTask) -> tuple[StoredModel | DeviceModel, dict[str, RegionErrors]]:
-    found = _stores.get(task.strong_id)
+def _trials_of(workload: Workload, task: SweepTask) -> Trials:
+    found = _trials.get(task.strong_id)
     if found is None:
         stored, errors = store_model(workload, task)
-        found = placed(stored, workload.network.device), errors
-        _keep(_stores, task.strong_id, found, _KEPT_STORES)
+        found = Trials(workload, placed(stored, workload.network.device), errors, task.seed)
+        _keep(_trials, task.strong_id, found, _KEPT_TRIALS)
     return found
 
 

@@ -12,7 +12,7 @@ from qtaml_codesign.checks import number_within, whole_number
 from qtaml_codesign.errors import InputError, PlanError
 from qtaml_codesign.nets.counts import TrialCounts
 from qtaml_codesign.nets.device import placed
-from qtaml_codesign.nets.evaluate import run_trial, single_threaded
+from qtaml_codesign.nets.evaluate import Trials, single_threaded
 from qtaml_codesign.nets.storage import StoredModel, store_tensor
 from qtaml_codesign.nets.workload import Workload, load_workload
 from qtaml_codesign.physics.flip import FlipProbability
@@ -102,8 +102,9 @@ def evaluate(
         errors = noise_model(noise).apply_to(errors, sizes, seed)
     by_trial = []
     with single_threaded():
+        drawings = Trials(network, stored, errors, seed)
         for trial in range(trials):
-            by_trial.append(run_trial(network, stored, errors, seed, trial))
+            by_trial.append(drawings.run(trial))
             if progress is not None:
                 progress(trial + 1, trials)
     counts = TrialCounts.total(by_trial)
