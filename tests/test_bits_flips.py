@@ -176,3 +176,40 @@ def test_draw_flips_refuses_wide_codes_and_huge_tensors():
         draw_flips(CODES.astype(np.int64), errors, 0, KEY, 0)
     with pytest.raises(InputError, match="too many weights"):
         draw_flips(CODES, errors, 0, KEY, 0, first_index=2**48)
+
+
+@pytest.mark.parametrize("sampler", ["dense", "sparse"])
+@pytest.mark.parametrize("bits", [5, 8, 16])
+def test_read_codes_go_where_they_are_asked_to(sampler, bits):
+    fmt = BitFormat(bits)
+    codes = (CODES.astype(np.uint16) * 257 & (2**bits - 1)).astype(fmt.code_dtype).reshape(100, 200)
+    errors = BitErrorProfile.uniform(0.05, fmt).regions[0]
+    expected = draw_flips(codes, errors, 1, KEY, 0, sampler=sampler)
+    whole = np.full((102, 200), 3, fmt.code_dtype)
+    found = draw_flips(codes, errors, 1, KEY, 0, sampler=sampler, out=whole[1:-1])
+    assert np.shares_memory(found.codes, whole)
+    assert np.array_equal(whole[1:-1], expected.codes)
+    assert np.array_equal(found.flips_by_plane, expected.flips_by_plane)
+    assert (whole[[0, -1]] == 3).all()
+
+
+@pytest.mark.parametrize("cells", [{"block": 4}, {"spread": 0.3}])
+def test_unlike_cells_go_there_too(cells):
+    errors = RegionErrors("default", BitFormat(), np.full(8, 0.1), np.full(8, 0.1), **cells)
+    out = np.empty_like(CODES)
+    assert draw_flips(CODES, errors, 0, KEY, 0, out=out).codes.base is out
+    assert np.array_equal(out, draw_flips(CODES, errors, 0, KEY, 0).codes)
+
+
+LOCKED = np.zeros(CODES.size, np.uint8)
+LOCKED.setflags(write=False)
+
+
+@pytest.mark.parametrize(
+    "out", [CODES, CODES[::-1], np.zeros(3, np.uint8), CODES.astype(np.uint16), np.zeros(2 * CODES.size, np.uint8)[::2],
+            LOCKED, [0] * CODES.size],
+    ids=["codes", "view", "short", "wide", "strided", "locked", "list"],
+)
+def test_places_that_do_not_fit_are_refused(out):
+    with pytest.raises(InputError, match="cannot go there"):
+        draw_flips(CODES, BitErrorProfile.uniform(0.1).regions[0], 0, KEY, 0, out=out)

@@ -83,7 +83,8 @@ def _double(pattern: int) -> float:
 
 
 def flip_cells(
-    codes: NDArray[Any], errors: RegionErrors, words: tuple[int, int], trial: int, first_index: int
+    codes: NDArray[Any], errors: RegionErrors, words: tuple[int, int], trial: int, first_index: int,
+    out: NDArray[Any] | None = None,
 ) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Read codes (n,) whose cells vary or share flips: read codes like codes, and flips by plane (B,).
 
@@ -93,9 +94,10 @@ def flip_cells(
         words: key of the tensor (`FlipKey.words`); the cells' rates hang on a second key made from it.
         trial: index of the drawing.
         first_index: weight index of codes[0] in its tensor.
+        out: where the read codes go; default a new array.
     """
     loss, gain = (_medians(rates, errors.spread) for rates in (errors.loss, errors.gain))
-    read, flips = np.empty_like(codes), np.zeros(errors.format.bits, np.int64)
+    read, flips = np.empty_like(codes) if out is None else out, np.zeros(errors.format.bits, np.int64)
     for start in range(0, codes.size, PIECE):
         piece, first = codes[start:start + PIECE], first_index + start
         factors = _cell_factors(words, first, piece.size, errors)

@@ -88,7 +88,7 @@ def flip_key(seed: int, tensor: str, purpose: str = "trial") -> FlipKey:
 
 def draw_flips(
     codes: Codes, errors: RegionErrors, depth: int, key: FlipKey, trial: int, first_index: int = 0,
-    sampler: Sampler = "dense",
+    sampler: Sampler = "dense", out: Codes | None = None,
 ) -> FlippedCodes:
     """Read stored codes once: bit b of weight i flips when u(key, trial, i, b) < its rate, exactly.
 
@@ -108,6 +108,8 @@ def draw_flips(
             other random numbers, which nest among themselves in the same way; "auto" takes the sparse one where no
             rate before protection is above 0.03 and the cells are alike, and the dense one elsewhere. It looks at the
             rates alone, so that a tensor read in pieces, or at another depth, stays with one sampler.
+        out: where the read codes go, for reading often or in several threads: a contiguous array of the shape and type
+            of the codes, elsewhere in memory. Default: a new array.
 
     Example:
         >>> errors = BitErrorProfile.uniform(0.25).regions[0]
@@ -124,14 +126,15 @@ def draw_flips(
         )
     first = whole_number_within("first_index", first_index, 0, LARGEST_INDEX, "count weights from 0")
     number = whole_number_within("trial", trial, 0, LARGEST_TRIAL, "count trials from 0")
+    place = None if out is None else _checked_out(out, codes)
     if _is_sparse(sampler, errors):
-        read, flips = run_events(stored, open_errors.loss, open_errors.gain, key.words, number, first)
+        read, flips = run_events(stored, open_errors.loss, open_errors.gain, key.words, number, first, place)
     elif errors.block > 1 or errors.spread > 0.0:
-        read, flips = flip_cells(stored, open_errors, key.words, number, first)
+        read, flips = flip_cells(stored, open_errors, key.words, number, first, place)
     else:
-        read, flips = kernels.run_flips(stored, open_errors.loss, open_errors.gain, key.words, number, first)
+        read, flips = kernels.run_flips(stored, open_errors.loss, open_errors.gain, key.words, number, first, place)
     exposed = stored.size * (errors.format.bits - depth)
-    return FlippedCodes(read.reshape(codes.shape).astype(codes.dtype, copy=False), flips, exposed)
+    return FlippedCodes(read.reshape(codes.shape), flips, exposed)
 
 
 def read_back(
@@ -221,6 +224,19 @@ def _kernel_codes(codes: Codes, fmt: BitFormat) -> NDArray[Any]:
             next_step="make codes with BitFormat.quantise, or use read_back",
         )
     return np.ascontiguousarray(fmt.check_codes(codes)).ravel()
+
+
+def _checked_out(out: Codes, codes: Codes) -> NDArray[Any]:
+    """`out`, flat."""
+    alike = isinstance(out, np.ndarray) and (out.shape, out.dtype) == (codes.shape, codes.dtype)
+    if not alike or not out.flags.c_contiguous or not out.flags.writeable or np.may_share_memory(out, codes):
+        raise InputError(
+            "the read codes cannot go there", where="out",
+            rule=f"a contiguous {codes.dtype} array of shape {codes.shape} that shares no memory with the codes",
+            value=f"{type(out).__name__}, {getattr(out, 'dtype', '-')}, shape {getattr(out, 'shape', '-')}",
+            next_step="give np.empty(codes.shape, codes.dtype), or leave out away",
+        )
+    return out.reshape(-1)
 
 
 def _check_format(fmt: BitFormat, bits: int | None, encoding: str | None) -> None:

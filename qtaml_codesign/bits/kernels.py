@@ -222,25 +222,31 @@ def flip_unlike_cells(  # type: ignore[no-untyped-def]
 
 def run_flips(
     codes: NDArray[Any], loss: NDArray[np.float64], gain: NDArray[np.float64], key: tuple[int, int],
-    trial: int, first: int,
+    trial: int, first: int, out: NDArray[Any] | None = None,
 ) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Read codes (n,) like codes (n,) uint8 or uint16, and flips by plane (B,) int64.
+    """Read codes (n,) like codes (n,) uint8 or uint16, in `out` where given, and flips by plane (B,) int64.
 
     Codes of more than 8 bits are read byte by byte: the low bytes hold planes 0 to 7, the high bytes the rest.
     """
+    read = np.empty_like(codes) if out is None else out
     if codes.dtype == np.uint8:
-        return _run_bytes(codes, loss, gain, key, trial, first, 0)
-    low, low_flips = _run_bytes((codes & 0xFF).astype(np.uint8), loss[:8], gain[:8], key, trial, first, 0)
-    high, high_flips = _run_bytes((codes >> 8).astype(np.uint8), loss[8:], gain[8:], key, trial, first, 1)
-    return low.astype(np.uint16) | (high.astype(np.uint16) << 8), np.concatenate([low_flips, high_flips])
+        return read, _run_bytes(codes, loss, gain, key, trial, first, 0, read)
+    flips, halves = [], []
+    for group in (0, 1):
+        planes, half = slice(8 * group, 8 * group + 8), (codes >> 8 * group & 0xFF).astype(np.uint8)
+        halves.append(np.empty_like(half))
+        flips.append(_run_bytes(half, loss[planes], gain[planes], key, trial, first, group, halves[group]))
+    np.left_shift(halves[1], 8, out=read, dtype=np.uint16)
+    read |= halves[0]
+    return read, np.concatenate(flips)
 
 
 def _run_bytes(
     codes: NDArray[np.uint8], loss: NDArray[np.float64], gain: NDArray[np.float64], key: tuple[int, int], trial: int,
-    first: int, group: int,
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    first: int, group: int, read: NDArray[np.uint8],
+) -> NDArray[np.int64]:
     """The same for up to eight planes of one byte each: whole words in place, the rest in a padded copy."""
-    read, flips = np.empty_like(codes), np.zeros(8, np.int64)
+    flips = np.zeros(8, np.int64)
     lanes, sure, digits = rate_patterns(gain.tobytes(), loss.tobytes())
     stream = (np.array(key, np.uint64), np.uint64(trial))
     aligned = first % 8 == 0 and codes.ctypes.data % 8 == 0 and read.ctypes.data % 8 == 0
@@ -257,7 +263,7 @@ def _run_bytes(
         flip_words(padded.view(np.uint64), lanes, np.array([before, before + piece.size]), sure, digits, *stream,
                    np.uint64(here // 8), group, found.view(np.uint64), flips)
         read[start:start + PIECE] = found[before:before + piece.size]
-    return read, flips[:loss.size]
+    return flips[:loss.size]
 
 
 @lru_cache(maxsize=256)

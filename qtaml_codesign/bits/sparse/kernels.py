@@ -144,10 +144,13 @@ def flip_events(codes, tables, ends, whole, rest, key, trial, first, group, read
 
 def run_events(
     codes: NDArray[Any], loss: NDArray[np.float64], gain: NDArray[np.float64], key: tuple[int, int],
-    trial: int, first: int,
+    trial: int, first: int, out: NDArray[Any] | None = None,
 ) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Read codes (n,) like codes (n,) uint8 or uint16, and flips by plane (B,) int64; rates at most LARGEST_RATE."""
-    read, flips = np.empty_like(codes), np.zeros((2, 8), np.int64)
+    """Read codes (n,) like codes (n,) uint8 or uint16, in `out` where given, and flips by plane (B,) int64.
+
+    No rate is above LARGEST_RATE.
+    """
+    read, flips = np.empty_like(codes) if out is None else out, np.zeros((2, 8), np.int64)
     stream = (np.array(key, np.uint64), np.uint64(trial), first)
     for group in range(-(-loss.size // 8) if codes.size else 0):
         planes = slice(8 * group, 8 * group + 8)
