@@ -1,8 +1,8 @@
 """The exact chain of one cell for many thicknesses at once: the same numbers as `kernels.flip_chain`, in vector code.
 
 A cell has one N and one threshold, so that everything that depends on them alone is worked out once: ln P(K = j) at
-its peak and the coefficients c_i of the tail. What is left per point is eight elementary functions of numpy and a few
-short loops. The result of a point does not depend on the points around it.
+its peak and the coefficients c_i of the tail. What is left per point is five elementary functions of numpy (seven for
+all four logs) and a few short loops. The result of a point does not depend on the points around it.
 
     ln P(K >= j) = ln P_peak(j) + j ln(n p / j) + (n - j) ln(n q / (n - j)) + ln sum_i c_i z^i,  z = (n - j)/(j + 1) p/q
 
@@ -23,6 +23,7 @@ from scipy import special
 from qtaml_codesign.physics import kernels
 
 Array = NDArray[np.float64]
+Rows = tuple[Array, Array, Array, Array]
 _BLOCK = 8192
 _LOG_2 = math.log(2.0)
 _MOST_HAZARD = 709.0
@@ -67,21 +68,21 @@ def _tail(n: float, j: float) -> _Tail:
 
 @dataclass(frozen=True, eq=False)
 class _Sides:
-    """The chain on either side of n p = k + 1; `out` has the rows of `fill_logs`, good for ln p_flip only unless `whole`."""
+    """The chain on either side of n p = k + 1, into the rows of `fill_logs`: all of them if `whole`, or the third."""
 
     attempts: float
     leave: _Tail
     stay: _Tail
     whole: bool
 
-    def few(self, action: Array, hazard: Array, odds: Array, out: Array) -> None:
+    def few(self, action: Array, hazard: Array, odds: Array, out: Rows) -> None:
         """Few electrons leave: the sum is P(K > k)."""
         self.leave.logs(odds, math.log(self.attempts), action, out[0], out[2])
         if self.whole:
             _log1mexp(out[2], out[3])
             np.negative(hazard, out=out[1])
 
-    def many(self, action: Array, hazard: Array, odds: Array, out: Array) -> None:
+    def many(self, action: Array, hazard: Array, odds: Array, out: Rows) -> None:
         """Many leave: the sum is P(n - K >= n - k), of the few that stay."""
         self.stay.logs(1.0 / odds, 0.0, hazard, out[1], out[3])
         _log1mexp(out[3], out[2])
@@ -95,32 +96,32 @@ def fill_logs(action: Array, attempts: float, n: float, k: float, out: Array) ->
     sides = _Sides(attempts, _tail(n, k + 1.0), _tail(n, n - k), True)
     with np.errstate(divide="ignore"):
         for first in range(0, action.size, _BLOCK):
-            _fill_block(action[first:first + _BLOCK], sides, out[:, first:first + _BLOCK])
+            leave, stay, flip, hold = out[:, first:first + _BLOCK]
+            _fill_block(action[first:first + _BLOCK], sides, (leave, stay, flip, hold))
 
 
 def fill_log_flip(action: Array, attempts: float, n: float, k: float, out: Array) -> None:
-    """ln p_flip alone, the same numbers as the third row of `fill_logs`; `out` may be `action`."""
+    """ln p_flip alone, the same numbers as the third row of `fill_logs`."""
     sides = _Sides(attempts, _tail(n, k + 1.0), _tail(n, n - k), False)
-    rows = np.empty((4, min(_BLOCK, action.size)))
+    leave, stay, hold = np.empty((3, min(_BLOCK, action.size)))
     with np.errstate(divide="ignore"):
         for first in range(0, action.size, _BLOCK):
-            block = action[first:first + _BLOCK]
-            _fill_block(block, sides, rows[:, :block.size])
-            out[first:first + _BLOCK] = rows[2, :block.size]
+            block, flip = action[first:first + _BLOCK], out[first:first + _BLOCK]
+            _fill_block(block, sides, (leave[:flip.size], stay[:flip.size], flip, hold[:flip.size]))
 
 
-def _fill_block(action: Array, sides: _Sides, out: Array) -> None:
-    hazard = _hazard(action, sides.attempts)
-    odds, middle = _odds(hazard), _middle(sides.leave)
-    if odds.max() < middle:
-        sides.few(action, hazard, odds, out)
+def _fill_block(action: Array, sides: _Sides, out: Rows) -> None:
+    hazard, middle = _hazard(action, sides.attempts), _middle(sides.leave)
+    if hazard.max() < middle:
+        sides.few(action, hazard, np.expm1(hazard), out)
         return
-    few = odds < middle
+    odds, few = _odds(hazard), hazard < middle
     for side, fill in ((few, sides.few), (~few, sides.many)):
         if side.any():
-            rows = np.empty((4, np.count_nonzero(side)))
-            fill(action[side], hazard[side], odds[side], rows)
-            out[:, side] = rows
+            leave, stay, flip, hold = np.empty((4, np.count_nonzero(side)))
+            fill(action[side], hazard[side], odds[side], (leave, stay, flip, hold))
+            for row, part in zip(out, (leave, stay, flip, hold), strict=True):
+                row[side] = part
 
 
 def log_slopes(logs: Array, n: float, k: float) -> Array:
@@ -130,7 +131,7 @@ def log_slopes(logs: Array, n: float, k: float) -> Array:
     """
     leave, stay, hazard = _tail(n, k + 1.0), _tail(n, n - k), -logs[1]
     odds, slope = _odds(hazard), np.empty_like(hazard)
-    few = odds < _middle(leave)
+    few = hazard < _middle(leave)
     slope[few] = (k + 1.0) / special.exprel(hazard[few]) / leave.series(odds[few])
     many = ~few
     below_over_above = np.exp(logs[3, many] - logs[2, many])
@@ -144,8 +145,8 @@ def _odds(hazard: Array) -> Array:
 
 
 def _middle(leave: _Tail) -> float:
-    """The odds at which n p = j; a little before that where j = n."""
-    return leave.j / (leave.n - leave.j) if leave.j < leave.n else max(1.0, leave.n - 1.0)
+    """The x at which n p = j; a little before that where j = n."""
+    return math.log1p(leave.j / (leave.n - leave.j) if leave.j < leave.n else max(1.0, leave.n - 1.0))
 
 
 def _hazard(action: Array, attempts: float) -> Array:
