@@ -184,14 +184,14 @@ def draw_memory(took: dict[str, float], axes: Any) -> None:
     unit = took["model"]
     parts = {"private network": unit, "codes": took["weights"], "weights read back": 4 * took["weights"]}
     parts["all else"] = max(took["plan"], took["trials"]) - took["package"] - sum(parts.values())
-    parts["libraries,\nwhatever the network"] = took["package"] - took["torch"]
+    parts["libraries"] = took["package"] - took["torch"]
     bottom = 0.0
     for (name, size), colour in zip(parts.items(), (*COLOURS, "#8c6d1f", "#d9d9d9"), strict=True):
         axes.bar(0, size / unit, bottom=bottom, color=colour, width=0.8)
         axes.text(0.5, bottom + size / unit / 2, f"{name}: {size / 1e6:.0f} MB", va="center")
         bottom += size / unit
-    axes.axhline(MEMORY_GOAL, color="0.2", ls="--", lw=1.2)
-    axes.text(2.4, MEMORY_GOAL, "goal ", ha="right", va="bottom")
-    axes.set(ylabel="peak memory / float32 weights", xlim=(-0.5, 2.4), ylim=(0, 3), xticks=[],
+    axes.hlines(MEMORY_GOAL, -0.9, 0.4, color="0.1", ls="--", lw=1.4)
+    axes.text(-0.85, MEMORY_GOAL, "goal", va="bottom", ha="left")
+    axes.set(ylabel="peak memory / float32 weights", xlim=(-0.9, 2.4), ylim=(0, 3), xticks=[],
              title=f"Memory, {took['weights'] / 1e6:.0f} million weights")
     axes.spines[["top", "right"]].set_visible(False)
