@@ -89,6 +89,9 @@ TAPPED = {
     "depthwise": lambda: convolved(nn.Conv2d(4, 8, 3, groups=4), IMAGES),
     "reflected edges": lambda: convolved(nn.Conv2d(4, 8, 3, padding=1, padding_mode="reflect"), IMAGES),
     "one dimension": lambda: convolved(nn.Conv1d(4, 8, 3, stride=2, padding=1, dilation=2, groups=2), SERIES),
+    "frames in groups": lambda: (
+        Net(lambda n, x: n.b(torch.tanh(n.a(x.flatten(0, 1))).unflatten(0, (-1, 3)).mean((1, 3, 4))),
+            a=nn.Conv2d(4, 8, 3, groups=2), b=linear(8, 3)), drawn(5, 3, 4, 6, 6)),
     "embedding": lambda: embedded(nn.Embedding(9, 4)),
     "padded embedding": lambda: embedded(nn.Embedding(9, 4, padding_idx=3)),
     "padded from the end": lambda: embedded(nn.Embedding(9, 4, padding_idx=-1)),

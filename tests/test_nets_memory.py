@@ -1,0 +1,116 @@
+"""Large networks: nothing is copied that need not be, and work in pieces gives what work on the whole gives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from qtaml_codesign.bits.formats import BitFormat
+from qtaml_codesign.bits.profile import BitErrorProfile
+from qtaml_codesign.nets import storage
+from qtaml_codesign.nets.sensitivity import jacobian_gains
+from qtaml_codesign.nets.storage import largest_magnitude, store_tensor
+from qtaml_codesign.nets.workload import Workload
+from qtaml_codesign.tac.planner import Planner
+
+KEY = 23
+INPUTS = torch.randn(6, 5, generator=torch.Generator().manual_seed(KEY))
+LABELS = torch.zeros(6, dtype=torch.long)
+
+
+def workload(dtype: torch.dtype = torch.float32) -> Workload:
+    torch.manual_seed(KEY)
+    inputs = INPUTS.to(dtype)
+    return Workload(nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3)).to(dtype), inputs, (inputs, LABELS))
+
+
+def start_of(module: nn.Module, name: str) -> int:
+    return module.get_parameter(name).data_ptr()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_weights_lie_over_the_private_network(dtype):
+    network = workload(dtype).network
+    for name, weight in network.weights.items():
+        assert weight.ctypes.data == start_of(network.module, name)
+        assert not weight.flags.writeable
+        assert weight.base is not None
+
+
+def test_weights_of_other_forms_are_copies_in_c_order():
+    half = Workload(nn.Linear(5, 3).bfloat16(), INPUTS.bfloat16(), (INPUTS.bfloat16(), LABELS)).network
+    assert half.weights["weight"].dtype == np.float32
+    assert np.array_equal(half.weights["weight"], half.module.weight.detach().float().numpy())
+    images = torch.randn(6, 3, 4, 4)
+    last = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(16, 3)).to(memory_format=torch.channels_last)
+    kernel = Workload(last, images, (images, LABELS)).weights["0.weight"]
+    assert kernel.flags.c_contiguous
+    assert np.array_equal(kernel, last[0].weight.detach().numpy())
+
+
+def test_weights_stay_what_they_were_when_the_module_rewrites_them():
+    """An embedding with max_norm shortens its rows in place when they are looked up."""
+    model = nn.Sequential(nn.Embedding(7, 5, max_norm=0.5), nn.Flatten(), nn.Linear(10, 3))
+    given = model[0].weight.detach().numpy().copy()
+    tokens = torch.arange(12).reshape(6, 2) % 7
+    network = Workload(model, tokens, (tokens, LABELS)).network
+    assert np.array_equal(network.weights["0.weight"], given)
+    assert not np.array_equal(network.module[0].weight.detach().numpy(), given)
+    assert np.array_equal(model[0].weight.detach().numpy(), given)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_differentiable_network_shares_memory_unless_it_has_a_type_of_its_own(dtype):
+    network = workload(dtype).network
+    shared, own = network.differentiable(), network.differentiable(torch.float64)
+    for name, weight in network.weights.items():
+        assert start_of(shared, name) == start_of(network.module, name) != start_of(own, name)
+        assert own.get_parameter(name).dtype == torch.float64
+        assert np.array_equal(own.get_parameter(name).detach().numpy(), weight)
+        assert shared.get_parameter(name).requires_grad
+    assert not shared.get_parameter("0.bias").requires_grad
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_finite_differences_leave_the_network_alone(dtype):
+    plain = workload(dtype)
+    before = {name: weight.copy() for name, weight in plain.weights.items()}
+    jacobian_gains(plain, "finite-difference", probes=2, step=0.5)
+    assert all(np.array_equal(plain.weights[name], weight) for name, weight in before.items())
+
+
+@pytest.mark.parametrize("bits", [4, 8, 11])
+@pytest.mark.parametrize("shape", [(), (1,), (0,), (7, 3), (40, 25)])
+def test_pieces_equal_the_whole(bits, shape, monkeypatch):
+    """The slow twin is one call of `quantise`, one look-up and one count over the whole tensor."""
+    monkeypatch.setattr(storage, "PIECE", 64)
+    form = BitFormat(bits)
+    weights = np.asarray(np.random.default_rng(KEY).standard_normal(shape), dtype=np.float32)
+    stored = store_tensor("w", weights, form)
+    scale = np.abs(weights).max(initial=0.0)
+    codes = form.quantise(weights.astype(np.float64) / (float(scale) or 1.0))
+    assert stored.scale == float(scale) == largest_magnitude(weights)
+    assert stored.codes.dtype == codes.dtype
+    assert stored.codes.shape == codes.shape
+    assert np.array_equal(stored.codes, codes)
+    assert np.array_equal(stored.weights(), stored.values[codes])
+    assert np.array_equal(stored.histogram, np.bincount(codes.ravel(), minlength=2**bits))
+
+
+def test_pieces_of_a_view_in_another_order(monkeypatch):
+    monkeypatch.setattr(storage, "PIECE", 16)
+    weights = np.random.default_rng(KEY).standard_normal((9, 8)).T
+    assert np.array_equal(store_tensor("w", weights).codes, store_tensor("w", np.ascontiguousarray(weights)).codes)
+
+
+def test_a_plan_quantises_each_tensor_once(monkeypatch):
+    seen: list[str] = []
+    real = storage.store_tensor
+    monkeypatch.setattr("qtaml_codesign.tac.planner.store_tensor",
+                        lambda name, *rest, **more: (seen.append(name), real(name, *rest, **more))[1])
+    plain = workload()
+    errors = BitErrorProfile.uniform(0.05).assign(list(plain.weights))
+    Planner(plain, errors, 0, "greedy", 2, "reverse").make("tac", 0.3)
+    assert seen == list(plain.weights)
