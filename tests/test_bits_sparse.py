@@ -312,14 +312,14 @@ def test_the_stream_is_pinned():
 
 
 def test_read_back_takes_a_sampler():
-    errors = BitErrorProfile.uniform(0.02).regions[0]
+    errors = BitErrorProfile.uniform(0.015).regions[0]
     expected = sparse(CODES, errors, 2, flip_key(7, "t"), 5).codes
     for sampler in ("sparse", "auto"):
-        found = read_back(CODES.astype(np.int32), 0.02, protected=2, seed=7, trial=5, tensor="t", sampler=sampler)
+        found = read_back(CODES.astype(np.int32), 0.015, protected=2, seed=7, trial=5, tensor="t", sampler=sampler)
         assert found.dtype == np.int32
         assert np.array_equal(found, expected)
-    assert np.array_equal(read_back(CODES, 0.2, sampler="auto"), read_back(CODES, 0.2))
-    assert not np.array_equal(read_back(CODES, 0.02), read_back(CODES, 0.02, sampler="auto"))
+    assert np.array_equal(read_back(CODES, 0.016, sampler="auto"), read_back(CODES, 0.016))
+    assert not np.array_equal(read_back(CODES, 0.015), read_back(CODES, 0.015, sampler="auto"))
 
 
 def test_auto_looks_at_the_rates_before_protection():

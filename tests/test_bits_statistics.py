@@ -81,7 +81,7 @@ def test_planes_are_pairwise_independent(rate, direction):
 @pytest.mark.parametrize("distance", [1, 2, 4, 8, 512])
 @pytest.mark.parametrize("rate", RATES)
 def test_neighbouring_weights_are_independent(rate, distance):
-    """Disjoint pairs of weights `distance` apart; one row per plane, 512 = the kernel's block."""
+    """Disjoint pairs of weights `distance` apart; one row per plane."""
     left, right = np.moveaxis(flips_of(rate).reshape(-1, 2, distance), 1, 0)
     for a, b in itertools.product(range(8), repeat=2):
         both = int(((left >> a) & (right >> b) & 1).sum())
