@@ -26,8 +26,9 @@ def section() -> Section:
     return Section(
         title="One trial",
         method=f"A trial draws the flips of every stored bit at p = {RATE:g} (no protection), reads the weights back, "
-               "runs the evaluation set and counts; the bare forward pass is the module called on the same batches with "
-               f"its float weights. {PAIRS} pairs, one thread, after 30 MB of heap were taken and given back.",
+               "runs the evaluation set and counts; the bare forward pass is the module called on the same "
+               f"batches with its float weights. {PAIRS} pairs, one thread, after 30 MB of heap were taken and given "
+               "back.",
         header=["network", "trial", "forward pass", "trial / forward pass [quartiles]", f"goal <= {GOAL:g}"],
         rows=rows,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import cast
 
 import numpy as np
@@ -177,7 +178,13 @@ def _residual_variance(stored: StoredModel, name: str, errors: RegionErrors, use
     if use_half and errors.silent:
         errors = BitErrorProfile.uniform(0.5, errors.format).regions[0]
     share = stored[name].histogram / stored[name].codes.size
-    return np.array([share @ ReadLaw(errors, depth).variance() for depth in range(errors.format.bits + 1)])
+    return np.array([share @ variance for variance in _read_variances(errors)])
+
+
+@lru_cache(maxsize=16)
+def _read_variances(errors: RegionErrors) -> tuple[NDArray[np.float64], ...]:
+    """(2^B,) variance of the read value of each code, for each protection depth 0..B; tensors and plans share it."""
+    return tuple(ReadLaw(errors, depth).variance() for depth in range(errors.format.bits + 1))
 
 
 def _predicted(

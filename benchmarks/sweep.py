@@ -1,0 +1,183 @@
+"""What a sweep costs: thicknesses, cards, the frontier, and where the time goes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from tempfile import TemporaryDirectory
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+
+from benchmarks.page import Section
+
+BUDGETS, METHODS = (0.05, 0.125), ("tac", "uniform-msp")
+RANGE = (1.72, 1.84)
+TRIALS = 30
+NETWORKS = ("small-cnn", "transformer")
+
+
+def section() -> Section:
+    """Five questions about the cost of a sweep, answered in trials and seconds."""
+    import qtaml_codesign as qc
+
+    workload = qc.load_workload("small-cnn")
+    qc.sweep(workload, "3nm", [1.8], [0.05], trials=2)
+    rows, notes = [*_thicknesses(workload)], []
+    rows += [_second_card(workload), _frontier(workload, notes)]
+    notes += [_where_the_time_goes(name) for name in NETWORKS]
+    return Section(
+        title="A sweep",
+        method=f"SmallCNN on the 3 nm card, methods {' and '.join(METHODS)} at 5 % and 12.5 %, one process. "
+               f"Thicknesses from {RANGE[0]} to {RANGE[1]} nm, for the frontier the card's whole range. Costs are "
+               "trials and seconds of one run; the ratio of trials does not depend on the machine.",
+        header=["what", "trials", "seconds", "against", "trials", "seconds", "ratio of trials"],
+        rows=rows, notes=notes,
+    )
+
+
+def _thicknesses(workload: Any) -> Iterator[list[str]]:
+    """500 thicknesses against 12: with knots for both, and against 12 that are measured one by one."""
+    many = _sweep(workload, np.linspace(*RANGE, 500), interpolate=True)
+    few = _sweep(workload, np.linspace(*RANGE, 12), interpolate=True)
+    direct = _sweep(workload, np.linspace(*RANGE, 12), interpolate=False)
+    yield _row(f"500 thicknesses, {TRIALS} trials a knot", many, "12 thicknesses, the same way", few)
+    measured = f"12 thicknesses measured, {TRIALS} trials each"
+    yield _row(f"500 thicknesses, {TRIALS} trials a knot", many, measured, direct)
+
+
+def _second_card(workload: Any) -> list[str]:
+    """A card with a higher barrier over the same flip probabilities, with and without the first one's results."""
+    import qtaml_codesign as qc
+
+    card = qc.load_card("3nm").with_field("barrier.height_eV", 3.4)
+    ends = [qc.thickness_for(card, float(qc.flip_probability(qc.load_card("3nm"), end).probability)) for end in RANGE]
+    grid = np.linspace(*ends, 500)
+    with TemporaryDirectory() as first:
+        _sweep(workload, np.linspace(*RANGE, 500), interpolate=True, out=first)
+        shared = _sweep(workload, grid, card=card, interpolate=True, reuse=[first])
+    alone = _sweep(workload, grid, card=card, interpolate=True)
+    return _row("a second card, reusing the first's results", shared, "the second card alone", alone)
+
+
+def _frontier(workload: Any, notes: list[str]) -> list[str]:
+    """Bisection against plain grids over the same range.
+
+    Per curve the grid has a step as fine as the interval that bisection found, and as few trials a point (10, 20, 40,
+    ...) as give an interval no wider.
+    """
+    import qtaml_codesign as qc
+
+    found = _timed(lambda: qc.find_frontier(workload, "3nm", None, BUDGETS, METHODS))
+    table, trials, apart, begun, grids = found[0].frontier().to_frame(), 0, 0.0, time.perf_counter(), []
+    for row in table.itertuples():
+        count, points, at = _plain_grid(workload, row)
+        trials += count * points
+        apart = max(apart, abs(at - row.thickness_nm))
+        grids.append(f"{row.method} {row.budget:.1%}: {1e3 * (row.thickness_high_nm - row.thickness_low_nm):.1f} pm, "
+                     f"{points} thicknesses x {count} trials")
+    notes.append(
+        f"Intervals of bisection, and the plain grids whose intervals are no wider: {'; '.join(grids)}. The answers "
+        f"differ by at most {1e3 * apart:.1f} pm. Goal: a tenth of the trials of the grids; "
+        f"{'met' if 10 * found[0].new_trials <= trials else 'not met'}."
+    )
+    seconds = time.perf_counter() - begun
+    ratio = f"{found[0].new_trials / trials:.3f}"
+    return ["frontier by bisection", f"{found[0].new_trials}", f"{found[1]:.1f}", "plain grids, fixed trials",
+            f"{trials}", f"{seconds:.1f}", ratio]
+
+
+def _plain_grid(workload: Any, row: Any) -> tuple[int, int, float]:
+    """Trials a point, points, and the crossing of the cheapest plain grid of one curve."""
+    import qtaml_codesign as qc
+
+    card, width = qc.load_card("3nm"), row.thickness_high_nm - row.thickness_low_nm
+    low, high = card.sweep.thickness_nm
+    grid = np.linspace(low, high, int(np.ceil((high - low) / width)) + 1)
+    with TemporaryDirectory() as folder:
+        for trials in (10, 20, 40, 80, 160, 320):
+            plain = qc.sweep(workload, card, grid, [row.budget], [row.method], trials=trials, interpolate=False,
+                             out=folder)
+            other = plain.frontier().to_frame().iloc[0]
+            if other.thickness_high_nm - other.thickness_low_nm <= width:
+                break
+    return trials, len(grid), float(other.thickness_nm)
+
+
+def _where_the_time_goes(name: str) -> str:
+    """A default sweep, timed from outside: forward passes, and what else takes part of it."""
+    import qtaml_codesign as qc
+    from qtaml_codesign.nets.network import Network
+    from qtaml_codesign.nets.reading import TrialReader
+    from qtaml_codesign.sweeps.store import ResultStore
+    from qtaml_codesign.tac.planner import Planner
+
+    workload, spent = qc.load_workload(name), dict.fromkeys(("forward", "read", "store", "plan", "plan forward"), 0.0)
+    with ExitStack() as stack, TemporaryDirectory() as folder:
+        for owner, method, what in ((Network, "_logits", "forward"), (TrialReader, "read", "read"),
+                                    (ResultStore, "_write", "store")):
+            stack.enter_context(_watched(owner, method, spent, what))
+        stack.enter_context(_watched_plan(Planner, spent))
+        _, seconds = _timed(lambda: qc.sweep(workload, "3nm", budgets=(0.03, 0.05, 0.125, 0.25), half_width=0.02,
+                                             out=folder))
+    shares = {
+        "forward passes of trials": spent["forward"] - spent["plan forward"],
+        "forward passes of plans": spent["plan forward"], "flips drawn and weights read": spent["read"],
+        "plans, apart from forward passes": spent["plan"] - spent["plan forward"], "result store": spent["store"],
+    }
+    shares["all else"] = seconds - sum(shares.values())
+    forward = spent["forward"] / seconds
+    table = "; ".join(f"{what} {share / seconds:.1%}" for what, share in shares.items())
+    return (f"Where the time of a sweep goes ({name}, 17 thicknesses, four budgets, {seconds:.0f} s, files and figure "
+            f"included): {table}. Forward passes together: {forward:.1%} (goal >= 80 %: "
+            f"{'met' if forward >= 0.8 else 'not met'}).")
+
+
+@contextmanager
+def _watched(owner: type, method: str, spent: dict[str, float], what: str) -> Iterator[None]:
+    original: Callable[..., Any] = getattr(owner, method)
+
+    def watched(*arguments: Any, **named: Any) -> Any:
+        begun = time.perf_counter()
+        try:
+            return original(*arguments, **named)
+        finally:
+            spent[what] += time.perf_counter() - begun
+
+    with patch.object(owner, method, watched):
+        yield
+
+
+@contextmanager
+def _watched_plan(planner: type, spent: dict[str, float]) -> Iterator[None]:
+    """Time in plans, and how much of it was in forward passes."""
+    original: Callable[..., Any] = planner.make
+
+    def make(*arguments: Any) -> Any:
+        begun, forward = time.perf_counter(), spent["forward"]
+        made = original(*arguments)
+        spent["plan"] += time.perf_counter() - begun
+        spent["plan forward"] += spent["forward"] - forward
+        return made
+
+    with patch.object(planner, "make", make):
+        yield
+
+
+def _sweep(workload: Any, grid: Any, card: Any = "3nm", **options: Any) -> tuple[Any, float]:
+    import qtaml_codesign as qc
+
+    return _timed(lambda: qc.sweep(workload, card, grid, BUDGETS, METHODS, trials=TRIALS, **options))
+
+
+def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
+    begun = time.perf_counter()
+    result = work()
+    return result, time.perf_counter() - begun
+
+
+def _row(what: str, ours: tuple[Any, float], against: str, theirs: tuple[Any, float]) -> list[str]:
+    new, old = ours[0].new_trials, theirs[0].new_trials
+    return [what, f"{new}", f"{ours[1]:.1f}", against, f"{old}", f"{theirs[1]:.1f}", f"{new / old:.2f}"]
