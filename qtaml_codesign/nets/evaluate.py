@@ -19,6 +19,8 @@ __all__ = ["Trials", "run_trial", "single_threaded"]
 class Trials:
     """The trials of one stored network: all samples of the evaluation set see the same drawing of flips.
 
+    One thread at a time may use it: a trial overwrites the weights of the one before. Threads take one each.
+
     Args:
         workload: the network and its evaluation set.
         stored: its tensors as codes; tensors that are not in it keep their float weights. `nets.device.placed` puts

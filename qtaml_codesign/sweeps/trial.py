@@ -5,6 +5,7 @@ A job names its workload by content. A worker loads it once, checks that it is t
 
 from __future__ import annotations
 
+import threading
 from _pickle import PicklingError
 from collections import OrderedDict
 from dataclasses import dataclass, replace
@@ -30,7 +31,7 @@ T = TypeVar("T")
 _KEPT_WORKLOADS = 2
 _KEPT_TRIALS = 4
 _workloads: OrderedDict[str, Workload] = OrderedDict()
-_trials: OrderedDict[str, Trials] = OrderedDict()
+_of_this_thread = threading.local()
 
 
 @dataclass(frozen=True)
@@ -152,11 +153,15 @@ def store_model(workload: Workload, task: SweepTask) -> tuple[StoredModel, dict[
 
 
 def _trials_of(workload: Workload, task: SweepTask) -> Trials:
-    found = _trials.get(task.strong_id)
+    """Prepared trials of a task, kept by each thread for itself: they reuse their memory from trial to trial."""
+    if not hasattr(_of_this_thread, "trials"):
+        _of_this_thread.trials = OrderedDict()
+    kept: OrderedDict[str, Trials] = _of_this_thread.trials
+    found = kept.get(task.strong_id)
     if found is None:
         stored, errors = store_model(workload, task)
         found = Trials(workload, placed(stored, workload.network.device), errors, task.seed)
-        _keep(_trials, task.strong_id, found, _KEPT_TRIALS)
+        _keep(kept, task.strong_id, found, _KEPT_TRIALS)
     return found
 
 
