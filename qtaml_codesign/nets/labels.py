@@ -58,7 +58,9 @@ def count_right(logits: Tensor, labels: Tensor) -> int:
         1
     """
     if logits.dtype in COMPILED and logits.device.type == labels.device.type == "cpu":
-        return int(count_first_largest(logits.reshape(-1, logits.shape[-1]).numpy(), labels.reshape(-1).numpy()))
+        if logits.ndim > 2:
+            logits, labels = logits.flatten(0, -2), labels.flatten()
+        return int(count_first_largest(logits.numpy(), labels.numpy()))
     return int((predictions(logits) == labels.to(logits.device)).sum())
 
 

@@ -56,11 +56,12 @@ class Network:
         self.logits = logits
         self.batch_size = batch_size
         self.stored = stored_names(self.module, tensors)
-        self._parameters = {name: value for name, value in self.module.named_parameters() if name in self.stored}
-        self.device = next(iter(self._parameters.values())).device
+        stored = {name: value for name, value in self.module.named_parameters() if name in self.stored}
+        self._forms = {name: (value.shape, value.dtype, value.device) for name, value in stored.items()}
+        self.device = next(iter(stored.values())).device
         rewritten = any(getattr(part, "max_norm", None) is not None for part in self.module.modules())
         self.weights = MappingProxyType({
-            name: _as_array(name, value, rewritten) for name, value in self._parameters.items()
+            name: _as_array(name, value, rewritten) for name, value in stored.items()
         })
         self._local = threading.local()
 
@@ -121,21 +122,21 @@ class Network:
     def _replacements(self, weights: GivenWeights) -> dict[str, Tensor]:
         replaced = {}
         for name, array in weights.items():
-            if name not in self._parameters:
+            if name not in self._forms:
                 raise WorkloadError(
                     "no stored tensor has this name", where="weights", rule="names of stored tensors", value=name,
                     next_step=did_you_mean(name, self.stored),
                 )
-            original = self._parameters[name]
-            if array.shape != tuple(original.shape):
+            shape, dtype, device = self._forms[name]
+            if array.shape != shape:
                 raise WorkloadError(
-                    "a weight array has the wrong shape", where=f"weights[{name!r}]",
-                    rule=f"shape {tuple(original.shape)}", value=array.shape,
-                    next_step="keep the shape of the stored tensor",
+                    "a weight array has the wrong shape", where=f"weights[{name!r}]", rule=f"shape {tuple(shape)}",
+                    value=tuple(array.shape), next_step="keep the shape of the stored tensor",
                 )
             if not isinstance(array, Tensor):
                 array = torch.from_numpy(np.ascontiguousarray(array if array.flags.writeable else array.copy()))
-            replaced[name] = array.to(original.device, original.dtype)
+            fits = array.dtype is dtype and array.device == device
+            replaced[name] = array if fits else array.to(device, dtype)
         return replaced
 
 

@@ -37,9 +37,9 @@ class Replica:
         with torch.inference_mode(False):
             self._module = copy.deepcopy(module, {id(tensor): tensor for tensor in module.parameters()})
             self._parameters = _places(self._module, "_parameters")
-            held = _places(self._module, "_buffers").values()
-            self._buffers = [(places, places[0][0][places[0][1]]) for places in held]
-            self._kept = [buffer.clone() for _, buffer in self._buffers]
+            held = [(places, places[0][0][places[0][1]]) for places in _places(self._module, "_buffers").values()]
+            self._buffers = [(owner, key, buffer) for places, buffer in held for owner, key in places]
+            self._kept = [(buffer, buffer.clone()) for _, buffer in held]
         self._swaps = not isinstance(self._module, _STRANGERS)
 
     @contextmanager
@@ -61,10 +61,10 @@ class Replica:
 
     def _refresh(self) -> None:
         """Every buffer as the module came, where a forward pass has written into it or put another in its place."""
-        for (places, buffer), kept in zip(self._buffers, self._kept, strict=True):
+        for buffer, kept in self._kept:
             buffer.copy_(kept)
-            for owner, key in places:
-                owner[key] = buffer
+        for owner, key, buffer in self._buffers:
+            owner[key] = buffer
 
 
 def _places(module: nn.Module, kind: str) -> dict[str, list[Place]]:
