@@ -14,7 +14,7 @@ from importlib import import_module
 
 from benchmarks.page import write_page
 
-NAMES = ["flips", "chain", "trial", "calibration", "sweep", "size", "peers", "start"]
+NAMES = ["flips", "chain", "trial", "calibration", "sweep", "where", "size", "peers", "start"]
 
 
 def main(arguments: list[str]) -> None:

@@ -1,13 +1,11 @@
-"""What a sweep costs: thicknesses, cards, the frontier, and where the time goes."""
+"""What a sweep costs: thicknesses, cards, the frontier."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
 from tempfile import TemporaryDirectory
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 
@@ -16,18 +14,16 @@ from benchmarks.page import Section
 BUDGETS, METHODS = (0.05, 0.125), ("tac", "uniform-msp")
 RANGE = (1.72, 1.84)
 TRIALS = 30
-NETWORKS = ("small-cnn", "transformer")
 
 
 def section() -> Section:
-    """Five questions about the cost of a sweep, answered in trials and seconds."""
+    """Questions about the cost of a sweep, answered in trials and seconds."""
     import qtaml_codesign as qc
 
     workload = qc.load_workload("small-cnn")
     qc.sweep(workload, "3nm", [1.8], [0.05], trials=2)
-    rows, notes = [*_thicknesses(workload)], []
-    rows += [_second_card(workload), _frontier(workload, notes)]
-    notes += [_where_the_time_goes(name) for name in NETWORKS]
+    notes: list[str] = []
+    rows = [*_thicknesses(workload), _second_card(workload), _frontier(workload, notes)]
     return Section(
         title="A sweep",
         method=f"SmallCNN on the 3 nm card, methods {' and '.join(METHODS)} at 5 % and 12.5 %, one process. "
@@ -104,66 +100,6 @@ def _plain_grid(workload: Any, row: Any) -> tuple[int, int, float]:
             if other.thickness_high_nm - other.thickness_low_nm <= width:
                 break
     return trials, len(grid), float(other.thickness_nm)
-
-
-def _where_the_time_goes(name: str) -> str:
-    """A default sweep, timed from outside: forward passes, and what else takes part of it."""
-    import qtaml_codesign as qc
-    from qtaml_codesign.nets.network import Network
-    from qtaml_codesign.nets.reading import TrialReader
-    from qtaml_codesign.sweeps.store import ResultStore
-    from qtaml_codesign.tac.planner import Planner
-
-    workload, spent = qc.load_workload(name), dict.fromkeys(("forward", "read", "store", "plan", "plan forward"), 0.0)
-    with ExitStack() as stack, TemporaryDirectory() as folder:
-        for owner, method, what in ((Network, "_logits", "forward"), (TrialReader, "read", "read"),
-                                    (ResultStore, "_write", "store")):
-            stack.enter_context(_watched(owner, method, spent, what))
-        stack.enter_context(_watched_plan(Planner, spent))
-        _, seconds = _timed(lambda: qc.sweep(workload, "3nm", budgets=(0.03, 0.05, 0.125, 0.25), half_width=0.02,
-                                             out=folder))
-    shares = {
-        "forward passes of trials": spent["forward"] - spent["plan forward"],
-        "forward passes of plans": spent["plan forward"], "flips drawn and weights read": spent["read"],
-        "plans, apart from forward passes": spent["plan"] - spent["plan forward"], "result store": spent["store"],
-    }
-    shares["all else"] = seconds - sum(shares.values())
-    forward = spent["forward"] / seconds
-    table = "; ".join(f"{what} {share / seconds:.1%}" for what, share in shares.items())
-    return (f"Where the time of a sweep goes ({name}, 17 thicknesses, four budgets, {seconds:.0f} s, files and figure "
-            f"included): {table}. Forward passes together: {forward:.1%} (goal >= 80 %: "
-            f"{'met' if forward >= 0.8 else 'not met'}).")
-
-
-@contextmanager
-def _watched(owner: type, method: str, spent: dict[str, float], what: str) -> Iterator[None]:
-    original: Callable[..., Any] = getattr(owner, method)
-
-    def watched(*arguments: Any, **named: Any) -> Any:
-        begun = time.perf_counter()
-        try:
-            return original(*arguments, **named)
-        finally:
-            spent[what] += time.perf_counter() - begun
-
-    with patch.object(owner, method, watched):
-        yield
-
-
-@contextmanager
-def _watched_plan(planner: type, spent: dict[str, float]) -> Iterator[None]:
-    """Time in plans, and how much of it was in forward passes."""
-    original: Callable[..., Any] = planner.make
-
-    def make(*arguments: Any) -> Any:
-        begun, forward = time.perf_counter(), spent["forward"]
-        made = original(*arguments)
-        spent["plan"] += time.perf_counter() - begun
-        spent["plan forward"] += spent["forward"] - forward
-        return made
-
-    with patch.object(planner, "make", make):
-        yield
 
 
 def _sweep(workload: Any, grid: Any, card: Any = "3nm", **options: Any) -> tuple[Any, float]:

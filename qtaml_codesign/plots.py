@@ -51,14 +51,18 @@ def save_sweep(
 def draw_accuracy(points: pd.DataFrame, target: float, axes: Any) -> Any:
     """Accuracy against oxide thickness: one line per budget (colour) and method (line style), with bands.
 
+    Curves with thicknesses of their own, as a bisection leaves them, show their points.
+
     The view ends where every curve has come within 0.01 of its value at the thickest oxide.
     """
     methods, budgets = _methods(points), sorted(points["budget"].unique())
     colours = _budget_colours(budgets)
+    on_one_grid = points.groupby("thickness_nm").size().nunique() == 1
     for (method, budget), group in points.groupby(["method", "budget"], sort=False):
         curve = group.sort_values("thickness_nm")
         style, colour = _LINE_STYLES[methods.index(str(method)) % len(_LINE_STYLES)], colours[float(str(budget))]
-        axes.plot(curve["thickness_nm"], curve["accuracy"], linestyle=style, color=colour, linewidth=1.5)
+        axes.plot(curve["thickness_nm"], curve["accuracy"], linestyle=style, color=colour, linewidth=1.5,
+                  marker="" if on_one_grid else ".", markersize=4)
         axes.fill_between(curve["thickness_nm"], curve["accuracy_low"], curve["accuracy_high"], color=colour,
                           alpha=0.15, linewidth=0)
     clean = float(points["clean_accuracy"].iloc[0])

@@ -41,11 +41,12 @@ def measure_curves(
         measurement: what measures points; its settings say which methods, budgets and target.
         axis: the card's axis.
         thickness_nm: the range is from the smallest to the largest.
-        everywhere: False looks for the crossing of the target alone.
+        everywhere: False looks for the crossing of the target alone, between the ends of the range as they are; True
+            starts from the ends of the axis, which other cards share.
     """
     settings, x = measurement.settings, axis.coordinates(thickness_nm)
     within = (float(x.min()), float(x.max()))
-    ends = starting_knots(*axis.ends(*within))
+    ends = starting_knots(*(axis.ends(*within) if everywhere else within))
     keys = [(method, budget) for method in settings.methods for budget in settings.budgets_of(method)]
     threshold = settings.target * measurement.network.clean_accuracy
     found: dict[Key, dict[float, MeasuredPoint]] = {key: {} for key in keys}
@@ -63,11 +64,13 @@ def measure_curves(
 def knot_rows(
     curves: Mapping[Key, MeasuredCurve], axis: Axis, thickness_nm: NDArray[np.float64], clean: float, confidence: float
 ) -> pd.DataFrame:
-    """The knots strictly inside the range of thickness as rows of `sweep.csv`, thickness rising within each curve."""
+    """The knots inside the range of thickness as rows of `sweep.csv`, thickness rising within each curve."""
     x = axis.coordinates(thickness_nm)
-    inside = {key: [place for place in sorted(curve.points, reverse=True) if x.min() < place < x.max()]
+    inside = {key: [place for place in sorted(curve.points, reverse=True) if x.min() <= place <= x.max()]
               for key, curve in curves.items()}
-    thickness = {place: axis.thickness_nm(place) for place in {place for row in inside.values() for place in row}}
+    thickness = dict(zip(x.tolist(), thickness_nm.tolist(), strict=True))
+    for place in {place for row in inside.values() for place in row} - set(thickness):
+        thickness[place] = axis.thickness_nm(place)
     rows = [
         (thickness[place], *curves[key].points[place].row(clean, confidence)[1:])
         for key, places in inside.items() for place in places
@@ -93,14 +96,13 @@ def rows_between(
 
 
 def with_ends(knots: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
-    """Knots, and the rows of the table at its two ends; curves in the table's order, thickness rising within each."""
+    """Knots, and the rows of the table at those of its two ends that are no knots; thickness rising in each curve."""
     ends = (table["thickness_nm"].min(), table["thickness_nm"].max())
     edges = table[table["thickness_nm"].isin(ends)]
-    parts = []
-    for (method, budget), rows in edges.groupby(["method", "budget"], sort=False):
-        own = knots[(knots["method"] == method) & (knots["budget"] == budget)]
-        parts += [rows.iloc[:1], own, rows.iloc[1:]]
-    return pd.concat([part for part in parts if len(part)], ignore_index=True)
+    both = pd.concat([knots, edges], ignore_index=True) if len(knots) else edges
+    once = both.drop_duplicates(["method", "budget", "thickness_nm"])
+    groups = once.groupby(["method", "budget"], sort=False)
+    return pd.concat([rows.sort_values("thickness_nm") for _, rows in groups], ignore_index=True)
 
 
 def _point(axis: Axis, place: float, key: Key) -> Point:

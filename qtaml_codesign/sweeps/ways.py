@@ -34,12 +34,11 @@ def interpolated(measurement: Measurement, card: DeviceCard, flips: FlipProbabil
 
 
 def frontier_alone(measurement: Measurement, card: DeviceCard, flips: FlipProbability) -> Rows:
-    """Bisect each curve for the crossing of the target; the knots are the table. flips: at the ends of the range."""
+    """Bisect each curve for the crossing of the target; the knots and the ends are the table. flips: at the ends."""
     clean, rule = measurement.network.clean_accuracy, measurement.settings.rule
     axis, ends = axis_for(card), np.asarray(flips.thickness_nm)
     curves = measure_curves(measurement, axis, ends, everywhere=False)
-    knots = knot_rows(curves, axis, ends, clean, rule.confidence)
-    table = with_ends(knots, rows_between(curves, axis, flips, clean))
+    table = knot_rows(curves, axis, ends, clean, rule.confidence)
     return Rows(table, None, np.unique(table["thickness_nm"]), flips.warnings)
 
 
