@@ -2,8 +2,8 @@
 # make test   set-up, then the test suite
 # make lint   set-up, then ruff and mypy --strict
 # make studies  set-up, then every study of the paper, and docs/reproduction.md made from them (resumable)
-# make bench  set-up, then the side-by-side timings in benchmarks/
-# make bench-peers  the same for other tools beside ours, in an environment of its own
+# make bench  set-up, then the side-by-side timings in benchmarks/, and docs/performance.md made from them
+# make bench-peers  the last of these alone: other tools beside ours, in an environment of its own
 
 PYTHON ?= python3
 VENV := .venv
@@ -46,6 +46,7 @@ lint: $(VENV)/installed-lint
 
 bench: $(VENV)/installed-bench
 	$(BIN)/python -m benchmarks
+	$(MAKE) bench-peers
 
 $(PEERS)/installed: pyproject.toml constraints.txt benchmarks/peers/requirements.txt
 	$(PYTHON) -m venv $(PEERS)

@@ -1,9 +1,9 @@
 """Run the benchmarks, each in a process of its own, and write docs/performance.md.
 
-    python -m benchmarks            all of them
+    python -m benchmarks            all of them but peers
     python -m benchmarks flips      only those named; the others keep their last figures
 
-A benchmark is a module of this folder with `section() -> Section`.
+`peers` needs the other tools: `make bench-peers` brings them into an environment of its own. A benchmark is a module of this folder with `section() -> Section`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def main(arguments: list[str]) -> None:
     unknown = [name for name in arguments if name not in NAMES]
     if unknown:
         sys.exit(f"unknown benchmark {', '.join(unknown)}; there are {', '.join(NAMES)}")
-    for name in arguments or NAMES:
+    for name in arguments or [name for name in NAMES if name != "peers"]:
         print(f"benchmark {name} ...", flush=True)
         alone = f"from benchmarks.__main__ import measure; measure({name!r})"
         subprocess.run([sys.executable, "-c", alone], check=True)
