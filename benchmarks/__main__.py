@@ -3,7 +3,8 @@
     python -m benchmarks            all of them but peers
     python -m benchmarks flips      only those named; the others keep their last figures
 
-`peers` needs the other tools: `make bench-peers` brings them into an environment of its own. A benchmark is a module of this folder with `section() -> Section`.
+`peers` needs the other tools: `make bench-peers` brings them into an environment of its own. A benchmark is a module of
+this folder with `section() -> Section`.
 """
 
 from __future__ import annotations

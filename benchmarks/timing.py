@@ -56,8 +56,13 @@ def seconds(work: Work) -> float:
 def compare(ours: Work, theirs: Work, pairs: int = ROUNDS) -> Ratio:
     """Time both in turn after one warm-up call each."""
     ours(), theirs()
-    taken = np.array([(seconds(ours), seconds(theirs)) for _ in range(pairs)])
+    return ratio_of([(seconds(ours), seconds(theirs)) for _ in range(pairs)])
+
+
+def ratio_of(pairs: list[tuple[float, float]]) -> Ratio:
+    """The ratios of pairs (seconds of ours, seconds of theirs)."""
+    taken = np.array(pairs)
     ratios = taken[:, 1] / taken[:, 0]
     best = taken.min(axis=0)
     lowest, lower, middle, upper, highest = (float(value) for value in np.quantile(ratios, (0.0, 0.25, 0.5, 0.75, 1.0)))
-    return Ratio(float(best[0]), float(best[1]), middle, lowest, highest, pairs, lower, upper)
+    return Ratio(float(best[0]), float(best[1]), middle, lowest, highest, len(pairs), lower, upper)

@@ -9,18 +9,18 @@ import torch
 
 from benchmarks.peers.network import Flat, Injector, Masks, Network
 from qtaml_codesign.nets.counts import TrialCounts
-from qtaml_codesign.nets.evaluate import run_trial
+from qtaml_codesign.nets.evaluate import Trials
 
 SEED = 0
 DIGITS = 24
 
 
 def ours(network: Network, rate: float) -> Injector:
-    """`run_trial`, the trial of `qc.evaluate` and of a sweep."""
-    errors, kept = network.errors(rate), list[TrialCounts]()
+    """`Trials`, as in `qc.evaluate` and in a sweep."""
+    trials, kept = Trials(network.workload, network.stored, network.errors(rate), SEED), list[TrialCounts]()
 
     def trial(number: int) -> None:
-        kept[:] = [run_trial(network.workload, network.stored, errors, SEED, number)]
+        kept[:] = [trials.run(number)]
 
     return Injector(trial, lambda: kept[0].bits_flipped, "exact; nested; repeatable by key")
 

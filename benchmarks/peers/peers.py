@@ -24,7 +24,7 @@ import torch
 from benchmarks.page import Section
 from benchmarks.peers import injectors, tools
 from benchmarks.peers.network import Injector, Network
-from benchmarks.timing import Ratio, seconds
+from benchmarks.timing import Ratio, ratio_of, seconds
 from qtaml_codesign.statistics import Interval, clopper_pearson
 
 RATE = 0.1
@@ -93,11 +93,7 @@ def _on_threads(network: Network, injector: Injector, threads: int) -> Measured:
     for trial in range(TRIALS):
         taken.append((seconds(bare.forward), seconds(lambda trial=trial: injector.trial(trial))))
         flipped += injector.flipped()
-    times = np.array(taken)
-    best, ratios = times.min(axis=0), times[:, 1] / times[:, 0]
-    spread = (float(np.median(ratios)), float(ratios.min()), float(ratios.max()))
-    cost = Ratio(float(best[0]), float(best[1]), *spread, TRIALS)
-    return Measured(cost, clopper_pearson(flipped, TRIALS * network.bits))
+    return Measured(ratio_of(taken), clopper_pearson(flipped, TRIALS * network.bits))
 
 
 def keep_heap() -> None:
