@@ -73,8 +73,9 @@ def _facts(sweep: Sweep) -> tuple[tuple[str, str], ...]:
 def _grid(sweep: Sweep) -> str:
     if sweep.settings.rule.threshold is not None:
         return f"bisected, {len(sweep.grid_nm)} thicknesses"
-    between = "" if sweep.knots is None else f" interpolated from {len(sweep.knots)} measured points"
-    return f"{len(sweep.grid_nm)} thicknesses{between}"
+    if sweep.interpolated and sweep.knots is not None:
+        return f"{len(sweep.grid_nm)} thicknesses interpolated from {len(sweep.knots)} measured points"
+    return f"{len(sweep.grid_nm)} thicknesses"
 
 
 def _borrowed(sweep: Sweep) -> str:

@@ -54,9 +54,24 @@ def test_many_thicknesses_cost_what_few_cost(network, fine):
 def test_more_than_48_thicknesses_are_interpolated_unless_told_otherwise(network):
     grid = np.linspace(1.9, 2.1, 49)
     options = {"budgets": [0.3], "methods": ["tac"], "trials": 2}
-    assert qc.sweep(network, "3nm", grid, **options).knots is not None
-    assert qc.sweep(network, "3nm", grid[:48], **options).knots is None
-    assert qc.sweep(network, "3nm", grid, interpolate=False, **options).knots is None
+    assert qc.sweep(network, "3nm", grid, **options).interpolated
+    assert not qc.sweep(network, "3nm", grid[:48], **options).interpolated
+    assert not qc.sweep(network, "3nm", grid, interpolate=False, **options).interpolated
+    with pytest.raises(InputError, match="always bisects"):
+        qc.sweep(network, "3nm", grid, refine=False, **options)
+
+
+def test_a_grid_is_refined_where_it_crosses_the_target(network, fine):
+    """The frontier of a coarse grid is that of the knots; without the refinement it depends on the grid."""
+    coarse = np.array([1.73, 1.78, 1.9, 2.1])
+    refined = qc.sweep(network, "3nm", coarse, **OPTIONS)
+    plain = qc.sweep(network, "3nm", coarse, refine=False, **OPTIONS)
+    assert csv_text(refined.to_frame()) == csv_text(plain.to_frame())
+    assert plain.knots is None
+    assert len(plain.to_frame()) < len(refined.knots) < 2.5 * len(fine[1].knots)
+    exact, quick, rough = (one.frontier().to_frame().thickness_nm for one in (fine[1], refined, plain))
+    assert np.abs(quick - exact).max() < 0.003
+    assert np.abs(rough - exact).max() > 0.01
 
 
 @pytest.mark.parametrize("card", ["3nm", mixed_card()])
@@ -90,7 +105,7 @@ def test_knots_are_measured_points(network, fine):
 
 def test_the_frontier_of_knots_is_that_of_a_dense_grid(network, fine):
     grid = np.linspace(1.74, 1.86, 121)
-    dense = qc.sweep(network, "3nm", grid, interpolate=False, **OPTIONS).frontier().to_frame()
+    dense = qc.sweep(network, "3nm", grid, interpolate=False, refine=False, **OPTIONS).frontier().to_frame()
     quick = fine[1].frontier().to_frame()
     assert quick[["method", "budget", "status"]].equals(dense[["method", "budget", "status"]])
     np.testing.assert_allclose(quick.thickness_nm, dense.thickness_nm, rtol=0.0, atol=0.004)
@@ -100,7 +115,7 @@ def test_the_frontier_of_knots_is_that_of_a_dense_grid(network, fine):
 
 def test_bisection_finds_the_same_frontier_with_a_fraction_of_the_trials(network, found):
     grid = np.linspace(1.74, 1.86, 61)
-    dense = qc.sweep(network, "3nm", grid, budgets=OPTIONS["budgets"], trials=80, interpolate=False)
+    dense = qc.sweep(network, "3nm", grid, budgets=OPTIONS["budgets"], trials=80, interpolate=False, refine=False)
     bisected, table = found.frontier().to_frame(), dense.frontier().to_frame()
     np.testing.assert_allclose(bisected.thickness_nm, table.thickness_nm, rtol=0.0, atol=0.004)
     assert (bisected.thickness_low_nm <= bisected.thickness_nm).all()
@@ -199,6 +214,8 @@ def test_the_record_says_what_was_interpolated(fine, tmp_path, network):
     qc.sweep(network, "3nm", [1.8, 1.9], out=tmp_path, interpolate=True, **OPTIONS)
     qc.sweep(network, "3nm", [1.8, 1.9], out=tmp_path, **OPTIONS)
     assert json.loads((tmp_path / "run.json").read_text())["interpolated"] is False
+    assert (tmp_path / "knots.csv").exists()
+    qc.sweep(network, "3nm", [1.8, 1.9], out=tmp_path, refine=False, **OPTIONS)
     assert not (tmp_path / "knots.csv").exists()
 
 

@@ -29,7 +29,7 @@ def test_files_and_tables(codesign, tiny, tmp_path):
     done = codesign(*COMMON, "--workload", tiny, "--out", tmp_path / "run")
     assert (done.code, done.stderr) == (0, "")
     assert {path.name for path in (tmp_path / "run").iterdir()} == {
-        "results.sqlite", "sweep.csv", "frontier.csv", "frontier.png", "run.json"
+        "results.sqlite", "sweep.csv", "knots.csv", "frontier.csv", "frontier.png", "run.json"
     }
     assert len(pd.read_csv(tmp_path / "run" / "sweep.csv")) == 4 * 2 * 2
     for words in ("Thinnest oxide (nm)", "Smallest ECC overhead", "clean accuracy  1.0000", "realised", str(tmp_path)):

@@ -20,13 +20,14 @@ import torch
 
 import qtaml_codesign as qc
 from qtaml_codesign.errors import CodesignError
+from qtaml_codesign.nets.evaluate import Trials
 from qtaml_codesign.sweeps import collect, crew
 from qtaml_codesign.sweeps.crew import Crew, Job
 from qtaml_codesign.sweeps.store import ResultStore
 from qtaml_codesign.sweeps.trial import WorkloadHandle
 from tests.conftest import ROOT, TINY_WORKLOAD
 
-FILES = ("sweep.csv", "frontier.csv", "frontier.png")
+FILES = ("sweep.csv", "knots.csv", "frontier.csv", "frontier.png")
 ARGUMENTS = {"thickness_nm": np.linspace(1.72, 1.84, 6), "budgets": (0.05, 0.125, 0.25), "half_width": 0.004,
              "max_trials": 160}
 KILLS = 10
@@ -71,6 +72,18 @@ def wait_for(folder, child, trials, pause):
     time.sleep(pause)
 
 
+def slow_sweep(network, folder):
+    """In a process of its own: trials of a millisecond, so that whoever watches the store gets to read it."""
+    run = Trials.run
+
+    def slow(self, trial):
+        time.sleep(0.001)
+        return run(self, trial)
+
+    Trials.run = slow
+    qc.sweep(network, "3nm", out=folder, **ARGUMENTS)
+
+
 def test_kill_nine_ten_times_then_resume(whole, tmp_path):
     """Each process is killed at a moment drawn anew (fixed seed), wherever it is: planning, computing, writing.
 
@@ -81,7 +94,7 @@ def test_kill_nine_ten_times_then_resume(whole, tmp_path):
     moments = sorted([0, 0, *(rng.randrange(1, result.new_trials * 9 // 10) for _ in range(KILLS - 2))])
     seen = []
     for moment in moments:
-        child = fork.Process(target=partial(qc.sweep, network, "3nm", out=tmp_path, **ARGUMENTS))
+        child = fork.Process(target=partial(slow_sweep, network, tmp_path))
         child.start()
         wait_for(tmp_path, child, moment, rng.uniform(0.0, 0.02))
         os.kill(child.pid, signal.SIGKILL)

@@ -23,7 +23,7 @@ from tests.conftest import TINY_WORKLOAD
 
 GRID = (1.73, 1.78, 1.9)
 OPTIONS = {"thickness_nm": GRID, "budgets": (0.125, 0.3), "trials": 6}
-FILES = ("sweep.csv", "frontier.csv", "frontier.png")
+FILES = ("sweep.csv", "knots.csv", "frontier.csv", "frontier.png")
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,9 @@ def test_files_hold_the_same_numbers_in_full(base):
     exact = dict.fromkeys(set(result.to_frame().columns) - {"method", "trials"}, float)
     back = pd.read_csv(folder / "sweep.csv", converters=exact)
     pd.testing.assert_frame_equal(back, result.to_frame(), check_exact=True)
-    again = qc.Frontier(back, 0.95, result.frontier().flip_law).to_frame()
+    knots = pd.read_csv(folder / "knots.csv", converters=exact)
+    pd.testing.assert_frame_equal(knots, result.knots, check_exact=True)
+    again = qc.Frontier(back, 0.95, result.frontier().flip_law, knots).to_frame()
     assert csv_text(again) == (folder / "frontier.csv").read_text()
     assert (folder / "frontier.csv").read_text().startswith(
         "method,budget,overhead,thickness_nm,thickness_low_nm,thickness_high_nm,flip_probability,status\n"
@@ -148,8 +150,9 @@ def test_points_that_store_the_same_share_their_trials(network):
 def test_what_else_the_folder_holds_changes_nothing(base, network, tmp_path):
     qc.sweep(network, "3nm", out=tmp_path, **{**OPTIONS, "trials": 40})
     qc.sweep(network, "7nm", [1.7], [0.3], out=tmp_path, trials=2)
+    assert qc.sweep(network, "3nm", out=tmp_path, refine=False, **OPTIONS).new_trials == 0
     result = qc.sweep(network, "3nm", out=tmp_path, **OPTIONS)
-    assert result.new_trials == 0
+    assert 0 < result.new_trials < result.counts.trials
     for name in FILES:
         assert (tmp_path / name).read_bytes() == (base[0] / name).read_bytes()
 

@@ -65,6 +65,10 @@ def sweep(
             "interpolate more than 48 thicknesses.",
         ),
     ] = None,
+    refine: Annotated[
+        bool | None,
+        typer.Option("--refine/--no-refine", help="Bisect the frontier between the thicknesses. Default: yes."),
+    ] = None,
     reuse: Annotated[
         list[Path] | None,
         typer.Option(
@@ -99,6 +103,6 @@ def sweep(
             workload, card, grid, budgets, tuple(method) if method else DEFAULT_METHODS, seed, target=target,
             trials=trials, half_width=half_width, max_trials=max_trials,
             workers=usable_cpus() if workers is None else workers, out=folder, allocation=allocation,
-            interpolate=interpolate, reuse=lenders(folder, out, reuse), progress=report,
+            interpolate=interpolate, refine=refine, reuse=lenders(folder, out, reuse), progress=report,
         )
     print_report(sweep_report(result), folder, result.knots is not None)

@@ -33,7 +33,8 @@ class MeasuredCurve:
 
 
 def measure_curves(
-    measurement: Measurement, axis: Axis, thickness_nm: NDArray[np.float64], everywhere: bool
+    measurement: Measurement, axis: Axis, thickness_nm: NDArray[np.float64], everywhere: bool,
+    known: Mapping[Key, Mapping[float, MeasuredPoint]] | None = None,
 ) -> dict[Key, MeasuredCurve]:
     """Knots over a range of thickness, (n,) in nm, until no curve asks for more.
 
@@ -43,22 +44,24 @@ def measure_curves(
         thickness_nm: the range is from the smallest to the largest.
         everywhere: False looks for the crossing of the target alone, between the ends of the range as they are; True
             starts from the ends of the axis, which other cards share.
+        known: measured points by coordinate to start from instead, two or more for every method and budget.
     """
     settings, x = measurement.settings, axis.coordinates(thickness_nm)
     within = (float(x.min()), float(x.max()))
     ends = starting_knots(*(axis.ends(*within) if everywhere else within))
     keys = [(method, budget) for method in settings.methods for budget in settings.budgets_of(method)]
     threshold = settings.target * measurement.network.clean_accuracy
-    found: dict[Key, dict[float, MeasuredPoint]] = {key: {} for key in keys}
-    wanted = {key: list(ends) for key in keys}
-    while any(wanted.values()):
-        asked = [(key, place) for key in keys for place in wanted[key]]
+    found: dict[Key, dict[float, MeasuredPoint]] = {key: dict(known[key]) if known else {} for key in keys}
+    asked = [] if known else [(key, place) for key in keys for place in ends]
+    while True:
         measured = measurement.measure([_point(axis, place, key) for key, place in asked])
         for (key, place), point in zip(asked, measured, strict=True):
             found[key][place] = point
         curves = {key: _curve(found[key], settings.rule.confidence) for key in keys}
-        wanted = {key: curves[key].to_split(threshold, settings.rule.half_width, everywhere, within) for key in keys}
-    return {key: MeasuredCurve(curves[key], found[key]) for key in keys}
+        asked = [(key, place) for key in keys
+                 for place in curves[key].to_split(threshold, settings.rule.half_width, everywhere, within)]
+        if not asked:
+            return {key: MeasuredCurve(curves[key], found[key]) for key in keys}
 
 
 def knot_rows(

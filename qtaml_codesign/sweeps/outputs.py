@@ -92,7 +92,7 @@ def run_record(sweep: Sweep) -> dict[str, Any]:
         "confidence": settings.rule.confidence,
         "stopping": settings.rule.describe(),
         "interval": "Student over trials; a trial is one drawing of all flips",
-        "interpolated": sweep.knots is not None,
+        "interpolated": sweep.interpolated,
         "tasks": sweep.tasks, "trials": sweep.counts.trials, "warnings": list(sweep.warnings),
         "units": _UNITS, "engine": ENGINE_VERSION, "versions": versions(),
     }

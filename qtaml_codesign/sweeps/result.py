@@ -30,8 +30,9 @@ class Sweep:
 
     Attributes:
         points: one row per method, budget and thickness, in that order, columns `COLUMNS`; see `to_frame`.
-        knots: the measured points between which `points` was interpolated, in the same columns, with the two ends of
-            the grid; None when every point was measured.
+        knots: measured points in the same columns that lie closer together where the curves cross the target, with the
+            two ends of the grid; the frontier is found there. None when nothing was measured beside `points`.
+        interpolated: True when `points` was interpolated between the knots.
         card: the device card.
         grid_nm: the oxide thicknesses, rising, shape (n,).
         settings: methods, budgets, seed, target, allocation and stopping rule.
@@ -46,6 +47,7 @@ class Sweep:
 
     points: pd.DataFrame
     knots: pd.DataFrame | None
+    interpolated: bool
     card: DeviceCard
     grid_nm: NDArray[np.float64]
     settings: SweepSettings

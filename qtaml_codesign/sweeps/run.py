@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from qtaml_codesign.cards import DeviceCard, load_card
+from qtaml_codesign.errors import InputError
 from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.physics.flip import flip_probability
 from qtaml_codesign.sweeps import ways
@@ -43,6 +44,7 @@ def sweep(
     out: str | Path | None = None,
     allocation: str | None = None,
     interpolate: bool | None = None,
+    refine: bool | None = None,
     reuse: Sequence[str | Path] = (),
     progress: ProgressReport | None = None,
 ) -> Sweep:
@@ -71,6 +73,9 @@ def sweep(
         interpolate: measure at knots that the accuracy's own shape asks for, interpolate the grid between them, and
             bisect the frontier; the cost does not depend on the number of thicknesses. Default: on a grid of more than
             48 thicknesses (`MOST_POINTS`).
+        refine: bisect the cells of the grid in which a curve crosses the target, down to a sixteenth of an octave of
+            the flip probability, so that the frontier does not depend on the grid. Default: yes; an interpolated sweep
+            always does.
         reuse: result stores of other sweeps (or their folders) to take finished plans and trials from.
         progress: called in this thread with a `SweepProgress` after each step.
 
@@ -86,7 +91,13 @@ def sweep(
     flips = flip_probability(device, grid)
     session = Session(workload, device, settings, worker_count(workers, executor), executor, out, reuse, progress)
     between = len(grid) > MOST_POINTS if interpolate is None else interpolate
-    return session.run(partial(ways.interpolated if between else ways.every_point, card=device, flips=flips))
+    if not between:
+        return session.run(partial(ways.every_point, card=device, flips=flips, refine=refine is None or refine))
+    if refine is False:
+        raise InputError("an interpolated sweep always bisects its frontier", where="refine (--no-refine)",
+                         rule="refine=False only where each thickness is measured", value=f"{len(grid)} thicknesses",
+                         next_step="leave it out, or measure each: interpolate=False (--every-point)")
+    return session.run(partial(ways.interpolated, card=device, flips=flips))
 
 
 def find_frontier(

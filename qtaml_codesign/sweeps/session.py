@@ -32,15 +32,17 @@ class Rows:
 
     Args:
         points: the table of the sweep.
-        knots: the measured points behind an interpolated table, with its two ends; None where every point is measured.
+        knots: measured points of the same columns, closer together at the crossing of the target; None: as in `points`.
         grid_nm: the thicknesses of the table, rising.
         warnings: what the physics wants the reader to know.
+        interpolated: True when the table was interpolated between the knots.
     """
 
     points: pd.DataFrame
     knots: pd.DataFrame | None
     grid_nm: NDArray[float64]
     warnings: tuple[str, ...]
+    interpolated: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,9 +85,10 @@ class Session:
     def _result(self, measurement: Measurement, rows: Rows, new_trials: int, borrowed_trials: int) -> Sweep:
         network, counts = measurement.network, measurement.counts
         return Sweep(
-            points=rows.points, knots=rows.knots, card=self.card, grid_nm=rows.grid_nm, settings=measurement.settings,
-            workload_name=network.name, workload_digest=network.digest, clean_correct=network.clean_correct,
-            samples=network.samples, counts=TrialCounts.total([counts[key] for key in sorted(counts)]),
+            points=rows.points, knots=rows.knots, interpolated=rows.interpolated, card=self.card,
+            grid_nm=rows.grid_nm, settings=measurement.settings, workload_name=network.name,
+            workload_digest=network.digest, clean_correct=network.clean_correct, samples=network.samples,
+            counts=TrialCounts.total([counts[key] for key in sorted(counts)]),
             tasks=len(counts), new_trials=new_trials, borrowed_trials=borrowed_trials,
             warnings=tuple(dict.fromkeys([*rows.warnings, *measurement.notes])),
         )

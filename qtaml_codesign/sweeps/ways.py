@@ -8,19 +8,29 @@ import pandas as pd
 from qtaml_codesign.bits.profile import BitErrorProfile
 from qtaml_codesign.cards import DeviceCard
 from qtaml_codesign.physics.flip import FlipProbability
-from qtaml_codesign.sweeps.adaptive import knot_rows, measure_curves, rows_between, with_ends
+from qtaml_codesign.sweeps.adaptive import Key, knot_rows, measure_curves, rows_between, with_ends
 from qtaml_codesign.sweeps.axis import axis_for
-from qtaml_codesign.sweeps.points import COLUMNS, Measurement, Point
+from qtaml_codesign.sweeps.points import COLUMNS, MeasuredPoint, Measurement, Point
 from qtaml_codesign.sweeps.session import Rows
 from qtaml_codesign.sweeps.settings import SweepSettings
 
 
-def every_point(measurement: Measurement, card: DeviceCard, flips: FlipProbability) -> Rows:
-    """Measure each thickness of the grid."""
+def every_point(measurement: Measurement, card: DeviceCard, flips: FlipProbability, refine: bool) -> Rows:
+    """Measure each thickness of the grid, and bisect the cells in which the curves cross the target."""
     clean, confidence = measurement.network.clean_accuracy, measurement.settings.rule.confidence
+    grid = np.asarray(flips.thickness_nm)
     measured = measurement.measure(_points(measurement.settings, flips))
     table = pd.DataFrame([point.row(clean, confidence) for point in measured], columns=list(COLUMNS))
-    return Rows(table, None, np.asarray(flips.thickness_nm), flips.warnings)
+    if not refine or len(grid) == 1:
+        return Rows(table, None, grid, flips.warnings)
+    axis = axis_for(card)
+    known: dict[Key, dict[float, MeasuredPoint]] = {}
+    for one, x in zip(measured, np.tile(axis.coordinates(grid), len(measured) // len(grid)).tolist(), strict=True):
+        known.setdefault((one.point.method, one.point.budget), {})[x] = one
+    if min(map(len, known.values())) == 1:
+        return Rows(table, None, grid, flips.warnings)
+    curves = measure_curves(measurement, axis, grid, everywhere=False, known=known)
+    return Rows(table, knot_rows(curves, axis, grid, clean, confidence), grid, flips.warnings)
 
 
 def interpolated(measurement: Measurement, card: DeviceCard, flips: FlipProbability) -> Rows:
@@ -30,7 +40,7 @@ def interpolated(measurement: Measurement, card: DeviceCard, flips: FlipProbabil
     curves = measure_curves(measurement, axis, grid, everywhere=True)
     table = rows_between(curves, axis, flips, clean)
     knots = with_ends(knot_rows(curves, axis, grid, clean, rule.confidence), table)
-    return Rows(table, knots, grid, flips.warnings)
+    return Rows(table, knots, grid, flips.warnings, interpolated=True)
 
 
 def frontier_alone(measurement: Measurement, card: DeviceCard, flips: FlipProbability) -> Rows:
