@@ -62,6 +62,11 @@ def load_card(name_or_path: str | Path) -> DeviceCard:
     return _read(path)
 
 
+def as_card(card: DeviceCard | str | Path) -> DeviceCard:
+    """A card as it is, or the one that a name or path stands for."""
+    return card if isinstance(card, DeviceCard) else load_card(card)
+
+
 def _devices() -> Path:
     inside = Path(__file__).parent / "devices"
     return inside if inside.is_dir() else Path(__file__).parent.parent / "devices"

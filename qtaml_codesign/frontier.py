@@ -94,8 +94,14 @@ class Frontier:
 
         status: "certain" when the whole interval of that accuracy is at or above the threshold, "uncertain" when
         the interval holds the threshold, "none" when no budget of the sweep keeps it (the numbers are then NaN).
-        Of two budgets with the same overhead the smaller is named. Rows run by method, then rising thickness.
+        Of two budgets with the same overhead the smaller is named. Rows run by method, then rising thickness. Refused
+        where the budgets were not measured at the same thicknesses, as a bisection leaves them.
         """
+        if self.points.groupby("thickness_nm").size().nunique() > 1:
+            raise InputError("the budgets of this table were not measured at the same thicknesses",
+                             where="Frontier.smallest_budgets", rule="every thickness with every method and budget",
+                             value="the points of a bisection",
+                             next_step="run qc.sweep over a grid of thickness: its frontier is bisected too")
         order = list(dict.fromkeys(self.points["method"]))
         rows = []
         for method in order:

@@ -94,7 +94,11 @@ def draw_frontier(points: pd.DataFrame, table: pd.DataFrame, target: float, axes
     axes.set(xlabel="ECC overhead (protected bits, % of stored bits)",
              ylabel=f"thinnest oxide that keeps {target:.3g} × clean (nm)")
     axes.grid(alpha=0.25)
-    axes.legend(frameon=True, fontsize=9)
+    handles, labels = axes.get_legend_handles_labels()
+    if (table["status"] != "crossing").any():
+        handles.append(Line2D([], [], color="black", marker="o", markerfacecolor="white", linestyle="none"))
+        labels.append("no crossing inside the range")
+    axes.legend(handles, labels, frameon=True, fontsize=9)
     return axes
 
 
@@ -122,7 +126,8 @@ def _busy_range(points: pd.DataFrame) -> tuple[float, float]:
     final = points.sort_values("thickness_nm").groupby(["method", "budget"])["accuracy"].transform("last")
     away = points.loc[(final - points["accuracy"]).abs() > 0.01, "thickness_nm"]
     last = float(away.max()) if len(away) else float(grid[-1])
-    end = min(float(grid[-1]), last + 0.25 * (last - float(grid[0])))
+    following = float(grid[min(int(np.searchsorted(grid, last)) + 1, len(grid) - 1)])
+    end = min(float(grid[-1]), max(following, last + 0.25 * (last - float(grid[0]))))
     margin = 0.02 * max(end - float(grid[0]), 1e-9)
     return float(grid[0]) - margin, end + margin
 

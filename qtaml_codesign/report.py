@@ -196,7 +196,8 @@ def _thinner(one: pd.Series, two: pd.Series) -> str:
     if two.status == BEYOND:
         return "in range"
     sign = {(True, False): ">= ", (False, True): "<= "}.get((one.status == AT_OR_BELOW, two.status == AT_OR_BELOW), "")
-    return f"{sign}{1000.0 * (two.thickness_nm - one.thickness_nm):.3g}"
+    thinner = round(1000.0 * (two.thickness_nm - one.thickness_nm), 1) + 0.0  # a tenth of a picometre; no minus zero
+    return f"{sign}{thinner:.1f}"
 
 
 def _overhead(cell: pd.Series, most: float) -> str:

@@ -52,6 +52,15 @@ def test_a_prepared_reading_is_the_reading(case):
     same(workload, stored_model(workload, **case), errors.assign(workload.weights))
 
 
+def test_the_flips_of_a_reading_outlive_the_next_one():
+    workload = load_workload("small-cnn")
+    reader = TrialReader(stored_model(workload), BitErrorProfile.uniform(0.1).assign(workload.weights), seed=0)
+    first = reader.read(0)
+    kept = {name: planes.tolist() for name, planes in first.flips.by_plane.items()}
+    reader.read(1)
+    assert {name: planes.tolist() for name, planes in first.flips.by_plane.items()} == kept
+
+
 @pytest.mark.parametrize("limit", [0, 100, 10_000])
 def test_large_tensors_are_read_apart(limit, monkeypatch):
     monkeypatch.setattr(reading, "LARGEST_PACKED", limit)

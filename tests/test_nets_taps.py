@@ -103,6 +103,9 @@ TAPPED = {
     "encoder": lambda: (
         Net(mean_first, a=nn.TransformerEncoder(nn.TransformerEncoderLayer(6, 2, 12, batch_first=True), 2),
             b=linear(6, 3)), ROWS),
+    "functional, padded from the end": lambda: (
+        Net(lambda n, x: n.b(torch.tanh(functional.embedding(x, n.a, padding_idx=-1)).mean(1)), a=matrix(9, 4),
+            b=linear(4, 3)), TOKENS),
     "a batch of one": lambda: (Net(lambda n, x: n.a(x - x.mean(0) / 2), a=linear(6, 3)), VECTORS),
 }
 """Networks all of whose weights are tapped."""
@@ -234,3 +237,36 @@ def test_only_a_single_use_is_tapped(name):
     assert layers[0].tap.shape == logits.shape
     assert not layers[0].tap.any()
     assert layers[0].inputs == parameters["b.weight"].shape[1]
+
+
+def in_place(net, x):
+    h = torch.tanh(x)
+    for layer in (net.a, net.b):
+        h += 2.0 * torch.relu(layer(h))
+    return net.c(h)
+
+
+def out_of_place(net, x):
+    h = torch.tanh(x)
+    for layer in (net.a, net.b):
+        h = h + 2.0 * torch.relu(layer(h))
+    return net.c(h)
+
+
+def test_a_module_may_write_into_the_input_of_a_layer():
+    """The gradients by weights refuse such a module; its twin that writes nowhere is the oracle."""
+    layers = {"a": linear(6, 6), "b": linear(6, 6), "c": linear(6, 3)}
+    found, expected = (jacobian_gains(workload(lambda run=run: (Net(run, **layers), VECTORS)), double=True).gains
+                       for run in (in_place, out_of_place))
+    assert found == pytest.approx(expected, rel=1e-12, abs=0.0)
+
+
+def test_a_sample_that_goes_another_way_sends_the_network_down_the_long_one(monkeypatch):
+    """The first sample uses both layers, others one: what is read off the first does not hold for them."""
+    def forked(net, x):
+        return net.b(torch.tanh(net.a(x))) if bool((x == VECTORS[0]).all()) else net.b(torch.tanh(x))
+
+    network = workload(lambda: (Net(forked, a=linear(6, 6), b=linear(6, 3)), VECTORS))
+    assert formed(network, monkeypatch) == {"a.weight", "b.weight"}
+    assert jacobian_gains(network, double=True).gains == pytest.approx(
+        by_weights(network, monkeypatch), rel=1e-12, abs=0.0)

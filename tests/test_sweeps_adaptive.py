@@ -133,6 +133,33 @@ def test_a_point_is_left_once_it_is_decided(found):
     assert points.trials.max() > 10
 
 
+def test_a_search_answers_what_it_has_looked_for_and_nothing_else(found):
+    assert len(found.frontier(0.95).to_frame()) == 4
+    with pytest.raises(InputError, match="another target"):
+        found.frontier(0.5)
+    with pytest.raises(InputError, match="not measured at the same thicknesses"):
+        found.frontier().smallest_budgets()
+    assert found.to_frame().realised_ber.notna().all()
+
+
+def test_rows_hold_what_is_measured_far_from_the_crossing_and_above_one_half(network):
+    """Where knots are far apart and where accuracy rises again: TAC from p = 0.97 to 1e-5, off the knots."""
+    grid = np.concatenate([np.linspace(1.64, 1.74, 6), np.linspace(1.76, 1.95, 7)])
+    options = {"budgets": (0.02, 0.125, 0.3), "methods": ["tac"], "trials": 40, "refine": None}
+    direct = qc.sweep(network, "3nm", grid, interpolate=False, **options).to_frame()
+    between = qc.sweep(network, "3nm", grid, interpolate=True, **options).to_frame()
+    assert direct.flip_probability.max() > 0.95
+    apart = (between.accuracy_low > direct.accuracy_high) | (between.accuracy_high < direct.accuracy_low)
+    assert not apart.any()
+    outside = (between.accuracy_low > direct.accuracy) | (direct.accuracy > between.accuracy_high)
+    assert outside.sum() <= 0.05 * len(direct)
+
+
+def test_one_thickness_is_measured_as_it_is(network):
+    result = qc.sweep(network, mixed_card(), [10.0], [0.3], ["tac"], trials=2, interpolate=True)
+    assert (result.interpolated, len(result.to_frame())) == (False, 1)
+
+
 def test_the_ends_of_the_range_bound_the_answer(network):
     found = qc.find_frontier(network, "3nm", (1.9, 2.1), budgets=[0.3], methods=["tac"], max_trials=20)
     row = found.frontier().to_frame().iloc[0]
@@ -232,6 +259,8 @@ def test_a_frontier_looks_at_its_knots():
 def test_one_end_is_no_range(network):
     with pytest.raises(InputError):
         qc.find_frontier(network, "3nm", (1.8, 1.8))
+    with pytest.raises(InputError, match="no range"):
+        qc.find_frontier(network, "3nm", 1.8)
 
 
 def test_the_command(codesign, network, tmp_path):

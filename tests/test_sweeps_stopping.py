@@ -12,7 +12,7 @@ from qtaml_codesign.errors import InputError
 from qtaml_codesign.nets.counts import TrialCounts
 from qtaml_codesign.statistics import trial_interval
 from qtaml_codesign.sweeps.collect import missing_batches
-from qtaml_codesign.sweeps.stopping import StoppingRule
+from qtaml_codesign.sweeps.stopping import StoppingRule, is_decided
 
 
 def answer(rule, correct, samples=100):
@@ -111,22 +111,45 @@ def test_an_undecided_point_goes_on_to_the_half_width_or_the_end():
     assert answer(StoppingRule(**loose, threshold=0.795), noisy(8)) == answer(StoppingRule(**loose), noisy(8))
 
 
-def test_all_looks_together_decide_wrongly_at_most_as_often_as_one():
+def skewed(generator, samples):
+    """Answers of trials that lose little mostly and much now and then: mean 0.8, skewness -2.8."""
+    lost = generator.gamma(0.5, 0.06 / 0.5, (2000, 320))
+    return np.clip(np.round((0.86 - lost) * samples), 0, samples).astype(int)
+
+
+@pytest.mark.parametrize("law", ["binomial", "skewed"])
+def test_all_looks_together_decide_wrongly_at_most_as_often_as_one(law):
     """The truth lies on the threshold, so every early stop is a wrong decision; 2,000 sequences, false failure 1e-9."""
-    rule = StoppingRule(half_width=1e-6, max_trials=320, threshold=0.8)
-    draws = np.random.default_rng(11).binomial(1000, 0.8, (2000, 320))
-    early = sum(answer(rule, row.tolist(), samples=1000) < 320 for row in draws)
+    generator, samples = np.random.default_rng(11), 1000
+    draws = generator.binomial(samples, 0.8, (2000, 320)) if law == "binomial" else skewed(generator, samples)
+    truth = 0.8 if law == "binomial" else float(skewed(np.random.default_rng(12), samples).mean()) / samples
+    rule = StoppingRule(half_width=1e-6, max_trials=320, threshold=truth)
+    early = sum(answer(rule, row.tolist(), samples=samples) < 320 for row in draws)
     assert early <= stats.binom.isf(1e-9, 2000, 0.05)
-    assert early >= stats.binom.ppf(1e-9, 2000, 0.02)
+    assert early >= stats.binom.ppf(1e-9, 2000, 0.01)
 
 
-@pytest.mark.parametrize("looks", [1, 6])
-def test_the_level_of_a_look_is_shared_among_the_looks(looks):
-    rule = StoppingRule(half_width=1e-9, max_trials=10 * 2 ** (looks - 1), threshold=0.8)
-    correct = [70 + 2 * (index % 2) for index in range(10)]
+@pytest.mark.parametrize("looks", [1, 2, 6])
+def test_the_level_of_a_look_doubles_and_all_add_up(looks):
+    """Symmetric trials: the test is Student's, at the first look with 1 / (2^looks - 1) of the level."""
+    most = 10 * 2 ** (looks - 1)
+    correct = [70, 74] * 5
     totals = (sum(correct), sum(value**2 for value in correct), 10, 100)
-    narrow = trial_interval(*totals, 1.0 - 0.05 / looks)
-    just_outside = StoppingRule(half_width=1e-9, max_trials=rule.max_trials, threshold=narrow.high + 1e-9)
-    just_inside = StoppingRule(half_width=1e-9, max_trials=rule.max_trials, threshold=narrow.high - 1e-9)
-    assert just_outside.decide(correct, 100) == (10, True)
-    assert just_inside.decide(correct, 100)[1] == (looks == 1)
+    first = trial_interval(*totals, 1.0 - 0.05 / (2**looks - 1))
+    for threshold, decided in ((first.high + 1e-6, True), (first.high - 1e-6, False),
+                               (first.low - 1e-6, True), (first.low + 1e-6, False)):
+        rule = StoppingRule(half_width=1e-9, max_trials=most, threshold=threshold)
+        assert rule.decide(correct, 100)[1] == (decided or looks == 1)
+
+
+def test_a_long_left_tail_counts_against_the_mean_above_the_threshold():
+    """Johnson's t written out, for nine trials of 28 and one of 18 right answers in 30: mean 0.9."""
+    correct, samples = [28] * 9 + [18], 30
+    shares = np.array(correct) / samples
+    spread, third = shares.std(ddof=1), ((shares - shares.mean()) ** 3).mean()
+    for threshold in (0.80, 0.84, 0.86, 0.93, 0.97):
+        d = shares.mean() - threshold
+        t = (d + third / (60 * spread**2) + third * d**2 / (3 * spread**4)) * np.sqrt(10) / spread
+        assert is_decided(correct, samples, threshold, 0.9) == (abs(t) > stats.t.ppf(0.95, 9))
+    assert not is_decided(correct, samples, 0.84, 0.9)
+    assert is_decided([28, 24] * 5, samples, 0.80, 0.9)

@@ -153,7 +153,8 @@ def read_back(
 
     Each bit of each code flips on its own with the flip probability of its plane (and direction, for a card with
     charge loss). The same arguments give the same flips on every machine; a larger flip probability adds flips
-    and removes none; more protected planes remove flips and add none.
+    and removes none; more protected planes remove flips and add none. Only `sampler="auto"` breaks this, between a
+    flip probability below its limit and one above: the two samplers draw different flips.
 
     Args:
         codes: integer array of any shape, codes 0 .. 2^bits - 1.

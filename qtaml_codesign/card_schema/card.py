@@ -178,7 +178,10 @@ class DeviceCard(CardPart):
         """
         name = self._region(region)
         layers: list[PlaneOverride] = [] if name is None else [self.regions[name]]
-        planes = self._planes_of(name)
+        planes, bits = self._planes_of(name), self.storage_of(name).bits
+        if plane is not None and not 0 <= plane < bits:
+            raise CardError("there is no such bit plane", where=f"card {self.name}, region {name or DEFAULT_REGION}",
+                            rule=f"0 <= plane < {bits}", value=plane, next_step="plane 0 is the least significant")
         if plane is not None and plane in planes:
             layers.append(planes[plane])
         values = {**self.barrier.model_dump(exclude={"model"}), **self.cell.model_dump(), "window_s": self.window_s}

@@ -31,8 +31,12 @@ def broken(what: str, rule: str, value: object, next_step: str, field: str = "")
 
 
 def card_error(failure: ValidationError, model: type[BaseModel], where: str, prefix: Sequence[str] = ()) -> CardError:
-    """All problems of one card as one error: the first in full, the others named after it."""
-    problems = [_problem(detail, model, prefix) for detail in failure.errors(include_url=False)]
+    """All problems of one card as one error: the first in full, the others named after it.
+
+    Unknown keys come first: a mistyped key is also a missing one.
+    """
+    details = sorted(failure.errors(include_url=False), key=lambda detail: detail["type"] != "extra_forbidden")
+    problems = [_problem(detail, model, prefix) for detail in details]
     first = problems[0]
     others = "; ".join(f"{problem.field}: {problem.what}" for problem in problems[1:])
     more = f" (and {len(problems) - 1} more: {others})" if others else ""

@@ -52,7 +52,7 @@ def frontier(
     ] = None,
     reuse: Annotated[
         list[Path] | None,
-        typer.Option("--reuse", help="Folder of an earlier sweep whose trials may be used; as in codesign sweep."),
+        typer.Option("--reuse", help="Folder of an earlier sweep whose trials may be used, as in codesign sweep."),
     ] = None,
 ) -> None:
     """How thin may the oxide be for each ECC budget? Bisection, with no more trials than the answer needs.

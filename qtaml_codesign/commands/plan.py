@@ -75,13 +75,13 @@ def _print(made: TacPlan) -> None:
 
     table = Table(title=f"{made.method} plan for {made.workload}", title_justify="left")
     for column in ("layer", "weights", "scale", "gain J", "score", "depth", "corrected"):
-        table.add_column(column, justify="left" if column == "layer" else "right")
+        table.add_column(column, justify="left" if column == "layer" else "right", no_wrap=True)
     for layer in made.layers:
         table.add_row(
             layer.name, str(layer.weights), f"{layer.scale:.4g}", f"{layer.jacobian_gain:.3g}", f"{layer.score:.3g}",
             _depth(layer), f"x{layer.factor:.4g}" if layer.corrected else "no",
         )
-    Console().print(table)
+    Console(width=max(Console().width, Console().measure(table).maximum), soft_wrap=True).print(table, crop=False)
     print(f"overhead: {made.overhead:.4%} of the stored bits protected (budget {made.budget:.4%})")
     print(f"rho*: {made.rho_star:.4g} (predicted output variance of TAC / Uniform-MSP; small = uneven layers)")
     print(f"predicted output variance: {made.predicted_variance:.4g}; Uniform-MSP here: {made.uniform_variance:.4g}")

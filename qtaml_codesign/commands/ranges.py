@@ -73,7 +73,9 @@ def _number(part: str, text: str, option: str, rule: str = _RULE) -> float:
     try:
         number = float(part) if "_" not in part else math.nan
     except ValueError:
-        raise _refused(f"{part.strip() or 'an empty part'} is not a number", text, option, "check it", rule) from None
+        percent = part.strip().endswith("%")
+        raise _refused(f"{part.strip() or 'an empty part'} is not a number", text, option,
+                       "5 % is written 0.05" if percent else "check it", rule) from None
     if not math.isfinite(number):
         raise _refused(f"{part.strip()} is not a finite number", text, option, "check it", rule)
     return number

@@ -33,7 +33,10 @@ def lenders(folder: Path, out: Path | None, reuse: list[Path] | None) -> list[Pa
     if reuse is not None or out is not None:
         return reuse or []
     found = sorted(path.parent for path in folder.parent.glob("*/results.sqlite") if path.parent != folder)
-    return [place for place in found if _can_lend(place)]
+    places = [place for place in found if _can_lend(place)]
+    if places:
+        print(f"note: trials of {', '.join(place.name for place in places)} are reused where they fit", file=sys.stderr)
+    return places
 
 
 def _can_lend(place: Path) -> bool:
@@ -142,6 +145,7 @@ class _Lines:
             return
         self._last = now
         fresh = state.done - self._done_before
-        left = f", about {(now - self._began) / fresh * (state.total - state.done):.0f} s left" if fresh else ""
+        known = fresh >= max(2, state.total // 20)
+        left = f", about {(now - self._began) / fresh * (state.total - state.done):.0f} s left" if known else ""
         trials = f", {state.trials} trials" if state.trials else ""
         print(f"{state.stage}: {state.done} of {state.total}{trials}{left}", file=sys.stderr, flush=True)

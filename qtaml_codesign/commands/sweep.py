@@ -74,7 +74,7 @@ def sweep(
         typer.Option(
             "--reuse",
             help="Folder of an earlier sweep whose trials may be used, of any card; repeat it for several. Default: "
-            "all folders beside the default --out.",
+            "all folders in runs/; none when --out is given.",
         ),
     ] = None,
 ) -> None:

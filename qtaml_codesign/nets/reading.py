@@ -25,7 +25,10 @@ LARGEST_PACKED = 2**18
 
 @dataclass(frozen=True, eq=False)
 class ReadTensors:
-    """Weights of one reading as float32 tensors, by tensor name, and the flips in them (see `ReadModel`)."""
+    """Weights of one reading as float32 tensors, by tensor name, and the flips in them (see `ReadModel`).
+
+    Those of a `TrialReader` live in its memory: the next reading overwrites them. Copy what is to be kept.
+    """
 
     weights: dict[str, Tensor]
     flips: TrialFlips

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, cast, get_args
@@ -104,7 +105,9 @@ def jacobian_gains(
             "random-sign": lambda: _random_sign(probe, seed, count),
             "finite-difference": lambda: _finite_difference(probe, seed, count, step),
         }
-        squares, passes = measure[known]()
+        with warnings.catch_warnings():  # operations that vmap loops over; it says so for each
+            warnings.filterwarnings("ignore", "There is a performance drop", UserWarning)
+            squares, passes = measure[known]()
     names, spread = list(workload.weights), np.zeros(squares.shape[1])
     if squares.shape[0] > 1:
         spread = squares.std(axis=0, ddof=1) / math.sqrt(squares.shape[0])

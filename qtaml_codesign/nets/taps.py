@@ -217,7 +217,9 @@ def _read_call(function: Any, args: tuple[Any, ...], named: dict[str, Any], outp
 
 
 def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Call | None:
-    return Call(weight, input.reshape(1, -1, input.shape[-1]), True) if weight.ndim == 2 else None
+    if weight.ndim != 2:
+        return None
+    return Call(weight, input.reshape(1, -1, input.shape[-1]).clone(), True)  # the module may write into its input
 
 
 def _embedding(

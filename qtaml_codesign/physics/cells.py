@@ -29,13 +29,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from qtaml_codesign.cards import CellParameters, DeviceCard
+from qtaml_codesign.cards import CellParameters, DeviceCard, as_card
 from qtaml_codesign.physics import binomial, kernels
 from qtaml_codesign.physics.barriers import decay_constant_per_nm, wkb_action
 from qtaml_codesign.physics.escape import escape_logs, log_flips
@@ -67,7 +68,7 @@ class LogFlipTable:
 
 
 def flip_probability_of_cells(
-    card: DeviceCard, thickness_nm: ArrayLike, *, region: str | None = None, plane: int | None = None,
+    card: DeviceCard | str | Path, thickness_nm: ArrayLike, *, region: str | None = None, plane: int | None = None,
     log: bool = False,
 ) -> Array:
     """Flip probability of cells that share everything but their oxide thickness, such as the cells of one array.
@@ -76,7 +77,7 @@ def flip_probability_of_cells(
     a few roundings of the thickness do; several times as fast on millions of cells.
 
     Args:
-        card: the device card; its own thickness is not used.
+        card: the device card, its name, or its path; its own thickness is not used.
         thickness_nm: one thickness per cell in nm, any shape, each within `card.validity`.
         region, plane: the cell of a region and bit plane (see `DeviceCard.resolve`); None: the base cell.
         log: return ln p_flip, which does not underflow.
@@ -94,6 +95,7 @@ def flip_probability_of_cells(
         >>> print(p.shape, p.mean().round(2))  # at the mean thickness it is 0.10
         (100000,) 0.14
     """
+    card = as_card(card)
     points = np.asarray(checked_thickness(card, np.asarray(thickness_nm)), order="C")
     cell = card.resolve(region, plane)
     table = table_for(cell, float(points.min()), float(points.max()), most_intervals=points.size)

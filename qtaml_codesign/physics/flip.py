@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qtaml_codesign.cards import CellParameters, DeviceCard
+from qtaml_codesign.cards import CellParameters, DeviceCard, as_card
 from qtaml_codesign.errors import InputError
 from qtaml_codesign.physics.barriers import wkb_action
 from qtaml_codesign.physics.escape import EscapeLogs, Tail, check_tail, escape_logs, log_flips
@@ -151,14 +152,14 @@ _POINTWISE = ("thickness_nm", "log_probability")
 
 
 def flip_probability(
-    card: DeviceCard, thickness_nm: ArrayLike | None = None, *, tail: str = "binomial"
+    card: DeviceCard | str | Path, thickness_nm: ArrayLike | None = None, *, tail: str = "binomial"
 ) -> FlipProbability:
     """Flip probability of every region and bit plane of a card.
 
     p_flip = P(K > k_th), K ~ Binomial(N, p_esc), p_esc = 1 - (1 - exp(-2 kappa d))^(nu tau)
 
     Args:
-        card: the device card.
+        card: the device card, its name, or its path.
         thickness_nm: thicknesses in nm, a number or an array of any shape S, that replace the card's own; regions and
             bit planes that set their own thickness keep it. Must lie within `card.validity`. None: the card's own.
         tail: "binomial" (exact), or the labelled approximations "poisson" and "leading".
@@ -171,6 +172,7 @@ def flip_probability(
         >>> flip.probability.round(6).tolist(), flip.by_plane.shape
         ([0.09997, 1e-06], (2, 8))
     """
+    card = as_card(card)
     used, points, base = check_tail(tail), np.array(checked_thickness(card, thickness_nm)), card.resolve()
     known: dict[CellParameters, Array] = {}
 

@@ -7,12 +7,13 @@ rare limit and x large means that every electron leaves.
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import TypeGuard
 
 import numpy as np
 from scipy import special
 
-from qtaml_codesign.cards import CellParameters, DeviceCard
+from qtaml_codesign.cards import CellParameters, DeviceCard, as_card
 from qtaml_codesign.errors import InputError
 from qtaml_codesign.physics import kernels
 from qtaml_codesign.physics.barriers import decay_constant_per_nm
@@ -23,14 +24,14 @@ _NEAREST = 4e-16
 
 
 def thickness_for(
-    card: DeviceCard, flip_probability: float | None = None, *, log_flip_probability: float | None = None
+    card: DeviceCard | str | Path, flip_probability: float | None = None, *, log_flip_probability: float | None = None
 ) -> float:
     """Thickness in nm at which the card's base cell flips with the given probability (binomial tail).
 
     p_esc from I_{p_esc}(k_th + 1, N - k_th) = p_flip;  T = -expm1(log1p(-p_esc) / M);  d = -ln T / (2 kappa)
 
     Args:
-        card: the device card; its own thickness is not used.
+        card: the device card, its name, or its path; its own thickness is not used.
         flip_probability: target in (0, 1).
         log_flip_probability: its natural log instead, for targets below 1e-308; exactly one of the two.
 
@@ -42,6 +43,7 @@ def thickness_for(
         >>> round(thickness_for(load_card("3nm"), 0.1), 9)
         1.764991625
     """
+    card = as_card(card)
     log_target, log_rest = _target(flip_probability, log_flip_probability)
     cell = card.resolve()
     found = _thickness(cell, _solve(cell.electrons, cell.flip_threshold, log_target, log_rest))

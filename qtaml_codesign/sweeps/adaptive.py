@@ -82,14 +82,14 @@ def knot_rows(
 
 
 def rows_between(
-    curves: Mapping[Key, MeasuredCurve], axis: Axis, flips: FlipProbability, clean: float
+    curves: Mapping[Key, MeasuredCurve], axis: Axis, flips: FlipProbability, clean: float, half_width: float
 ) -> pd.DataFrame:
     """Rows of `sweep.csv` at the thicknesses of `flips`, (n,), interpolated; realised_ber is NaN: nothing was drawn."""
     thickness = np.asarray(flips.thickness_nm)
     x, probability = axis.coordinates(thickness), np.asarray(flips.probability)
     tables = []
     for (method, budget), measured in curves.items():
-        at = measured.curve.between(x, probability)
+        at = measured.curve.between(x, probability, half_width)
         tables.append(pd.DataFrame({
             "thickness_nm": thickness, "flip_probability": probability, "method": method, "budget": budget,
             "overhead": at.overhead, "accuracy": at.accuracy, "accuracy_low": at.low, "accuracy_high": at.high,

@@ -1,8 +1,9 @@
 """Accuracy as a curve over the coordinate of an `Axis`, known at knots: where to measure next, and what lies between.
 
 Everything here is arithmetic on measured knots. Between two knots of one protection plan the accuracy is taken as
-linear, with an allowance for its curvature. Where the plan changes, or knots are far apart, nothing is assumed but
-that the accuracy lies between that of the two knots: it does not rise with the flip probability.
+linear, with an allowance for its curvature. Where the plan changes, or knots are far apart, it is only taken to lie
+between those of the two knots, give or take the half-width that is asked for: it falls with the flip probability, but
+for small rises where a plan changes. Above p = 1/2, where flips turn the sign of weights, knots are never far apart.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from qtaml_codesign.sweeps.axis import FINEST, middle
 
 WIDEST = 1.0
 """Cells wider than this many octaves are not taken as smooth."""
+
+WIDEST_ABOVE_HALF = 2.0**-3
+"""Cells above p = 1/2 are split down to this whatever their ends say."""
 
 ALLOWANCE = 1.5
 """Intervals are widened by this many times the estimated error of interpolation."""
@@ -98,16 +102,20 @@ class Curve:
             wanted |= self._falls_below(name, threshold) & ~straight
         if everywhere:
             wanted |= self._largest_error > np.maximum(half_width, self._own_half_width / 2.0)
+            wanted |= (self._x[1:] > 0.0) & (self._x[1:] - self._x[:-1] > WIDEST_ABOVE_HALF)
         wanted &= (self._x[1:] - self._x[:-1] > FINEST) & (self._x[1:] > low) & (self._x[:-1] < high)
         return [middle(self.knots[cell].x, self.knots[cell + 1].x) for cell in np.flatnonzero(wanted).tolist()]
 
-    def between(self, x: NDArray[np.float64], flip_probability: NDArray[np.float64]) -> Between:
+    def between(
+        self, x: NDArray[np.float64], flip_probability: NDArray[np.float64], half_width: float = 0.0
+    ) -> Between:
         """Accuracy, interval and costs at other points x, (n,), inside the knots.
 
         The interval is that of the two knots, weighted alike (valid however the two are correlated), widened by the
         error of linear interpolation, |A''| (x - a) (b - x) / 2, and half as much again (`ALLOWANCE`) for what second
-        differences miss; where the cell is not smooth it holds the intervals of both knots. The expected bit error
-        rate runs linearly in the flip probability.
+        differences miss; where the cell is not smooth it holds the intervals of both knots and `half_width` beyond
+        them, the change between knots that `to_split` lets pass. The expected bit error rate runs linearly in the flip
+        probability.
         """
         cell = np.clip(np.searchsorted(self._x, x, side="right") - 1, 0, len(self.knots) - 2)
         share = np.clip((x - self._x[cell]) / (self._x[cell + 1] - self._x[cell]), 0.0, 1.0)
@@ -115,8 +123,9 @@ class Curve:
         width = self._x[cell + 1] - self._x[cell]
         bend = np.where(on_knot, 0.0, ALLOWANCE * 0.5 * self._bend[cell] * share * (1.0 - share) * width**2)
         hull = ~self._smooth[cell] & ~on_knot
-        low = np.where(hull, self._of_two(np.minimum, "low", cell), self._mix("low", cell, share) - bend)
-        high = np.where(hull, self._of_two(np.maximum, "high", cell), self._mix("high", cell, share) + bend)
+        lowest, highest = self._of_two(np.minimum, "low", cell), self._of_two(np.maximum, "high", cell)
+        low = np.where(hull, lowest - half_width, self._mix("low", cell, share) - bend)
+        high = np.where(hull, highest + half_width, self._mix("high", cell, share) + bend)
         probability = self._values("flip_probability")
         by_rate = (flip_probability - probability[cell]) / (probability[cell + 1] - probability[cell])
         nearest = np.where(share == 1.0, cell + 1, cell)

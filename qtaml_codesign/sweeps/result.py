@@ -11,11 +11,13 @@ import numpy as np
 import pandas as pd
 
 from qtaml_codesign.cards import DeviceCard
+from qtaml_codesign.errors import InputError
 from qtaml_codesign.frontier import Frontier
 from qtaml_codesign.nets.counts import TrialCounts
 from qtaml_codesign.physics.flip import flip_probability
 from qtaml_codesign.statistics import Interval, clopper_pearson
 from qtaml_codesign.sweeps import outputs
+from qtaml_codesign.sweeps.adaptive import with_ends
 from qtaml_codesign.sweeps.points import COLUMNS
 from qtaml_codesign.sweeps.settings import SweepSettings
 
@@ -30,8 +32,8 @@ class Sweep:
 
     Attributes:
         points: one row per method, budget and thickness, in that order, columns `COLUMNS`; see `to_frame`.
-        knots: measured points in the same columns that lie closer together where the curves cross the target, with the
-            two ends of the grid; the frontier is found there. None when nothing was measured beside `points`.
+        knots: measured points in the same columns that lie closer together where the curves cross the target; the
+            frontier is found there. None when nothing was measured beside `points`.
         interpolated: True when `points` was interpolated between the knots.
         card: the device card.
         grid_nm: the oxide thicknesses, rising, shape (n,).
@@ -83,9 +85,18 @@ class Sweep:
         return self.points.copy()
 
     def frontier(self, target: float | None = None) -> Frontier:
-        """The thinnest oxide that keeps `target` (default: the sweep's) x clean accuracy, per method and budget."""
+        """The thinnest oxide that keeps `target` (default: the sweep's) x clean accuracy, per method and budget.
+
+        Another target than the sweep's is read off the grid as it is, and refused where only the sweep's was looked
+        for (`find_frontier`).
+        """
         wanted = self.settings.target if target is None else target
-        return Frontier(self.to_frame(), wanted, partial(_flip_probability_at, self.card), self.knots)
+        if self.settings.rule.threshold is not None and wanted != self.settings.target:
+            raise InputError("this search has looked for another target", where="frontier(target)",
+                             rule=f"target = {self.settings.target:g}, or a sweep over a grid of thickness",
+                             value=wanted, next_step="call find_frontier(..., target=...), or qc.sweep")
+        knots = with_ends(self.knots, self.points) if self.interpolated and self.knots is not None else self.knots
+        return Frontier(self.to_frame(), wanted, partial(_flip_probability_at, self.card), knots)
 
     def save(self, folder: str | Path) -> tuple[Path, ...]:
         """Write sweep.csv, frontier.csv, frontier.png and run.json into a folder; returns their paths."""

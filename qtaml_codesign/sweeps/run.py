@@ -7,10 +7,9 @@ from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from qtaml_codesign.cards import DeviceCard, load_card
+from qtaml_codesign.cards import DeviceCard, as_card
 from qtaml_codesign.errors import InputError
 from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.physics.flip import flip_probability
@@ -86,11 +85,11 @@ def sweep(
         (4, 12)
     """
     settings = check_settings(methods, budgets, seed, target, allocation, stopping_rule(trials, half_width, max_trials))
-    device = card if isinstance(card, DeviceCard) else load_card(card)
+    device = as_card(card)
     grid = thickness_grid(device) if thickness_nm is None else checked_grid(thickness_nm)
     flips = flip_probability(device, grid)
     session = Session(workload, device, settings, worker_count(workers, executor), executor, out, reuse, progress)
-    between = len(grid) > MOST_POINTS if interpolate is None else interpolate
+    between = len(grid) > MOST_POINTS if interpolate is None else interpolate and len(grid) > 1
     if not between:
         return session.run(partial(ways.every_point, card=device, flips=flips, refine=refine is None or refine))
     if refine is False:
@@ -139,8 +138,11 @@ def find_frontier(
         True
     """
     settings = check_settings(methods, budgets, seed, target, allocation, stopping_rule(None, half_width, max_trials))
-    device = card if isinstance(card, DeviceCard) else load_card(card)
+    device = as_card(card)
     grid = thickness_grid(device) if thickness_nm is None else checked_grid(thickness_nm)
     session = Session(workload, device, settings, worker_count(workers, executor), executor, out, reuse, progress)
-    ends = flip_probability(device, np.unique(grid[[0, -1]]))
+    if len(grid) == 1:
+        raise InputError("one thickness is no range to search", where="thickness_nm (--thickness)",
+                         rule="the two ends of a range", value=float(grid[0]), next_step="give for instance 1.7:2.2")
+    ends = flip_probability(device, grid[[0, -1]])
     return session.run(partial(ways.frontier_alone, card=device, flips=ends), deciding=True)

@@ -93,11 +93,12 @@ def _methods(methods: Sequence[str]) -> tuple[str, ...]:
     return chosen
 
 
-def _budgets(budgets: Sequence[float]) -> tuple[float, ...]:
+def _budgets(budgets: Sequence[float] | float) -> tuple[float, ...]:
+    listed = (budgets,) if isinstance(budgets, float | int) else tuple(budgets)
     given = tuple(
         number_within("budgets (--budget)", budget, 0.0, 1.0, "0 <= budget <= 1, the protected-bit fraction",
                       "5 % of the stored bits is written 0.05")
-        for budget in budgets
+        for budget in listed
     )
     if not given or len(set(given)) < len(given):
         raise InputError("the list of budgets is empty or names one twice", where="budgets (--budget)",

@@ -8,7 +8,7 @@ import pandas as pd
 from qtaml_codesign.bits.profile import BitErrorProfile
 from qtaml_codesign.cards import DeviceCard
 from qtaml_codesign.physics.flip import FlipProbability
-from qtaml_codesign.sweeps.adaptive import Key, knot_rows, measure_curves, rows_between, with_ends
+from qtaml_codesign.sweeps.adaptive import Key, knot_rows, measure_curves, rows_between
 from qtaml_codesign.sweeps.axis import axis_for
 from qtaml_codesign.sweeps.points import COLUMNS, MeasuredPoint, Measurement, Point
 from qtaml_codesign.sweeps.session import Rows
@@ -38,8 +38,8 @@ def interpolated(measurement: Measurement, card: DeviceCard, flips: FlipProbabil
     clean, rule = measurement.network.clean_accuracy, measurement.settings.rule
     axis, grid = axis_for(card), np.asarray(flips.thickness_nm)
     curves = measure_curves(measurement, axis, grid, everywhere=True)
-    table = rows_between(curves, axis, flips, clean)
-    knots = with_ends(knot_rows(curves, axis, grid, clean, rule.confidence), table)
+    table = rows_between(curves, axis, flips, clean, rule.half_width)
+    knots = knot_rows(curves, axis, grid, clean, rule.confidence)
     return Rows(table, knots, grid, flips.warnings, interpolated=True)
 
 
