@@ -118,3 +118,11 @@ def test_wide_intervals_ask_for_fewer_knots():
 
 def test_one_thickness_has_two_knots():
     assert starting_knots(-2.0, -2.0) == (-2.0 - FINEST, -2.0)
+
+
+def test_far_knots_leave_room_for_what_they_do_not_see():
+    """Two plans: the intervals of both knots, and the half-width asked for on either side; on a knot its own."""
+    curve = Curve((knot(-3.0, lambda x: 0.9, half=0.01, plan=1), knot(-2.0, lambda x: 0.8, half=0.02, plan=2)))
+    found = curve.between(np.array([-3.0, -2.5]), 2.0 ** np.array([-4.0, -3.5]), half_width=0.005)
+    assert found.low.tolist() == pytest.approx([0.89, 0.78 - 0.005], rel=1e-12)
+    assert found.high.tolist() == pytest.approx([0.91, 0.91 + 0.005], rel=1e-12)
