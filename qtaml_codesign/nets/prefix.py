@@ -2,21 +2,20 @@
 
 While one tensor is noisy and the others keep their float weights, all that the network does before it reads the noisy
 tensor is the same every time. A first pass over each batch writes down the calls of submodules in their order, and when
-each parameter was first read. A simulation then answers every call that had ended by then with a copy of the clean
-output; the rest runs as usual, so the logits are the same bit for bit.
+each parameter was first read. A simulation then answers every call that had ended by then with its clean output, which
+is kept when a simulation first needs it; the rest runs as usual, so the logits are the same bit for bit.
 
 A call is answered so only if the first pass showed that nothing else comes of it: its outputs are new dense tensors in
-memory of their own, and its arguments and all that its module holds (buffers, attributes, submodules) are the same
-afterwards. What a module does to state that neither it nor its arguments hold is not seen. A module inside which
-someone hooked a call is run, and so is one that writes to its input in place: a copy of the input is what it finds.
+memory of their own, its arguments and all that its module holds (buffers, attributes, submodules) are the same
+afterwards, and no hook waits inside. Not seen are changes of state that neither the module nor its arguments hold, and
+writes that torch does not count: to `tensor.data`, or through numpy.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import wraps
 from typing import Any
 
 import torch
@@ -24,13 +23,12 @@ from torch import Tensor, nn
 
 from qtaml_codesign.errors import WorkloadError
 from qtaml_codesign.nets.inputs import Inputs, batches
+from qtaml_codesign.nets.interception import Handler, Watched, instead, is_open, wrapped
 from qtaml_codesign.nets.network import GivenWeights, Network
 from qtaml_codesign.nets.purity import Kept, is_hooked, is_new, is_same, size, state
 
 LIMIT = 2**28
 """Bytes of clean outputs that are kept; calls beyond it are run each time."""
-
-_CLOSED = (torch.jit.ScriptModule, nn.DataParallel)
 
 
 class LayerAlone:
@@ -73,7 +71,6 @@ class LayerAlone:
                 return logits
         return self._network.run_batch(batch, given)
 
-
     def _watch(self, batch: Inputs, record: _Record, clean: Tensor) -> None:
         """The first pass; a network that takes another way or fails when looked at has every simulation run in full."""
         try:
@@ -94,7 +91,9 @@ class _Call:
         start, end: when it began and ended, on the clock of the record.
         after: index of the first call that began after it had ended.
         pure: whether its output is all that comes of it.
-        kept: its output, once it was wanted, and the bytes of it.
+        kept: its output, once it was wanted.
+        held: bytes of it.
+        shared: whether nobody was seen to write to the output.
     """
 
     part: nn.Module
@@ -105,6 +104,7 @@ class _Call:
     pure: bool = False
     kept: Kept | None = None
     held: int = 0
+    shared: bool = True
 
 
 class _Record:
@@ -127,65 +127,81 @@ class _Record:
         self._next: int | None = 0
         self._until = 0
         self._keeps = True
+        self._lent: list[_Call] = []
+        self._module: object = None
+        self._wrappers: list[tuple[dict[str, Any], Any]] = []
+        self._handler: list[Handler] = []
 
     @contextmanager
     def watched(self, module: Any) -> Iterator[None]:
         """Writes down what the module calls and reads until the block ends."""
-        if not _is_open(module):
+        if not is_open(module):
             yield
             return
+        self._module, parts = module, list(module.modules())
+        self._wrappers = [(vars(part), wrapped(part, self._handler)) for part in parts]
         read: dict[int, int] = {}
 
         def note(tensor: Tensor | None) -> None:
             read.setdefault(id(tensor), self._clock)
 
-        with (
-            _instead(module, "_parameters", lambda part: _Watched(part._parameters, note)),
-            self._calls_go_to(module, self._written_down),
-        ):
+        watchers = [(vars(part), Watched(part._parameters, note)) for part in parts]
+        with instead(watchers, "_parameters"), self._calls_go_to(self._written_down):
             yield
         self.first = {name: read[id(value)] for name, value in module.named_parameters() if id(value) in read}
 
     @contextmanager
-    def followed(self, module: nn.Module, name: str) -> Iterator[None]:
+    def followed(self, module: Any, name: str) -> Iterator[None]:
         """Answers calls of the module that end before the first use of this parameter, until the block ends."""
-        self._next, self._until, self.departed, self._keeps = 0, self.first[name], False, True
-        with self._calls_go_to(module, self._answered):
+        self.departed = False
+        if module is not self._module:
             yield
+            return
+        self._next, self._until, self._keeps = 0, self.first[name], True
+        try:
+            with self._calls_go_to(self._answered):
+                yield
+        finally:
+            self._take_back()
 
-    def _calls_go_to(self, module: nn.Module, handle: Callable[..., Any]) -> ExitStack:
-        def replaced(part: nn.Module) -> Callable[..., Any]:
-            forward = part.forward
+    def _take_back(self) -> None:
+        """Forgets what was lent and written to; from now on copies of it are lent."""
+        for call in self._lent:
+            if call.kept is not None and call.kept.is_written():
+                self._drop(call)
+                call.shared = False
+        self._lent.clear()
 
-            @wraps(forward)
-            def call(*args: Any, **named: Any) -> Any:
-                return handle(part, lambda: forward(*args, **named), args, named)
+    @contextmanager
+    def _calls_go_to(self, handler: Handler) -> Iterator[None]:
+        self._handler.append(handler)
+        try:
+            with instead(self._wrappers, "forward"):
+                yield
+        finally:
+            self._handler.clear()
 
-            return call
-
-        return _instead(module, "forward", replaced)
-
-    def _written_down(self, part: nn.Module, compute: Callable[[], Any], *given: Any) -> Any:
+    def _written_down(self, part: nn.Module, forward: Callable[..., Any], args: Any, named: Any) -> Any:
         call = _Call(part, len(self._calls), self._tick())
         self._calls.append(call)
-        before = None if call.index == 0 or is_hooked(part) else state(part, *given)
-        output = compute()
+        before = None if call.index == 0 or is_hooked(part) else state(part, args, named)
+        output = forward(*args, **named)
         call.end, call.after = self._tick(), len(self._calls)
-        call.pure = before is not None and is_new(output, before) and is_same(before, state(part, *given))
+        call.pure = before is not None and is_new(output, before) and is_same(before, state(part, args, named))
         return output
 
     def _tick(self) -> int:
         self._clock += 1
         return self._clock
 
-    def _answered(self, part: nn.Module, compute: Callable[[], Any], *_: Any) -> Any:
+    def _answered(self, part: nn.Module, forward: Callable[..., Any], args: Any, named: Any) -> Any:
         call = self._expected(part)
         if call is None:
-            return compute()
+            return forward(*args, **named)
         self._next = call.index + 1
         if not call.pure or call.end > self._until:
-            return compute()
-        output = self._clean(call, compute)
+            return forward(*args, **named)
+        output = self._clean(call, lambda: forward(*args, **named))
         self._next = None if self.departed else call.after
         return output
 
@@ -203,6 +219,7 @@ class _Record:
     def _clean(self, call: _Call, compute: Callable[[], Any]) -> Any:
         """The output of a call that noise cannot reach: what is kept, or a new one, which is kept if there is room."""
         if call.kept is not None:
+            self._lent.append(call)
             return call.kept.again()
         keeps, self._keeps = self._keeps, False
         output = compute()
@@ -214,61 +231,12 @@ class _Record:
     def _keep(self, call: _Call, output: Any) -> None:
         """Keeps a copy, in place of what was kept of the calls inside."""
         inner, needed = self._calls[call.index + 1 : call.after], size(output)
-        room = self._room + sum(one.held for one in inner)
-        if needed > room:
-            return
-        for one in inner:
-            one.kept, one.held = None, 0
-        call.kept, call.held, self._room = Kept(output), needed, room - needed
+        if needed <= self._room + sum(one.held for one in inner):
+            for one in inner:
+                self._drop(one)
+            self._room -= needed
+            call.kept, call.held = Kept(output, call.shared), needed
 
-
-class _Watched(dict[str, Any]):
-    """The parameters of a submodule, told of when read; Python copies a dict with its own `__iter__` by reading it."""
-
-    def __init__(self, held: dict[str, Any], note: Callable[[Any], None]) -> None:
-        super().__init__(held)
-        self._note = note
-
-    def __getitem__(self, key: str) -> Any:
-        value = super().__getitem__(key)
-        self._note(value)
-        return value
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(list(self.keys()))
-
-    def get(self, key: str, default: Any = None) -> Any:
-        if key not in self:
-            return default
-        return self[key]
-
-    def pop(self, key: str, *default: Any) -> Any:
-        self.get(key)
-        return super().pop(key, *default)
-
-    def values(self) -> Any:
-        return [self[key] for key in self]
-
-    def items(self) -> Any:
-        return [(key, self[key]) for key in self]
-
-    def copy(self) -> dict[str, Any]:
-        return dict(self)
-
-
-def _instead(module: nn.Module, key: str, replacement: Callable[[nn.Module], Any]) -> ExitStack:
-    """Puts something else under this key of every submodule's own attributes; leaving it puts back what was there."""
-    undo = ExitStack()
-    for part in module.modules():
-        own = vars(part)
-        undo.callback(own.__setitem__, key, own[key]) if key in own else undo.callback(own.pop, key, None)
-        own[key] = replacement(part)
-    return undo
-
-
-def _is_open(module: Any) -> bool:
-    """Whether calls and reads of every submodule go through Python."""
-    return isinstance(module, nn.Module) and not any(
-        isinstance(part, _CLOSED) or part._compiled_call_impl is not None or hasattr(part, "_orig_mod")
-        for part in module.modules()
-    )
+    def _drop(self, call: _Call) -> None:
+        self._room += call.held
+        call.kept, call.held = None, 0

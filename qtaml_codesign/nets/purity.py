@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 from types import FunctionType
 from typing import Any
 
@@ -16,6 +17,8 @@ State = list[tuple[Any, int]]
 
 _MOST = 100_000
 _PLAIN = (type(None), bool, int, float, str)
+_LEAVES = {*_PLAIN, type, FunctionType, torch.dtype, torch.device}
+_CONTAINERS = (dict, list, tuple, set, deque)
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 
 
@@ -29,29 +32,30 @@ def state(*roots: Any) -> State | None:
     """All that can be reached from these; None where that is more than can be looked through at every call."""
     found: State = []
     seen: set[int] = set()
-    stack = list(roots)
-    while stack:
+    stack: list[Any] = list(roots)
+    while stack and len(found) < _MOST:
         thing = stack.pop()
-        if isinstance(thing, Tensor):
+        kind = type(thing)
+        if kind in _LEAVES:
+            found.append((thing, 0))
+        elif isinstance(thing, Tensor):
             found.append((thing, 0 if thing.is_inference() else thing._version))
-            continue
-        inside = [] if id(thing) in seen else _inside(thing)
-        found.append((type(thing) if isinstance(thing, dict | list | tuple) else thing, len(inside)))
-        if inside:
-            seen.add(id(thing))
-            stack += inside
-        if len(found) > _MOST:
-            return None
-    return found
+        else:
+            inside = () if id(thing) in seen else _inside(thing)
+            found.append((kind if isinstance(thing, _CONTAINERS) else thing, len(inside)))
+            if inside:
+                seen.add(id(thing))
+                stack += inside
+    return None if stack else found
 
 
-def _inside(thing: Any) -> list[Any]:
+def _inside(thing: Any) -> Collection[Any]:
     if isinstance(thing, dict):
-        return [*dict.keys(thing), *dict.values(thing)]
-    if isinstance(thing, list | tuple | set | deque):
-        return list(thing)
-    own = None if isinstance(thing, type | FunctionType) else getattr(thing, "__dict__", None)
-    return [own] if isinstance(own, dict) else []
+        return [*dict.keys(thing), *dict.values(thing)] if thing else ()
+    if isinstance(thing, _CONTAINERS):
+        return thing
+    own = getattr(thing, "__dict__", None)
+    return own.values() if isinstance(own, dict) else ()
 
 
 def is_same(before: State, after: State | None) -> bool:
@@ -83,28 +87,42 @@ def _place(tensor: Tensor) -> tuple[torch.device, int]:
 
 
 class Kept:
-    """A copy of an output, out of reach of those who write to it.
+    """A copy of an output, to be handed out again and again.
 
-    Example:
-        >>> output = {"x": torch.zeros(2), "length": 3}
-        >>> kept = Kept(output)
-        >>> _ = output["x"].add_(1.0)
-        >>> kept.again()
-        {'x': tensor([0., 0.]), 'length': 3}
+    The copy itself is handed out, and copied anew only where it was once written to. Torch counts the writes to tensors
+    that were made outside of its inference mode.
+
+    Args:
+        output: plain values and dense tensors in memory of their own.
+        shared: whether the copy itself may be handed out.
     """
 
-    def __init__(self, output: Any) -> None:
+    def __init__(self, output: Any, shared: bool) -> None:
         parts, self._form = tree_flatten(output)
-        self._parts = [_copy(part) for part in parts]
+        with torch.inference_mode(False), torch.no_grad():
+            self._parts = [_copy(part) for part in parts]
+        self._shared, self._writes = shared, self._count()
 
     def again(self) -> Any:
-        """Another copy."""
-        return tree_unflatten([_copy(part) for part in self._parts], self._form)
+        """The same output, in new tensor objects."""
+        another = _alias if self._shared else _copy
+        return tree_unflatten([another(part) for part in self._parts], self._form)
+
+    def is_written(self) -> bool:
+        """Whether someone wrote to the copy, so that it is spoilt."""
+        return self._count() != self._writes
+
+    def _count(self) -> list[int]:
+        return [part._version for part in self._parts if isinstance(part, Tensor)]
 
 
 def size(output: Any) -> int:
     """Bytes behind all tensors of an output."""
     return sum(part.untyped_storage().nbytes() for part in tree_flatten(output)[0] if isinstance(part, Tensor))
+
+
+def _alias(part: Any) -> Any:
+    return part.detach() if isinstance(part, Tensor) else part
 
 
 def _copy(part: Any) -> Any:
