@@ -56,22 +56,6 @@ def assert_same(workload: Workload, limit: int = LIMIT) -> LayerAlone:
     return alone
 
 
-class Counting:
-    """How often a function of torch is called."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
-        self.calls: Counter[str] = Counter()
-        for name in names:
-            monkeypatch.setattr(functional, name, self._counted(name, getattr(functional, name)))
-
-    def _counted(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any, **named: Any) -> Any:
-            self.calls[name] += 1
-            return real(*args, **named)
-
-        return call
-
-
 @pytest.mark.parametrize("name", ZOO)
 def test_networks_of_the_zoo(name):
     assert_same(load_workload(name))
@@ -142,6 +126,24 @@ def other_calls_where_noise_decides(net, x):
     return net.first(y) if y.sum() != net.clean else y
 
 
+def replaces_the_data(net, x):
+    x = net.first(x)
+    x.data = x.data * 2.0
+    return net.second(x)
+
+
+def takes_turns(net, x):
+    """The same logits from calls in another order every time, which a repeatable module may make."""
+    net.kept = not net.kept
+    if net.kept:
+        one, other = net.first(x), net.first(x + 1.0)
+    else:
+        other = net.first(x + 1.0)
+        net.extra(x)
+        one = net.first(x)
+    return net.second(one - 0.5 * other)
+
+
 class Block(nn.Module):
     """Writes to its input, to a list it is given, to its buffer or to itself, or returns odd things."""
 
@@ -169,6 +171,10 @@ class Around(nn.Module):
 
 def relu_on_the_input(block, x):
     return block.linear(x.relu_())
+
+
+def relu_in_inference_mode_alone(block, x):
+    return block.linear(x.relu_() if torch.is_inference_mode_enabled() else x.relu())
 
 
 def uses_the_input_again(net, x):
@@ -268,7 +274,7 @@ def reads_the_object(net, x):
 
 
 BETWEEN = [identity_is_the_same_tensor, writes_into_a_slice, twice, first_twice, functional_weights, reads_late,
-           writes_where_noise_decides, other_calls_where_noise_decides]
+           replaces_the_data, takes_turns, writes_where_noise_decides, other_calls_where_noise_decides]
 
 
 @pytest.mark.parametrize("between", BETWEEN)
@@ -280,7 +286,8 @@ def test_whatever_is_done_between_layers(between, limit):
 
 
 AROUND = [
-    (relu_on_the_input, uses_the_input_again), (fills_a_list, reads_the_list), (counts_in_a_buffer, calls_twice),
+    (relu_on_the_input, uses_the_input_again), (relu_in_inference_mode_alone, uses_the_input_again),
+    (fills_a_list, reads_the_list), (counts_in_a_buffer, calls_twice),
     (stashes, reads_the_stash), (appends_to_itself, reads_the_last), (gives_a_dict, writes_into_the_dict),
     (gives_the_same_tensor_twice, writes_to_one_of_them), (gives_a_strided_view, flattens_it),
     (gives_an_object, opens_it), (fills_an_object, reads_the_object),
@@ -435,11 +442,12 @@ def test_a_late_layer_alone_calls_nothing_before_it(monkeypatch):
     assert calls == {"conv2d": 2, "batch_norm": 2, "linear": 2}
 
 
-def ran(workload: Workload, name: str, limit: int = LIMIT) -> Counter[str]:
-    """Calls by type of module in the second simulation of a tensor, as the modules themselves see them."""
+def ran(workload: Workload, name: str, limit: int = LIMIT, before: int = 1) -> Counter[str]:
+    """Calls by type of module in a simulation of a tensor after some others, as the modules themselves see them."""
     calls = Counter[str]()
     alone = LayerAlone(workload.network, workload.calibration, limit)
-    alone.run(name, noisy(workload, name, 0))
+    for turn in range(before):
+        alone.run(name, noisy(workload, name, turn))
     kinds = {type(part) for part in workload.network.module.modules()}
     real = {kind: kind.forward for kind in kinds}
     record = alone._records[0]
@@ -452,7 +460,7 @@ def ran(workload: Workload, name: str, limit: int = LIMIT) -> Counter[str]:
             return real[type(part)](part, *args, **named)
 
         record._wrappers[index] = own, _rewrapped(part, counted, record._handler)
-    alone.run(name, noisy(workload, name, 1))
+    alone.run(name, noisy(workload, name, before))
     return calls
 
 
@@ -474,8 +482,29 @@ def test_what_does_not_fit_is_run():
     assert [ran(make(net), "2.weight", limit)["Linear"] for limit in (576, 575, 287)] == [1, 2, 3]
 
 
+def test_a_block_takes_the_room_of_what_is_inside():
+    workload = make(nn.Sequential(nn.Sequential(nn.Linear(6, 6), nn.Linear(6, 6)), nn.Linear(6, 3)))
+    alone = LayerAlone(workload.network, workload.calibration, 288)
+    for turn, (name, held) in enumerate([("0.1.weight", [2]), *[("1.weight", [1]), ("0.1.weight", [1])] * 2]):
+        alone.run(name, noisy(workload, name, turn))
+        record = alone._records[0]
+        assert [call.index for call in record._calls if call.kept is not None] == held
+        assert record._room == 0
+
+
+def test_an_output_that_is_written_to_is_kept_all_the_same():
+    net = nn.Sequential(nn.Linear(6, 6), nn.ReLU(inplace=True), nn.Linear(6, 3))
+    assert [ran(make(net), "2.weight", before=before)["Linear"] for before in range(1, 7)] == [1, 2, 1, 1, 1, 1]
+
+
+def test_a_sparse_attribute_costs_its_own_module_alone():
+    net = Around(lambda block, x: block.linear(x) + torch.sparse.mm(block.note, x.T).T, lambda net, x: net.block(x))
+    net.block.note = torch.eye(6).to_sparse()
+    assert ran(make(net), "last.weight") == {"Around": 1, "Block": 1, "Linear": 1}
+
+
 def test_a_module_that_leaves_something_behind_is_run():
-    for inner, outer in AROUND:
+    for inner, outer in AROUND[:1] + AROUND[2:]:
         skipped = ran(make(Around(inner, outer)), "last.weight")["Block"] == 0
         assert skipped == (inner in (gives_a_dict, gives_a_strided_view)), inner.__name__
 

@@ -69,6 +69,7 @@ class LayerAlone:
             logits = self._network.run_batch(batch, given, lambda module: record.followed(module, name))
             if not record.departed:
                 return logits
+            record.give_up()
         return self._network.run_batch(batch, given)
 
     def _watch(self, batch: Inputs, record: _Record, clean: Tensor) -> None:
@@ -78,7 +79,7 @@ class LayerAlone:
         except WorkloadError:
             same = False
         if not same:
-            record.first.clear()
+            record.give_up()
 
 
 @dataclass(eq=False)
@@ -163,6 +164,11 @@ class _Record:
                 yield
         finally:
             self._take_back()
+
+    def give_up(self) -> None:
+        """From now on nothing is followed, and nothing kept."""
+        self.first.clear()
+        self._calls.clear()
 
     def _take_back(self) -> None:
         """Forgets what was lent and written to; from now on copies of it are lent."""
