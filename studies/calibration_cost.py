@@ -1,8 +1,9 @@
 """What calibration costs (section 5.9, Table 6): passes and seconds of every way of scoring layers.
 
-Magnitude needs no pass, sensitivity trials x layers forward passes, the paper's finite differences probes x layers + 1;
-reverse mode takes one reverse pass per calibration input and logit, random signs one per probe, for all layers at once.
-Seconds are medians of repeats taken in turn in one run, and speak of this machine only.
+Magnitude needs no pass, sensitivity trials x layers forward passes (from the layer on) and two whole ones, the paper's
+finite differences probes x layers + 1; reverse mode takes one reverse pass per calibration input and logit, random
+signs one per probe, for all layers at once. Seconds are medians of repeats taken in turn in one run, and speak of this
+machine only.
 """
 
 from __future__ import annotations
