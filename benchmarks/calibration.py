@@ -1,4 +1,4 @@
-"""Exact Jacobian gains against the paper's finite-difference probes, in time and in accuracy."""
+"""Exact Jacobian gains against the paper's finite-difference probes, and layers alone against whole passes."""
 
 from __future__ import annotations
 
@@ -7,22 +7,28 @@ import torch
 
 from benchmarks.page import Section
 from benchmarks.timing import Ratio, compare
+from qtaml_codesign.bits.profile import BitErrorProfile
 from qtaml_codesign.nets.inputs import batches
 from qtaml_codesign.nets.sensitivity import jacobian_gains
+from qtaml_codesign.nets.storage import StoredModel, store_tensor
 from qtaml_codesign.nets.threads import single_threaded
 from qtaml_codesign.nets.workload import Workload, load_workload
 from qtaml_codesign.nets.zoo import ZOO
+from qtaml_codesign.tac.correction import PURPOSE, correction_factor, decide
 
 PAIRS = 11
 PROBES = 8
 STEP = 1e-3
 GOAL = 5.0
+DRAWINGS = 5
+FLIP_PROBABILITY = 0.05
 GOAL_NETWORK = "transformer"
 
 
 def section() -> Section:
     """Every network of the zoo: ratios of time, and the largest error of a layer's gain."""
     measured = {name: measure(load_workload(name)) for name in ZOO}
+    alone = {name: layers_alone(load_workload(name)) for name in ZOO}
     return Section(
         title="Calibration: exact Jacobian gains against finite differences",
         method=(
@@ -31,12 +37,17 @@ def section() -> Section:
             f"layer's inputs without forming it. The paper: {PROBES} forward probes of step {STEP:g} per layer "
             f"(arXiv 2606.00741, Algorithm 1 step 1), in float64 as `sensitivity='finite-difference'` does, and in "
             f"float32. Ratios above one: exact is faster. Errors: of the worst layer, against gradients of every "
-            f"weight in float64, one input and logit at a time."
+            f"weight in float64, one input and logit at a time. Last two columns: Algorithm 1 step 3, the decision of "
+            f"the mean correction by {2 * DRAWINGS} simulations of each layer alone; whole passes over simulations "
+            f"that start at the layer, same flips and same decisions."
         ),
         header=["network", "layers", "exact", "probes, float64 / exact", "probes, float32 / exact", "error, exact",
-                "error, float64 probes", "error, float32 probes"],
-        rows=[[name, *row] for name, (row, _, _) in measured.items()],
-        notes=notes(*measured[GOAL_NETWORK][1:]),
+                "error, float64 probes", "error, float32 probes", "layers alone", "whole passes / layers alone"],
+        rows=[
+            [name, *row, f"{1e3 * alone[name].ours:.1f} ms", alone[name].text()]
+            for name, (row, _, _) in measured.items()
+        ],
+        notes=[*notes(*measured[GOAL_NETWORK][1:]), note_alone(alone)],
     )
 
 
@@ -51,6 +62,46 @@ def measure(workload: Workload) -> tuple[list[str], Ratio, Ratio]:
     exact, probed, rough = errors(workload)
     cells = [f"{len(workload.weights)}", f"{1e3 * double.ours:.1f} ms", double.text(), single.text()]
     return [*cells, f"{exact:.0e}", f"{probed:.0%}", f"{rough:.0%}"], double, single
+
+
+def layers_alone(workload: Workload) -> Ratio:
+    """The decision of the mean correction, against the same one with passes through the whole network."""
+    stored = StoredModel(tuple(store_tensor(name, weight) for name, weight in workload.weights.items()))
+    errors = BitErrorProfile.uniform(FLIP_PROBABILITY).assign(workload.weights)
+    factors = {name: correction_factor(region) for name, region in errors.items()}
+
+    def whole(name: str, factor: float) -> bool:
+        plain = corrected = 0.0
+        for trial in range(DRAWINGS):
+            weight = stored.read(0, trial, errors, only=name, purpose=PURPOSE).weights[name]
+            plain += moved(name, weight)
+            corrected += moved(name, weight * weight.dtype.type(factor))
+        return corrected < plain
+
+    def moved(name: str, weight: np.ndarray) -> float:
+        logits = workload.run(workload.calibration, {name: weight})
+        return float((logits.double() - clean.double()).square().sum()) / clean.shape[0]
+
+    with single_threaded():
+        clean = workload.run(workload.calibration)
+        ours, theirs = (
+            lambda: decide(workload, stored, errors, factors, 0, DRAWINGS),
+            lambda: {name: whole(name, factor) for name, factor in factors.items() if factor is not None},
+        )
+        if ours() != theirs():
+            raise RuntimeError(f"{workload.name}: simulations of layers alone decide otherwise than whole passes")
+        return compare(ours, theirs, PAIRS)
+
+
+def note_alone(measured: dict[str, Ratio]) -> str:
+    """What simulations from the layer on save, and what bounds it."""
+    low, high = (chosen(measured, key=lambda name: measured[name].middle) for chosen in (min, max))
+    return (
+        f"Simulations of layers alone: whole passes take {measured[low].middle:.1f} ({low}) to "
+        f"{measured[high].middle:.1f} times ({high}) as long. Bound: layers of equal cost would give a factor of two; "
+        f"a first layer saves nothing, a last one nearly all. Two more passes find out what can be reused, flips are "
+        f"drawn either way, and what a block computes outside of submodules (attention) is computed anew."
+    )
 
 
 def notes(double: Ratio, single: Ratio) -> list[str]:

@@ -1,8 +1,9 @@
 """What calibration costs (section 5.9, Table 6): passes and seconds of every way of scoring layers.
 
-Magnitude needs no pass, sensitivity trials x layers forward passes, the paper's finite differences probes x layers + 1;
-reverse mode takes one reverse pass per calibration input and logit, random signs one per probe, for all layers at once.
-Seconds are medians of repeats taken in turn in one run, and speak of this machine only.
+Magnitude needs no pass, sensitivity trials x layers forward passes (from the layer on) and two whole ones, the paper's
+finite differences probes x layers + 1; reverse mode takes one reverse pass per calibration input and logit, random
+signs one per probe, for all layers at once. Seconds are medians of repeats taken in turn in one run, and speak of this
+machine only.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from lab.figures import COLOURS, new_figure
 from lab.networks import CNNS, LABELS, trained
 from lab.study import Scale, Study
 from qtaml_codesign.bits.profile import BitErrorProfile
+from qtaml_codesign.nets.prefix import LayerAlone
 from qtaml_codesign.nets.sensitivity import jacobian_gains
 from qtaml_codesign.nets.storage import StoredModel, store_tensor
 from qtaml_codesign.tac.correction import layer_deviation
@@ -64,8 +66,9 @@ def calibrate(workload: qc.Workload, way: str) -> tuple[dict[str, float], int]:
     if way == "sensitivity":
         stored = StoredModel(tuple(store_tensor(name, weight) for name, weight in workload.weights.items()))
         errors = BitErrorProfile.uniform(0.1).assign(workload.weights)
-        scores = {name: layer_deviation(workload, stored, errors, name, 0, TRIALS) for name in workload.weights}
-        return scores, (TRIALS + 1) * len(scores)
+        alone = LayerAlone(workload.network, workload.calibration)
+        scores = {name: layer_deviation(alone, stored, errors, name, 0, TRIALS) for name in workload.weights}
+        return scores, TRIALS * len(scores) + 2
     found = jacobian_gains(workload, way, probes=PROBES.get(way))
     return found.gains, found.passes
 

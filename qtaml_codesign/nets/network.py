@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from types import MappingProxyType
 from typing import Any
 
@@ -23,6 +24,7 @@ from qtaml_codesign.nets.usercode import UserCode
 Weights = NDArray[np.float32] | NDArray[np.float64]
 GivenWeights = Mapping[str, NDArray[Any] | Tensor]
 Logits = Callable[[Any], Tensor]
+Around = Callable[[Any], AbstractContextManager[object]]
 
 
 class Network:
@@ -71,11 +73,24 @@ class Network:
 
     def run_batches(self, inputs: Inputs, weights: GivenWeights | None = None) -> Iterator[Tensor]:
         """Logits of one batch after the other."""
-        replica, replaced = self._replica(), self._replacements(weights or {})
+        replaced = self._replacements(weights or {})
         for batch in batches(inputs, self.batch_size):
-            with torch.inference_mode(), replica.with_weights(replaced) as module:
-                logits = self._logits(module, moved(batch, self.device), {})
-            yield logits
+            yield self.run_batch(batch, replaced)
+
+    def run_batch(
+        self, batch: Inputs, weights: GivenWeights, around: Around = nullcontext, inference: bool = True
+    ) -> Tensor:
+        """Logits of one batch.
+
+        Args:
+            batch: its samples.
+            weights: as for `run`.
+            around: module that is about to run -> context in which it runs.
+            inference: torch's inference mode, in which nobody counts the writes to a tensor; else without gradients.
+        """
+        replica, replaced = self._replica(), self._replacements(weights)
+        with torch.inference_mode(inference), torch.no_grad(), replica.with_weights(replaced) as module, around(module):
+            return self._logits(module, moved(batch, self.device), {})
 
     def differentiable(self, dtype: torch.dtype | None = None) -> nn.Module:
         """A fresh structure whose stored tensors, and no others, require gradients, over the same memory.

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from qtaml_codesign.bits.law import ReadLaw
 from qtaml_codesign.bits.profile import RegionErrors
+from qtaml_codesign.nets.prefix import LayerAlone
 from qtaml_codesign.nets.storage import StoredModel
 from qtaml_codesign.nets.workload import Workload
 
@@ -57,45 +57,43 @@ def decide(
         seed: key of the flips; they are drawn apart from those of the trials.
         trials: drawings per layer, R.
     """
-    clean = workload.run(workload.calibration, None)
+    alone = LayerAlone(workload.network, workload.calibration)
     return {
-        name: factor is not None and _helps(workload, stored, errors, name, factor, clean, seed, trials)
+        name: factor is not None and _helps(alone, stored, errors, name, factor, seed, trials)
         for name, factor in factors.items()
     }
 
 
 def _helps(
-    workload: Workload,
+    alone: LayerAlone,
     stored: StoredModel,
     errors: Mapping[str, RegionErrors],
     name: str,
     factor: float,
-    clean: torch.Tensor,
     seed: int,
     trials: int,
 ) -> bool:
     plain = corrected = 0.0
     for trial in range(trials):
         weight = stored.read(seed, trial, errors, only=name, purpose=PURPOSE).weights[name]
-        plain += _deviation(workload, {name: weight}, clean)
+        plain += _deviation(alone, name, weight)
         weight *= weight.dtype.type(factor)
-        corrected += _deviation(workload, {name: weight}, clean)
+        corrected += _deviation(alone, name, weight)
     return corrected < plain
 
 
 def layer_deviation(
-    workload: Workload, stored: StoredModel, errors: Mapping[str, RegionErrors], name: str, seed: int, trials: int
+    alone: LayerAlone, stored: StoredModel, errors: Mapping[str, RegionErrors], name: str, seed: int, trials: int
 ) -> float:
     """E ||z(noisy layer) - z||^2 per calibration sample: the score of sensitivity-based protection."""
-    clean = workload.run(workload.calibration, None)
     total = 0.0
     for trial in range(trials):
         read = stored.read(seed, trial, errors, only=name, purpose=PURPOSE)
-        total += _deviation(workload, {name: read.weights[name]}, clean)
+        total += _deviation(alone, name, read.weights[name])
     return total / trials
 
 
-def _deviation(workload: Workload, weights: Mapping[str, NDArray[np.floating]], clean: torch.Tensor) -> float:
+def _deviation(alone: LayerAlone, name: str, weight: NDArray[np.floating]) -> float:
     """Squared distance of the logits from the clean ones, summed over outputs, averaged over samples; float64."""
-    moved = workload.run(workload.calibration, weights).double() - clean.double()
-    return float(moved.square().sum()) / clean.shape[0]
+    moved = alone.run(name, weight).double() - alone.clean.double()
+    return float(moved.square().sum()) / moved.shape[0]

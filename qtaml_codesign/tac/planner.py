@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from qtaml_codesign.bits.law import ReadLaw
 from qtaml_codesign.bits.profile import BitErrorProfile, RegionErrors
+from qtaml_codesign.nets.prefix import LayerAlone
 from qtaml_codesign.nets.residual import residual_floors
 from qtaml_codesign.nets.sensitivity import JacobianGains, jacobian_gains
 from qtaml_codesign.nets.storage import StoredModel, largest_magnitude, store_tensor
@@ -76,8 +77,9 @@ class Planner:
         if rule.score == "magnitude":
             return {name: _magnitude(self.workload, name) for name in self.errors}
         if rule.score == "sensitivity":
+            alone = LayerAlone(self.workload.network, self.workload.calibration)
             return {
-                name: layer_deviation(self.workload, stored, self.errors, name, self.seed, self.correction_trials)
+                name: layer_deviation(alone, stored, self.errors, name, self.seed, self.correction_trials)
                 / self.workload.weights[name].size
                 for name in self.errors
             }
