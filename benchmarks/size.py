@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from benchmarks.encoder import FLIP_PROBABILITY, TRIALS, Encoder, labelled, sequences
 from benchmarks.page import FIGURES, ROOT, Section
 from qtaml_codesign import Workload, plan
-from qtaml_codesign.nets.evaluate import run_trial, single_threaded
+from qtaml_codesign.nets.evaluate import Trials, single_threaded
 from qtaml_codesign.tac.evaluation import deploy, errors_for
 
 FIGURE = "size.png"
@@ -114,10 +114,11 @@ def cost(width: int, layers: int) -> Cost:
     stored, errors = deploy(workload, chosen), errors_for(workload, chosen, FLIP_PROBABILITY)
     taken: list[tuple[float, float, float]] = []
     with single_threaded():
-        run_trial(workload, stored, errors, 0, 0)
+        trials = Trials(workload, stored, errors, seed=0)
+        trials.run(0)
         while len(taken) < 3 or sum(map(sum, taken)) < SECONDS_A_SIZE:
             marks = [time.perf_counter()]
-            run_trial(workload, stored, errors, 0, len(taken))
+            trials.run(len(taken))
             marks.append(time.perf_counter())
             stored.read(0, len(taken), errors)
             marks.append(time.perf_counter())

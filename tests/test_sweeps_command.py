@@ -158,3 +158,17 @@ def test_ctrl_c_on_two_workers_is_one_message(tiny, tmp_path):
     assert time.monotonic() - pressed < 10.0
     assert "Traceback" not in text
     assert sum("interrupted" in line for line in text.splitlines()) == 1
+
+
+def test_whoever_replaces_the_tables_of_another_sweep_is_told(codesign, tiny, tmp_path):
+    common = ("--thickness", "1.75:1.8:2", "--budget", "0.25", "--trials", 2, "--workers", 1, "--workload", tiny,
+              "--out", tmp_path)
+    assert codesign("sweep", "--device", "3nm", *common).stderr == ""
+    assert codesign("sweep", "--device", "3nm", *common).stderr == ""
+    assert "were those of 3nm and tiny; they are replaced" in codesign("sweep", "--device", "7nm", *common).stderr
+    (tmp_path / "run.json").write_text("[]")
+    assert codesign("sweep", "--device", "3nm", *common).stderr == ""
+
+
+def test_version(codesign):
+    assert codesign("--version").stdout == f"qtaml-codesign {qc.__version__}\n"

@@ -13,6 +13,8 @@ from qtaml_codesign.commands.running import (
     lenders,
     print_report,
     progress_shown,
+    stands_there,
+    tell_replaced,
     usable_cpus,
 )
 
@@ -75,6 +77,7 @@ def frontier(
     folder = out if out is not None else default_folder(card.name, f"{workload}-frontier")
     ends = None if thickness is None else parse_ends(thickness, "--thickness")
     budgets = None if budget is None else parse_numbers(budget, "--budget")
+    before = stands_there(folder)
     with interruptible(folder), progress_shown() as report:
         result = find_frontier(
             workload, card, ends, budgets, tuple(method) if method else DEFAULT_METHODS, seed, target=target,
@@ -82,3 +85,4 @@ def frontier(
             out=folder, allocation=allocation, reuse=lenders(folder, out, reuse), progress=report,
         )
     print_report(frontier_report(result), folder)
+    tell_replaced(folder, before, (result.card.name, result.workload_name))

@@ -7,6 +7,7 @@ import traceback
 
 import typer
 
+from qtaml_codesign import __version__
 from qtaml_codesign.commands import card, evaluate, flip, frontier, plan, sweep, verify
 from qtaml_codesign.errors import CodesignError
 
@@ -33,9 +34,16 @@ app.command("verify", short_help="The theorems of the noise law, by Monte Carlo.
 app.add_typer(card.app, name="card")
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"qtaml-codesign {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def options(
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
 ) -> None:
     """Options that stand before the command; `run` reads --debug itself, wherever it stands."""
 

@@ -52,6 +52,24 @@ def _can_lend(place: Path) -> bool:
     return True
 
 
+def stands_there(folder: Path) -> tuple[str, str] | None:
+    """Card and workload of the sweep whose tables lie in a folder; None where there are none that can be read."""
+    import json
+
+    try:
+        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        return record["card"]["name"], record["workload"]["name"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def tell_replaced(folder: Path, before: tuple[str, str] | None, now: tuple[str, str]) -> None:
+    """A line when the tables of another sweep were replaced."""
+    if before is not None and before != now:
+        print(f"note: the tables in {folder} were those of {' and '.join(before)}; they are replaced, its trials stay "
+              "in results.sqlite", file=sys.stderr)
+
+
 def usable_cpus() -> int:
     """CPUs that this process may use, at most 8: each worker holds its own copy of torch."""
     try:

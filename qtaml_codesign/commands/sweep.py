@@ -13,6 +13,8 @@ from qtaml_codesign.commands.running import (
     lenders,
     print_report,
     progress_shown,
+    stands_there,
+    tell_replaced,
     usable_cpus,
 )
 
@@ -98,6 +100,7 @@ def sweep(
     folder = out if out is not None else default_folder(card.name, workload)
     grid = None if thickness is None else parse_range(thickness, "--thickness")
     budgets = None if budget is None else parse_numbers(budget, "--budget")
+    before = stands_there(folder)
     with interruptible(folder), progress_shown() as report:
         result = run_sweep(
             workload, card, grid, budgets, tuple(method) if method else DEFAULT_METHODS, seed, target=target,
@@ -106,3 +109,4 @@ def sweep(
             interpolate=interpolate, refine=refine, reuse=lenders(folder, out, reuse), progress=report,
         )
     print_report(sweep_report(result), folder, result.knots is not None)
+    tell_replaced(folder, before, (result.card.name, result.workload_name))
