@@ -290,3 +290,11 @@ def test_an_evaluation_tells_its_trials_apart(small: qc.Workload) -> None:
     assert sum(four.correct_by_trial) == four.counts.correct
     assert sum(count**2 for count in four.correct_by_trial) == four.counts.correct_squares
     assert four.correct_by_trial[:2] == two.correct_by_trial
+
+
+def test_a_narrow_terminal_cuts_no_layer_name(codesign, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "50")
+    done = codesign("plan", "--workload", "transformer", "--flip-probability", 0.05, "--budget", 0.25, "--method",
+                    "uniform-msp")
+    assert "blocks.0.qkv.weight" in done.stdout
+    assert "…" not in done.stdout

@@ -10,6 +10,8 @@ import typer
 
 from qtaml_codesign.commands.inputs import flip_input
 
+_WIDEST = 500
+
 if TYPE_CHECKING:
     from qtaml_codesign.tac.values import LayerPlan, TacPlan
 
@@ -81,7 +83,7 @@ def _print(made: TacPlan) -> None:
             layer.name, str(layer.weights), f"{layer.scale:.4g}", f"{layer.jacobian_gain:.3g}", f"{layer.score:.3g}",
             _depth(layer), f"x{layer.factor:.4g}" if layer.corrected else "no",
         )
-    Console(width=max(Console().width, Console().measure(table).maximum), soft_wrap=True).print(table, crop=False)
+    Console(width=Console(width=_WIDEST).measure(table).maximum).print(table)  # a narrow terminal wraps, nothing is cut
     print(f"overhead: {made.overhead:.4%} of the stored bits protected (budget {made.budget:.4%})")
     print(f"rho*: {made.rho_star:.4g} (predicted output variance of TAC / Uniform-MSP; small = uneven layers)")
     print(f"predicted output variance: {made.predicted_variance:.4g}; Uniform-MSP here: {made.uniform_variance:.4g}")
