@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from qtaml_codesign.commands.options import Allocation, Budgets, Device, Seed, Target, Workers, WorkloadName
 from qtaml_codesign.commands.running import (
     default_folder,
     interruptible,
@@ -20,21 +21,18 @@ from qtaml_codesign.commands.running import (
 
 
 def frontier(
-    device: Annotated[str, typer.Option("--device", help="Device card: a shipped name or a path.")],
-    workload: Annotated[str, typer.Option("--workload", help="Zoo name or FILE.py:FACTORY.")] = "small-cnn",
+    device: Device,
+    workload: WorkloadName = "small-cnn",
     thickness: Annotated[
         str | None,
         typer.Option("--thickness", help="Range A:B of oxide thickness to search, in nm. Default: the card's."),
     ] = None,
-    budget: Annotated[
-        str | None,
-        typer.Option("--budget", help="Protected-bit fractions, comma separated. Default: nine from 0 to 0.375."),
-    ] = None,
+    budget: Budgets = None,
     method: Annotated[
         list[str] | None,
         typer.Option("--method", help="As in codesign sweep; repeat it. Default: tac and uniform-msp."),
     ] = None,
-    target: Annotated[float, typer.Option("--target", help="Fraction of the clean accuracy to keep.")] = 0.95,
+    target: Target = 0.95,
     half_width: Annotated[
         float | None,
         typer.Option("--half-width", help="Leave an undecided point when its 95 % interval is +- this. Default: 0.01."),
@@ -42,16 +40,12 @@ def frontier(
     max_trials: Annotated[
         int | None, typer.Option("--max-trials", help="Most drawings for an undecided point. Default: 320.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Key of every random choice.")] = 0,
-    workers: Annotated[
-        int | None, typer.Option("--workers", help="Worker processes. Default: the usable CPUs, at most 8.")
-    ] = None,
+    seed: Seed = 0,
+    workers: Workers = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for the results. Default: runs/CARD-WORKLOAD-frontier.")
     ] = None,
-    allocation: Annotated[
-        str | None, typer.Option("--allocation", help="greedy (the paper's, default) or exact (integer programme).")
-    ] = None,
+    allocation: Allocation = None,
     reuse: Annotated[
         list[Path] | None,
         typer.Option("--reuse", help="Folder of an earlier sweep whose trials may be used, as in codesign sweep."),
