@@ -37,6 +37,7 @@ def test_id_is_the_same_in_every_version_of_this_engine():
         {"name": "x"}, {"bits": 7}, {"encoding": "twos_complement"}, {"scale": 0.7500000000000001}, {"factor": 1.0},
         {"depth": 3}, {"loss": (0.1,) * 7 + (0.10000000000000002,)}, {"gain": (0.1,) * 8},
         {"deeper": 1}, {"block": 2}, {"spread": 0.3},
+        {"readout_gain": 1.25}, {"offset": 0.01}, {"planes": (0, 7)},
     )),
     replace(TASK, layers=(LAYER, replace(LAYER, name="b"))),
 ])

@@ -26,12 +26,14 @@ class StoredLayer:
         name: tensor name in the network.
         bits, encoding: the format of its codes.
         scale: the tensor is divided by this before it is quantised.
-        factor: the read weights are multiplied by scale * factor (the mean correction).
-        depth: how many of the top bit planes are protected, 0..bits.
+        factor: the weights are enlarged by this before they are clipped and quantised (the mean correction).
+        depth: how many bit planes are protected, 0..bits.
         loss, gain: P(1 -> 0) and P(0 -> 1) of each plane of the raw cells, plane 0 = LSB.
         deeper: how many of the weights protect one plane more.
         block: runs of this many weights share their flips (`RegionErrors.block`).
         spread: sigma of the logarithm of the rate from cell to cell (`RegionErrors.spread`).
+        planes: which planes are protected, where they are not the top `depth` ones.
+        readout_gain, offset: a code is worth scale * (readout_gain * level * step + offset).
 
     Fields with a default are left out of the content where they have it.
     """
@@ -47,6 +49,9 @@ class StoredLayer:
     deeper: int = 0
     block: int = 1
     spread: float = 0.0
+    readout_gain: float = 1.0
+    offset: float = 0.0
+    planes: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         """Plain values; a field at its default is left out, so that older content keeps its name."""

@@ -138,7 +138,8 @@ def _stored_layer(layer: LayerPlan, rates: RegionErrors) -> StoredLayer:
     return StoredLayer(
         name=layer.name, bits=layer.bits, encoding=layer.encoding, scale=layer.scale, factor=layer.factor,
         depth=layer.depth, loss=_floats(rates.loss), gain=_floats(rates.gain), deeper=layer.deeper,
-        block=rates.block, spread=rates.spread,
+        block=rates.block, spread=rates.spread, readout_gain=layer.gain, offset=layer.offset,
+        planes=layer.planes,
     )
 
 
@@ -148,7 +149,8 @@ def store_model(workload: Workload, task: SweepTask) -> tuple[StoredModel, dict[
     for layer in task.layers:
         form = BitFormat(layer.bits, layer.encoding)
         tensors.append(store_tensor(layer.name, workload.weights[layer.name], form, scale=layer.scale or None,
-                                    factor=layer.factor, depth=layer.depth, deeper=layer.deeper))
+                                    factor=layer.factor, depth=layer.depth, deeper=layer.deeper,
+                                    gain=layer.readout_gain, offset=layer.offset, planes=layer.planes))
         errors[layer.name] = RegionErrors(layer.name, form, np.array(layer.loss), np.array(layer.gain), (layer.name,),
                                           layer.block, layer.spread)
     return StoredModel(tuple(tensors)), errors
