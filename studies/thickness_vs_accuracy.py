@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 import qtaml_codesign as qc
 from lab.claims import Claim, above, holds, shown
 from lab.deploy import accuracy_row, point
-from lab.figures import COLOURS, METHOD_LABELS, curve, new_figure
+from lab.figures import COLOURS, curve, method_label, new_figure
 from lab.study import Scale, Study
 from lab.summary import over_seeds
 from qtaml_codesign.statistics import Interval, mean_interval
@@ -88,7 +88,7 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
     lines = []
     for index, (method, budget) in enumerate(dict.fromkeys(zip(limits["method"], limits["budget"], strict=True))):
         arm = limits[(limits["method"] == method) & (limits["budget"] == budget)]
-        line = {"method": METHOD_LABELS[method], "budget": f"{100 * budget:g} %",
+        line = {"method": method_label(method), "budget": f"{100 * budget:g} %",
                 "tolerated flip probability": _or_dash(_mean(arm["flip_probability"].to_numpy(float)), 3)}
         for name, found in by_card.items():
             line[f"{name}: thinnest oxide (nm)"] = _or_dash(Interval(*found.loc[index, ["nm", "low", "high"]]), 4)
@@ -118,7 +118,7 @@ def _accuracy(axis: Any, summary: pd.DataFrame, clean: float) -> None:
     budgets = sorted(placed["budget"].unique())
     for (method, budget), arm in placed.groupby(["method", "budget"], sort=False):
         dashed = method == "uniform-msp"
-        label = "no ECC" if method == "none" else f"{METHOD_LABELS[str(method)]}, {100 * budget:g} %"
+        label = "no ECC" if method == "none" else f"{method_label(str(method))}, {100 * budget:g} %"
         curve(axis, arm, "nm", budgets.index(budget), label=label, linestyle="--" if dashed else "-", markersize=3.5,
               marker="s" if dashed else "o")
     _target_line(axis, clean)
@@ -143,7 +143,7 @@ def _frontier(axis: Any, limits: pd.DataFrame) -> None:
         style = {"color": COLOURS[index], "marker": "os"[index], "capsize": 3}
         places, values = 100.0 * arm["overhead"], arm["nm"]
         axis.errorbar(places, values, yerr=[values - arm["low"], arm["high"] - values], linestyle="none", **style)
-        axis.step(places, values, where="post", color=COLOURS[index], label=METHOD_LABELS[method],
+        axis.step(places, values, where="post", color=COLOURS[index], label=method_label(method),
                   linestyle=("-", "--")[index])
     out = found[found["nm"].isna()]
     axis.plot(100.0 * out["overhead"], np.full(len(out), found["low"].min()), "v", color=COLOURS[0],
@@ -181,7 +181,7 @@ def _windows(axis: Any, limits: pd.DataFrame) -> None:
         arm = limits[(limits["method"] == method) & (limits["budget"] == budget)]
         rows = [{"window": window, **thinnest(arm, card.with_field("window_s", float(window))).iloc[0]}
                 for window in WINDOWS_S]
-        label = METHOD_LABELS[method] + (f", {100 * budget:g} %" if budget else "")
+        label = method_label(method) + (f", {100 * budget:g} %" if budget else "")
         curve(axis, pd.DataFrame(rows), "window", index, y="nm", label=label, marker="")
     axis.axvline(card.window_s, color="#777777", linewidth=1.0, linestyle=(0, (2, 2)))
     axis.annotate("the card's window", (card.window_s, axis.get_ylim()[0]), xytext=(4, 6), textcoords="offset points",
@@ -216,6 +216,7 @@ def claims(rows: pd.DataFrame) -> list[Claim]:
             f"{shown(small)} against "
             f"{shown(rate('uniform-msp', 0.125))}, without ECC {shown(bare)}", above(gain, 0.0),
             f"TAC at 5 % tolerates p = {shown(small)}, Uniform-MSP at 12.5 % {shown(rate('uniform-msp', 0.125))}.",
+            kind="ours",
         ))
     return found
 
