@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 import qtaml_codesign as qc
-from lab.claims import Claim, above, close, holds, points, raises, shown, within
+from lab.claims import Claim, Verdict, above, all_of, close, holds, points, raises, shown, within
 from lab.figures import COLOURS, curve, method_label, new_figure
 from lab.networks import CNNS, LABELS, trained
 from lab.reach import reach, reached
@@ -217,12 +217,11 @@ def _extremes(found: pd.DataFrame) -> list[Claim]:
     ]
 
 
-def _extreme(found: pd.DataFrame, name: str, sign: float) -> Any:
+def _extreme(found: pd.DataFrame, name: str, sign: float) -> Verdict:
     """Whether `name` beats (sign +1) or trails (-1) each other network in the paired ratio over training seeds."""
     logs = np.log(found.pivot(index="seed", columns="network", values="whole planes"))
     others = [mean_interval(sign * (logs[name] - logs[other])) for other in logs.columns if other != name]
-    verdicts = {above(interval, 0.0) for interval in others}
-    return "differs" if "differs" in verdicts else "agrees" if verdicts == {"agrees"} else "not decidable"
+    return all_of(above(interval, 0.0) for interval in others)
 
 
 def _ranking(found: pd.DataFrame) -> Claim:

@@ -38,6 +38,7 @@ STORES = {
 """Name -> encoding, and how often a stored 0 flips for each flip of a stored 1."""
 DEPLOYED = (("offset_binary", 0.0), ("offset_binary", 0.03), ("twos_complement", 0.03), ("sign_magnitude", 0.03))
 """Encoding and ECC budget of SmallCNN under charge loss."""
+NAMES = {"offset_binary": "offset binary", "twos_complement": "two's complement", "sign_magnitude": "sign-magnitude"}
 READOUTS = {"plain": "no offset", "offset": "offset", "tac": "TAC decides"}
 
 
@@ -153,7 +154,7 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
 def second_table(rows: pd.DataFrame) -> pd.DataFrame:
     """Accuracy of SmallCNN under charge loss by encoding and budget (rows) and readout (columns)."""
     return pd.DataFrame([{
-        "SmallCNN, charge loss, p = 0.10": f"{encoding.replace('_', ' ')}, {_budget(budget)}",
+        "SmallCNN, charge loss, p = 0.10": f"{NAMES[encoding]}, {_budget(budget)}",
         **{label: shown(pooled_accuracy(arm(rows, encoding, budget, readout))) for readout, label in READOUTS.items()},
         "offset - no offset": points(_gained(rows, encoding, budget)),
     } for encoding, budget in DEPLOYED])
@@ -194,7 +195,7 @@ def _draw_accuracy(axis: Any, rows: pd.DataFrame) -> None:
         errors = np.maximum(np.stack([part["accuracy"] - part["low"], part["high"] - part["accuracy"]]), 0.0)
         axis.bar(np.arange(len(DEPLOYED)) + 0.27 * (index - 1), part["accuracy"], yerr=errors, width=0.25, capsize=2.5,
                  color=COLOURS[index], alpha=0.85, label=label, hatch=HATCHES[index], edgecolor="white", linewidth=0)
-    axis.set_xticks(range(len(DEPLOYED)), [f"{encoding.replace('_', ' ')}\n{_budget(budget)}"
+    axis.set_xticks(range(len(DEPLOYED)), [f"{NAMES[encoding]}\n{_budget(budget)}"
                                            for encoding, budget in DEPLOYED], fontsize=8.5)
     axis.set(ylabel="accuracy", ylim=(0.0, 1.18), yticks=np.arange(0.0, 1.01, 0.2),
              title=f"SmallCNN under charge loss, p = {RATE:g}")
@@ -211,7 +212,7 @@ def _offset_claim(rows: pd.DataFrame, encoding: str, budget: float) -> Claim:
     plain, offset = (pooled_accuracy(arm(rows, encoding, budget, readout)) for readout in ("plain", "offset"))
     gained = _gained(rows, encoding, budget)
     return Claim(f"A.8-offset-{encoding}-{100 * budget:g}", "ours",
-                 f"charge loss, {encoding.replace('_', ' ')}, {_budget(budget)}: a readout offset per layer helps",
+                 f"charge loss, {NAMES[encoding]}, {_budget(budget)}: a readout offset per layer helps",
                  f"{shown(plain)} without, {shown(offset)} with it: {points(gained)}", raises(gained),
                  f"The offset changes the accuracy by {points(gained)}.", kind="ours")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -99,8 +100,18 @@ def close(difference: Interval) -> Verdict:
 
 def within(interval: Interval, low: float, high: float) -> Verdict:
     """Agrees when the whole interval lies between low and high, differs when it lies outside."""
-    sides = {above(interval, low), below(interval, high)}
-    return "differs" if "differs" in sides else "agrees" if sides == {"agrees"} else "not decidable"
+    return all_of([above(interval, low), below(interval, high)])
+
+
+def all_of(verdicts: Iterable[Verdict]) -> Verdict:
+    """For a claim about every point: differs when one does, agrees when all do.
+
+    Example:
+        >>> all_of(["agrees", "not decidable"]), all_of(["agrees", "differs"]), all_of(["agrees", "agrees"])
+        ('not decidable', 'differs', 'agrees')
+    """
+    found = set(verdicts)
+    return "differs" if "differs" in found else "agrees" if found == {"agrees"} else "not decidable"
 
 
 def _turned(interval: Interval) -> Interval:
