@@ -14,7 +14,7 @@ from qtaml_codesign.nets.storage import StoredModel, store_tensor
 from qtaml_codesign.nets.threads import single_threaded
 from qtaml_codesign.nets.workload import Workload, load_workload
 from qtaml_codesign.nets.zoo import ZOO
-from qtaml_codesign.tac.correction import PURPOSE, correction_factor, decide
+from qtaml_codesign.tac.correction import PURPOSE, RULES, MeanCorrection, ProtectedLayer, decide
 
 PAIRS = 11
 PROBES = 8
@@ -66,17 +66,17 @@ def measure(workload: Workload) -> tuple[list[str], Ratio, Ratio]:
 
 def layers_alone(workload: Workload) -> Ratio:
     """The decision of the mean correction, against the same one with passes through the whole network."""
-    stored = StoredModel(tuple(store_tensor(name, weight) for name, weight in workload.weights.items()))
-    errors = BitErrorProfile.uniform(FLIP_PROBABILITY).assign(workload.weights)
-    factors = {name: correction_factor(region) for name, region in errors.items()}
+    errors = BitErrorProfile.uniform(FLIP_PROBABILITY).regions[0]
+    layers = {name: ProtectedLayer(store_tensor(name, weight), weight, errors)
+              for name, weight in workload.weights.items()}
 
-    def whole(name: str, factor: float) -> bool:
-        plain = corrected = 0.0
-        for trial in range(DRAWINGS):
-            weight = stored.read(0, trial, errors, only=name, purpose=PURPOSE).weights[name]
-            plain += moved(name, weight)
-            corrected += moved(name, weight * weight.dtype.type(factor))
-        return corrected < plain
+    def whole(layer: ProtectedLayer) -> MeanCorrection:
+        def deviation(option: MeanCorrection) -> float:
+            stored, name = StoredModel((layer.stored(option),)), layer.tensor.name
+            reads = (stored.read(0, trial, {name: errors}, purpose=PURPOSE) for trial in range(DRAWINGS))
+            return sum(moved(name, read.weights[name]) for read in reads)
+
+        return min(RULES["decided"].options(layer), key=deviation)
 
     def moved(name: str, weight: np.ndarray) -> float:
         logits = workload.run(workload.calibration, {name: weight})
@@ -85,8 +85,8 @@ def layers_alone(workload: Workload) -> Ratio:
     with single_threaded():
         clean = workload.run(workload.calibration)
         ours, theirs = (
-            lambda: decide(workload, stored, errors, factors, 0, DRAWINGS),
-            lambda: {name: whole(name, factor) for name, factor in factors.items() if factor is not None},
+            lambda: decide(workload, layers, RULES["decided"], 0, DRAWINGS),
+            lambda: {name: whole(layer) for name, layer in layers.items()},
         )
         if ours() != theirs():
             raise RuntimeError(f"{workload.name}: simulations of layers alone decide otherwise than whole passes")

@@ -181,3 +181,28 @@ def test_codes_pick_from_the_table_in_their_own_shape(method):
 def test_what_has_no_meaning_is_refused(action):
     with pytest.raises(InputError, match="next:"):
         action()
+
+
+@pytest.mark.parametrize("encoding", ["offset_binary", "twos_complement", "sign_magnitude"])
+@pytest.mark.parametrize("depth", [0, 1, 3])
+def test_slope_over_stored_codes_is_a_straight_line_fit_to_them(encoding, depth):
+    """numpy's fit of a line through one point (w, E[read | w]) per stored weight."""
+    generator = np.random.default_rng(4)
+    fmt = BitFormat(6, encoding)
+    codes = fmt.quantise(generator.normal(0.1, 0.25, 3000))
+    law = ReadLaw(RegionErrors("default", fmt, generator.uniform(0, 0.4, 6), generator.uniform(0, 0.4, 6)), depth)
+    fitted = np.polyfit(law.values[codes], law.conditional_mean(codes), 1)[0]
+    assert law.mean_slope(np.bincount(codes, minlength=64)) == pytest.approx(fitted, rel=1e-10)
+
+
+def test_slope_of_an_affine_mean_does_not_depend_on_what_is_stored():
+    histogram = np.zeros(256, np.int64)
+    histogram[[3, 100, 101]] = (5, 1, 7)
+    for encoding in ("offset_binary", "twos_complement"):
+        law = ReadLaw(BitErrorProfile.uniform(0.1, BitFormat(8, encoding)).regions[0])
+        assert law.mean_slope(histogram) == law.mean_slope() == 0.8
+
+
+def test_slope_is_nan_where_one_value_is_stored_and_the_mean_is_not_affine():
+    law = ReadLaw(BitErrorProfile.uniform(0.1, BitFormat(8, "sign_magnitude")).regions[0])
+    assert np.isnan(law.mean_slope(np.bincount([5, 5], minlength=256)))

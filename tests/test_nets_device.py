@@ -123,6 +123,8 @@ def mixed_model():
         store_tensor("empty", np.zeros((0, 3))),
         store_tensor("zero", np.zeros(9)),
         store_tensor("deeper", generator.normal(size=50), depth=1, deeper=20),
+        store_tensor("planes", generator.normal(size=50), depth=3, planes=(1, 4, 7)),
+        store_tensor("readout", generator.normal(size=50), factor=1.25, gain=0.9, offset=0.05),
         store_tensor("blocks", generator.normal(size=50)),
         store_tensor("spread", generator.normal(size=50)),
     )
@@ -148,7 +150,7 @@ def test_reading_a_model_there_is_reading_it_here(where, purpose):
     stored, errors = mixed_model()
     there = device.DeviceModel(stored, torch.device(where))
     assert there.bits_stored == stored.bits_stored
-    for only in (None, "plain", "wide", "deeper", "spread"):
+    for only in (None, "plain", "wide", "deeper", "planes", "readout", "spread"):
         expected = stored.read(4, 2, errors, only=only, purpose=purpose)
         found = there.read(4, 2, errors, only=only, purpose=purpose)
         assert list(found.weights) == list(expected.weights)

@@ -18,7 +18,7 @@ from qtaml_codesign.nets.prefix import LIMIT, LayerAlone
 from qtaml_codesign.nets.storage import StoredModel, store_tensor
 from qtaml_codesign.nets.workload import Workload, load_workload
 from qtaml_codesign.nets.zoo import ZOO
-from qtaml_codesign.tac.correction import PURPOSE, correction_factor, decide
+from qtaml_codesign.tac.correction import PURPOSE, RULES, MeanCorrection, ProtectedLayer, decide
 from tests.prefix_networks import (
     ARCHITECTURES,
     AROUND,
@@ -222,20 +222,23 @@ def test_on_a_gpu(build):
 
 @pytest.mark.parametrize("name", ["small-cnn", "transformer"])
 def test_decisions_are_those_of_whole_runs(name):
-    """Algorithm 1 step 3 by hand, with runs of the whole network."""
+    """Algorithm 1 step 3 by hand, with runs of the whole network: W against W' = W / (1 - 2p), two stored tensors."""
     workload = load_workload(name)
-    stored = StoredModel(tuple(store_tensor(tensor, weight, depth=1) for tensor, weight in workload.weights.items()))
-    errors = BitErrorProfile.uniform(0.08).assign(workload.weights)
-    factors = {tensor: correction_factor(region) for tensor, region in errors.items()}
+    errors = BitErrorProfile.uniform(0.08).regions[0]
+    layers = {tensor: ProtectedLayer(store_tensor(tensor, weight, depth=1), weight, errors)
+              for tensor, weight in workload.weights.items()}
     clean = workload.run(workload.calibration).double()
 
     def deviation(tensor: str, factor: float) -> float:
-        total = 0.0
+        total, weight = 0.0, workload.weights[tensor]
+        stored = StoredModel((store_tensor(tensor, weight, factor=factor, depth=1),))
         for trial in range(2):
-            weight = stored.read(4, trial, errors, only=tensor, purpose=PURPOSE).weights[tensor]
-            moved = workload.run(workload.calibration, {tensor: weight * weight.dtype.type(factor)}).double() - clean
+            read = stored.read(4, trial, {tensor: errors}, purpose=PURPOSE).weights
+            moved = workload.run(workload.calibration, read).double() - clean
             total += float(moved.square().sum()) / clean.shape[0]
         return total
 
-    expected = {tensor: deviation(tensor, factor) < deviation(tensor, 1.0) for tensor, factor in factors.items()}
-    assert decide(workload, stored, errors, factors, 4, 2) == expected
+    factor = 1 / round(1 - 2 * 0.08, 15)
+    expected = {tensor: MeanCorrection(factor if deviation(tensor, factor) < deviation(tensor, 1.0) else 1.0)
+                for tensor in layers}
+    assert decide(workload, layers, RULES["decided"], 4, 2) == expected

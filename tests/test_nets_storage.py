@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from qtaml_codesign.bits.flips import flip_key
 from qtaml_codesign.bits.formats import BitFormat
 from qtaml_codesign.bits.law import ReadLaw
 from qtaml_codesign.bits.profile import BitErrorProfile, RegionErrors
 from qtaml_codesign.errors import CodesignError, InputError
+from qtaml_codesign.nets.reading import TrialReader
 from qtaml_codesign.nets.storage import StoredModel, StoredTensor, store_tensor
 
 KEY = 77
@@ -39,10 +41,23 @@ def test_clean_weights_lie_within_half_a_step(fmt):
     assert np.abs(clean - given).max() <= scale * fmt.step * (1 + 1e-6)
 
 
-def test_the_correction_factor_changes_the_scale_and_no_code():
-    plain, corrected = store_tensor("w", weights()), store_tensor("w", weights(), factor=1.25)
-    assert np.array_equal(plain.codes, corrected.codes)
-    np.testing.assert_allclose(corrected.weights(), plain.weights() * 1.25, rtol=1e-6)
+def test_the_correction_factor_is_written_into_codes_that_clip_at_the_fixed_scale():
+    """W' = 1.25 W under the scale of W: what passes +-||W||_inf is stored as the end of the grid, by hand."""
+    given = weights()
+    plain, corrected = store_tensor("w", given), store_tensor("w", given, factor=1.25)
+    assert corrected.scale == plain.scale == float(np.abs(given).max())
+    np.testing.assert_array_equal(corrected.values, plain.values)
+    levels = np.clip(np.rint(1.25 * (given.astype(np.float64) / plain.scale) * 128), -128, 127)
+    np.testing.assert_array_equal(corrected.codes, levels + 128)
+    assert (np.abs(1.25 * given) > plain.scale).sum() > 3
+    assert np.abs(corrected.weights()).max() <= plain.scale
+
+
+def test_gain_and_offset_act_on_what_is_read_and_on_no_code():
+    plain, read = store_tensor("w", weights()), store_tensor("w", weights(), gain=1.25, offset=0.1)
+    assert np.array_equal(plain.codes, read.codes)
+    assert plain.scale == read.scale
+    np.testing.assert_allclose(read.weights(), 1.25 * plain.weights() + 0.1 * plain.scale, rtol=1e-5, atol=1e-7)
 
 
 def test_a_given_scale_clips():
@@ -144,10 +159,30 @@ def test_deeper_protection_only_removes_flips():
     assert shallow[4:7].all()
 
 
+def test_any_planes_can_be_protected_and_the_others_keep_their_flips():
+    """Planes 7 and 2 of eight: the flips of the other planes are those without protection, cell by cell."""
+    rates = BitErrorProfile.uniform(np.linspace(0.1, 0.3, 8)).regions[0]
+    bare, some = store_tensor("w", weights()), store_tensor("w", weights(), depth=2, planes=(2, 7))
+    key = flip_key(3, "w")
+    flips = bare.read(rates, key, 4).codes ^ bare.codes
+    read = some.read(rates, key, 4)
+    np.testing.assert_array_equal(read.codes ^ some.codes, flips & 0b01111011)
+    assert read.exposed == some.bits_exposed == 6 * bare.codes.size
+    assert not read.flips_by_plane[[2, 7]].any()
+    protected = rates.without((2, 7))
+    assert some.expected_flips(rates) == pytest.approx(bare.expected_flips(protected), rel=1e-12)
+    packed = TrialReader(StoredModel((some,)), {"w": rates}, 3).read(4)
+    np.testing.assert_array_equal(packed.weights["w"].numpy(), some.weights(some.read(rates, key, 4).codes))
+    assert packed.flips.bits_exposed == some.bits_exposed
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"depth": 9}, "protection depth"), ({"depth": -1}, "protection depth"), ({"factor": 0.0}, "factor"),
+        ({"gain": 0.0}, "readout gain"), ({"gain": float("inf")}, "readout gain"), ({"offset": float("nan")}, "offset"),
+        ({"planes": (3,), "depth": 2}, "protected planes"), ({"planes": (8,), "depth": 1}, "protected planes"),
+        ({"planes": (2, 2), "depth": 2}, "protected planes"), ({"planes": (2,), "depth": 1, "deeper": 1}, "planes"),
         ({"factor": float("nan")}, "factor"), ({"scale": 0.0}, "scale"), ({"scale": float("inf")}, "scale"),
         ({"weights": np.array([1.0, np.nan])}, "not a finite number"),
     ],

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import optimize
+from scipy import optimize, stats
 
 from qtaml_codesign.errors import InputError
 from qtaml_codesign.tac import allocation
@@ -76,13 +76,36 @@ def test_more_budget_never_raises_the_optimal_variance() -> None:
     assert values[-1] == 0.0
 
 
-def test_random_protection_is_keyed_and_spends_the_budget() -> None:
+def test_random_layers_are_keyed_and_spend_the_budget() -> None:
     problem = make_problem(1, layers=4, bits=8)
-    first, again, other = (allocation.random(problem, (key,)) for key in (7, 7, 8))
+    first, again, other = (allocation.random_layers(problem, (key,)) for key in (7, 7, 8))
     assert first.tolist() == again.tolist()
     assert first.tolist() != other.tolist()
     left = problem.budget_bits - problem.cost(first)
     assert not np.any((first < problem.highest) & (problem.weights <= left))
+
+
+def test_random_planes_are_pairs_without_replacement_that_spend_the_budget() -> None:
+    problem = make_problem(1, layers=4, bits=8)
+    first, again, other = (allocation.random_planes(problem, (key,)) for key in (7, 7, 8))
+    assert first == again
+    assert first != other
+    assert all(len(set(planes)) == len(planes) and set(planes) <= set(range(8)) for planes in first)
+    left = problem.budget_bits - problem.cost(np.array([len(planes) for planes in first]))
+    assert left >= 0
+    assert not any(len(planes) < 8 and size <= left for planes, size in zip(first, problem.weights, strict=True))
+
+
+def test_every_pair_is_drawn_equally_often() -> None:
+    """6000 keys, a budget of one pair out of 24: chi-square, false failure 1e-9; planes that are not next come too."""
+    rows = tuple(4.0 ** np.arange(8, -1, -1) - 1 for _ in range(3))
+    problem = AllocationProblem(np.array([10, 10, 10]), rows, np.zeros(3, dtype=np.int64), 10)
+    counts = np.zeros((3, 8), np.int64)
+    for key in range(6000):
+        for layer, planes in enumerate(allocation.random_planes(problem, (key,))):
+            counts[layer, list(planes)] += 1
+    assert counts.sum() == 6000
+    assert stats.chisquare(counts.ravel()).pvalue > 1e-9
 
 
 def test_unknown_solver_names_the_known_ones() -> None:

@@ -13,11 +13,15 @@ import torch
 
 import qtaml_codesign as qc
 from qtaml_codesign.bits.formats import BitFormat
+from qtaml_codesign.bits.law import ReadLaw
 from qtaml_codesign.bits.profile import BitErrorProfile
 from qtaml_codesign.errors import InputError, PlanError
-from qtaml_codesign.nets.storage import StoredModel
+from qtaml_codesign.nets.prefix import LayerAlone
+from qtaml_codesign.nets.storage import StoredModel, store_tensor
+from qtaml_codesign.sweeps.trial import store_model, task_for
+from qtaml_codesign.tac.baselines import method_label
 from qtaml_codesign.tac.correction import correction_factor
-from qtaml_codesign.tac.evaluation import deploy
+from qtaml_codesign.tac.evaluation import deploy, errors_for
 from qtaml_codesign.tac.plan import BUDGET_FREE_METHODS, METHODS
 from qtaml_codesign.tac.saturation import saturation_ratio
 from tests.conftest import TINY_WORKLOAD
@@ -51,7 +55,7 @@ def test_every_method_makes_a_plan_within_its_budget(method: str, tiny_net: qc.W
     if method == "mean-only":
         assert all(plan.mean_correction.values())
         assert {layer.factor for layer in plan.layers} == {1.25}
-    if method in ("none", "uniform-msp", "magnitude", "sensitivity", "random", "tac-bits-only"):
+    if method in ("none", "uniform-msp", "magnitude", "sensitivity", "random", "random-layers", "tac-bits-only"):
         assert not any(plan.mean_correction.values())
     if method == "uniform-msp":
         assert set(plan.depths.values()) == {3}
@@ -129,12 +133,75 @@ def test_correction_factor(rates: float | list[float], factor: float | None) -> 
     assert found == (None if factor is None else pytest.approx(factor, rel=1e-12))
 
 
-def test_deployed_model_reads_back_corrected_weights(small: qc.Workload) -> None:
+def test_deployed_model_holds_enlarged_weights_clipped_to_the_scale(small: qc.Workload) -> None:
     plan = qc.plan(small, method="mean-only", flip_probability=0.1)
     clean = deploy(small, plan).clean_weights()
     for name, weight in small.weights.items():
         scale = float(np.abs(weight).max())
-        np.testing.assert_allclose(clean[name], 1.25 * weight, atol=1.2501 * scale * 2.0**-7, rtol=0)
+        wanted = np.clip(1.25 * weight, -scale, scale)
+        np.testing.assert_allclose(clean[name], wanted, atol=1.0001 * scale * 2.0**-7, rtol=0)
+        assert (np.abs(1.25 * weight) > scale).any()
+
+
+def test_the_rescaled_correction_writes_plain_codes_and_reads_them_enlarged(small: qc.Workload) -> None:
+    plan = qc.plan(small, method="tac-rescaled", flip_probability=0.1, budget=0.01)
+    codes = {tensor.name: tensor for tensor in deploy(small, plan)}
+    bare = {tensor.name: tensor for tensor in deploy(small, qc.plan(small, "tac-bits-only", 0.1, 0.01))}
+    assert any(layer.corrected for layer in plan.layers)
+    for layer in plan.layers:
+        assert (layer.factor, layer.offset) == (1.0, 0.0)
+        assert layer.gain == (1.25 if layer.corrected else 1.0)
+        np.testing.assert_array_equal(codes[layer.name].codes, bare[layer.name].codes)
+        np.testing.assert_allclose(codes[layer.name].values, layer.gain * bare[layer.name].values, rtol=1e-6)
+
+
+def test_unprotected_layers_alone_are_corrected_where_the_rule_says_so(
+    small: qc.Workload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(LayerAlone, "run")  # nothing may be simulated
+    plan = qc.plan(small, method="tac-unprotected-corrected", flip_probability=0.1, budget=0.01)
+    assert {layer.depth == 0 for layer in plan.layers} == {True, False}
+    assert all(layer.factor == (1.0 if layer.depth else 1.25) for layer in plan.layers)
+
+
+def test_slope_correction_takes_the_slope_of_the_stored_codes_under_protection(small: qc.Workload) -> None:
+    """numpy's fit of a line through (stored value, E[read | code]) of every weight; protected layers may read large."""
+    plan = qc.plan(small, method="tac-slope-corrected", flip_probability=0.1, budget=0.03)
+    errors = BitErrorProfile.uniform(0.1).regions[0]
+    for layer in plan.layers:
+        law, codes = ReadLaw(errors, layer.depth), store_tensor(layer.name, small.weights[layer.name]).codes.ravel()
+        slope = np.polyfit(law.values[codes], law.conditional_mean(codes), 1)[0]
+        assert layer.factor == pytest.approx(1 / slope, rel=1e-9)
+    assert min(layer.factor for layer in plan.layers) < 1.0 < max(layer.factor for layer in plan.layers)
+
+
+def test_random_protection_deploys_any_planes_and_predicts_what_they_leave(small: qc.Workload) -> None:
+    plan = qc.plan(small, method="random", flip_probability=0.1, budget=0.3, seed=2)
+    stored = {tensor.name: tensor for tensor in deploy(small, plan)}
+    exposed = left = 0.0
+    assert any(layer.planes for layer in plan.layers)
+    for layer in plan.layers:
+        planes = layer.planes or tuple(range(layer.bits - layer.depth, layer.bits))
+        assert len(planes) == layer.depth
+        variance = sum(4**plane for plane in range(layer.bits) if plane not in planes) * 0.09 * 4.0**-7
+        left += layer.weights * layer.score * variance
+        exposed += layer.weights * (layer.bits - len(planes))
+        assert stored[layer.name].planes == layer.planes
+    assert plan.predicted_variance == pytest.approx(left, rel=1e-9)
+    result = qc.evaluate(small, plan, flip_probability=0.1, trials=2)
+    assert result.counts.bits_exposed == 2 * exposed
+    assert result.nominal_ber == pytest.approx(0.1, rel=1e-12)
+    assert qc.TacPlan.from_json(plan.to_json()) == plan
+    errors = errors_for(small, plan, 0.1)
+    again, _ = store_model(small, task_for(small.digest, plan, errors, seed=0))
+    assert [tensor.planes for tensor in again] == [layer.planes for layer in plan.layers]
+
+
+def test_sign_magnitude_takes_the_slope_of_what_is_stored(small: qc.Workload) -> None:
+    plan = qc.plan(small, method="mean-only", flip_probability=0.1, encoding="sign_magnitude")
+    slopes = [1 / layer.factor for layer in plan.layers]
+    assert all(0.76 < slope < 0.90 for slope in slopes)
+    assert max(slopes) - min(slopes) > 0.05  # uniform codes give 0.76 to every layer
 
 
 def test_residual_floor_is_kept_or_its_loss_is_said() -> None:
@@ -155,6 +222,41 @@ def test_plan_json_round_trip(small: qc.Workload, tmp_path: Path) -> None:
     assert again == plan
     assert again.digest == plan.digest
     assert json.loads((tmp_path / "plan.json").read_text())["format"] == "qtaml-codesign plan"
+
+
+def test_a_plan_of_version_1_keeps_its_meaning(small: qc.Workload) -> None:
+    """Its factor was a readout gain, its tac is tac-rescaled today, its random is random-layers."""
+    now = qc.plan(small, method="tac-rescaled", flip_probability=0.1, budget=0.01)
+    content = json.loads(now.to_json())
+    content |= {"version": 1, "method": "tac"}
+    for layer in content["layers"]:
+        layer["factor"] = layer.pop("gain")
+        del layer["offset"], layer["planes"]
+    assert any(layer["factor"] == 1.25 for layer in content["layers"])
+    assert qc.TacPlan.from_json(json.dumps(content)) == now
+    content["method"] = "random"
+    assert qc.TacPlan.from_json(json.dumps(content)).method == "random-layers"
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"corrected": True}, "does not fit its mean correction"), ({"factor": 1.25}, "does not fit its mean correction"),
+    ({"gain": 0.0}, "gain"), ({"offset": 0.1}, "does not fit its mean correction"), ({"factor": -1.0}, "factor"),
+    ({"planes": [0]}, "do not fit its depth"), ({"planes": [0, 8], "depth": 2}, "do not fit its depth"),
+    ({"planes": [1, 1], "depth": 2}, "do not fit its depth"),
+])
+def test_a_plan_whose_fields_contradict_one_another_is_refused(
+    small: qc.Workload, change: dict[str, object], message: str
+) -> None:
+    content = json.loads(qc.plan(small, "none", 0.1).to_json())
+    content["layers"][1] |= change
+    with pytest.raises(PlanError, match=message):
+        qc.TacPlan.from_json(json.dumps(content))
+
+
+def test_every_method_has_a_label() -> None:
+    labels = [method_label(name) for name in METHODS]
+    assert labels[:2] == ["TAC", "TAC, bits only"]
+    assert len(set(labels)) == len(METHODS)
 
 
 def test_same_call_same_plan_and_nothing_of_the_caller_changes() -> None:
@@ -223,27 +325,40 @@ def test_budget_is_spent_to_the_bit_and_never_beyond(
     assert plan.protected_bits in ({overhead} if overhead is not None else {48, 72})
 
 
-def test_correction_amplifies_the_predicted_variance(tiny_net: qc.Workload) -> None:
-    plain, corrected = qc.plan(tiny_net, "none", 0.1), qc.plan(tiny_net, "mean-only", 0.1)
-    assert corrected.predicted_variance == pytest.approx(1.25**2 * plain.predicted_variance, rel=1e-12)
+def test_a_readout_gain_amplifies_the_predicted_variance_and_a_factor_in_the_codes_does_not(
+    small: qc.Workload,
+) -> None:
+    plain, corrected = qc.plan(small, "none", 0.1), qc.plan(small, "mean-only", 0.1)
+    assert corrected.predicted_variance == pytest.approx(plain.predicted_variance, rel=1e-12)
+    rescaled = qc.plan(small, "tac-rescaled", 0.1)
+    step, layers = 2.0**-7, rescaled.layers
+    assert {layer.gain for layer in layers} == {1.0, 1.25}
+    assert rescaled.predicted_variance == pytest.approx(sum(
+        layer.gain**2 * layer.weights * layer.score * 0.09 * step**2 * (4**8 - 1) / 3 for layer in layers
+    ), rel=1e-9)
 
 
 def test_decision_draws_its_own_keyed_flips_at_the_planned_depths(
     tiny_net: qc.Workload, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The flips that decide must not be those that are measured later, and must see the protection."""
+    """The flips that decide must not be those that are measured later, and must see the protection.
+
+    Every layer is read uncorrected and corrected, two stored tensors, under the same five drawings.
+    """
     seen = []
     real = StoredModel.read
 
     def spy(self, seed, trial, errors, only=None, purpose="trial"):  # type: ignore[no-untyped-def]
-        seen.append((seed, purpose, {tensor.name: tensor.depth for tensor in self}))
+        seen.append((seed, purpose, only, trial, self[only].depth, self[only].codes.tobytes()))
         return real(self, seed, trial, errors, only=only, purpose=purpose)
 
     monkeypatch.setattr(StoredModel, "read", spy)
     plan = qc.plan(tiny_net, "tac", 0.1, 0.4, seed=5)
-    assert seen
     assert any(plan.depths.values())
-    assert all(entry == (5, "correction", plan.depths) for entry in seen)
+    assert all(entry[:2] == (5, "correction") and entry[4] == plan.depths[entry[2]] for entry in seen)
+    for name in plan.depths:
+        assert sorted(entry[3] for entry in seen if entry[2] == name) == sorted([0, 1, 2, 3, 4] * 2)
+        assert len({entry[5] for entry in seen if entry[2] == name}) == 2
 
 
 def test_plan_of_the_same_shapes_with_other_weights_is_refused(tiny_net: qc.Workload, tmp_path: Path) -> None:

@@ -135,11 +135,21 @@ class ReadLaw:
             return float("nan")
         return 1.0 - float(ReadLaw(self.errors, max(self.depth, 1)).variance().mean()) / total
 
-    def mean_slope(self) -> float:
-        """Least-squares slope of E[read | w] on w, every code weighing the same; closed form, cheap at 16 bits.
+    def mean_slope(self, histogram: NDArray[np.int64] | None = None) -> float:
+        """Least-squares slope (with intercept) of E[read | w] on w over stored codes.
 
-        Additive encodings: sum_i 4^i (1 - loss_i - gain_i) / sum_i 4^i, so 1 - 2p for one symmetric rate and 1 - p for
-        charge loss. Sign-magnitude: (1 - loss_S - gain_S) E[m M] / E[M^2] over the magnitudes M, with m = E[M' | M].
+        Affine means (additive encoding, 1 - loss_i - gain_i the same on every plane): that number itself, so 1 - 2p
+        for one symmetric rate and 1 - p for charge loss, whatever is stored. Otherwise it depends on what is stored:
+        cov(w, E[read | w]) / var(w). Codes that weigh the same: sum_i 4^i (1 - loss_i - gain_i) / sum_i 4^i in
+        additive encodings, (1 - loss_S - gain_S) E[m M] / E[M^2] over the magnitudes M of sign-magnitude, with
+        m = E[M' | M]; cheap at 16 bits.
+
+        Args:
+            histogram: (2^B,) how many weights hold each code; every code weighs the same by default.
+
+        Returns:
+            The slope; nan where all weights hold one value and the mean is not affine.
+
         Source: arXiv 2606.00741, corollary 3.3; its inverse is the paper's mean correction.
 
         Example:
@@ -147,15 +157,24 @@ class ReadLaw:
             >>> round(ReadLaw(BitErrorProfile.uniform(0.10).regions[0]).mean_slope(), 12)
             0.8
         """
-        rate = self._rates
-        keep = 1.0 - rate.sum(axis=1)
+        keep = 1.0 - self._rates.sum(axis=1)
+        if self.errors.format.encoding != "sign_magnitude" and keep.min() == keep.max():
+            return float(keep[0])
+        if histogram is not None:
+            return self._slope_over(histogram)
         if self.errors.format.encoding != "sign_magnitude":
             squares = 4.0 ** np.arange(keep.size)
             return float((squares * keep).sum() / squares.sum())
         powers = 2.0 ** np.arange(keep.size - 1)
         spread, half = powers**2 / 4.0, powers.sum() / 2.0
-        read_half = (powers * (1.0 - rate[:-1, 1] + rate[:-1, 0])).sum() / 2.0
+        read_half = (powers * (1.0 - self._rates[:-1, 1] + self._rates[:-1, 0])).sum() / 2.0
         return float(keep[-1] * ((spread * keep[:-1]).sum() + read_half * half) / (spread.sum() + half**2))
+
+    def _slope_over(self, histogram: NDArray[np.int64]) -> float:
+        share = histogram / max(int(histogram.sum()), 1)
+        distance = self.values - share @ self.values
+        variance = float(share @ distance**2)
+        return float(share @ (distance * self.conditional_mean())) / variance if variance > 0.0 else float("nan")
 
     def code_probabilities(self, code: int) -> Array:
         """P(read code | stored code), shape (2^B,), by exact convolution over planes."""

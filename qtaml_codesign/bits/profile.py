@@ -72,8 +72,20 @@ class RegionErrors:
         """The same region with the rates of its top `depth` planes zero (ideal protection), 0 <= depth <= B."""
         bits = self.format.bits
         kept = bits - whole_number_within("depth", depth, 0, bits, f"protect 0 to {bits} planes")
-        open_planes = np.arange(bits) < kept
-        loss, gain = (np.where(open_planes, rates, 0.0) for rates in (self.loss, self.gain))
+        return self.without(range(kept, bits))
+
+    def without(self, planes: Iterable[int]) -> RegionErrors:
+        """The same region with the rates of these planes zero (0 = LSB).
+
+        Example:
+            >>> RegionErrors("default", BitFormat(3), loss=[0.1, 0.2, 0.3], gain=0.0).without([1]).loss.tolist()
+            [0.1, 0.0, 0.3]
+        """
+        bits, silent = self.format.bits, list(planes)
+        for plane in silent:
+            whole_number_within("plane", plane, 0, bits - 1, f"the planes are 0 to {bits - 1}, 0 = LSB")
+        loss, gain = self.loss.copy(), self.gain.copy()
+        loss[silent], gain[silent] = 0.0, 0.0
         return replace(self, loss=loss, gain=gain)
 
     def to_json(self) -> dict[str, Any]:

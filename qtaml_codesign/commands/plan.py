@@ -68,7 +68,16 @@ def plan(
 
 def _depth(layer: LayerPlan) -> str:
     more = f" (+1 on {layer.deeper})" if layer.deeper else ""
-    return f"{layer.depth}/{layer.bits}{more}"
+    which = f" (planes {' '.join(map(str, layer.planes))})" if layer.planes else ""
+    return f"{layer.depth}/{layer.bits}{more}{which}"
+
+
+def _correction(layer: LayerPlan) -> str:
+    """What is done to the layer: x factor in the codes, then the readout, gain first."""
+    written = [f"x{layer.factor:.4g}"] if layer.factor != 1.0 else []
+    read = [f"read x{layer.gain:.4g}"] if layer.gain != 1.0 else []
+    moved = [f"offset {layer.offset:+.3g}"] if layer.offset != 0.0 else []
+    return ", ".join([*written, *read, *moved]) or "no"
 
 
 def _print(made: TacPlan) -> None:
@@ -81,7 +90,7 @@ def _print(made: TacPlan) -> None:
     for layer in made.layers:
         table.add_row(
             layer.name, str(layer.weights), f"{layer.scale:.4g}", f"{layer.jacobian_gain:.3g}", f"{layer.score:.3g}",
-            _depth(layer), f"x{layer.factor:.4g}" if layer.corrected else "no",
+            _depth(layer), _correction(layer),
         )
     Console(width=Console(width=_WIDEST).measure(table).maximum).print(table)  # a narrow terminal wraps, nothing is cut
     print(f"overhead: {made.overhead:.4%} of the stored bits protected (budget {made.budget:.4%})")

@@ -90,8 +90,7 @@ class DeviceModel:
             if self._is_plain(tensor, errors):
                 rates, key = errors[tensor.name], flip_key(seed, tensor.name, purpose)
                 weights[tensor.name], there[tensor.name] = self._placed[tensor.name].read(rates, key, trial)
-                exposed = tensor.codes.size * (tensor.format.bits - tensor.depth)
-                flips.append(TrialFlips(exposed, 0, tensor.expected_flips(rates), {}))
+                flips.append(TrialFlips(tensor.bits_exposed, 0, tensor.expected_flips(rates), {}))
             else:
                 read = self.stored.read(seed, trial, errors, only=tensor.name, purpose=purpose)
                 weights[tensor.name] = torch.from_numpy(read.weights[tensor.name]).to(self.device)
@@ -113,7 +112,7 @@ class DeviceCodes:
         groups = range(-(-tensor.format.bits // 8))
         self.words = [torch.from_numpy(_words((codes >> (8 * group)).astype(np.uint8))).to(device) for group in groups]
         self.values = torch.from_numpy(tensor.values.copy()).to(device)
-        self.shape, self.size, self.depth = tensor.codes.shape, codes.size, tensor.depth
+        self.shape, self.size, self.exposed_rates = tensor.codes.shape, codes.size, tensor.exposed_rates
 
     def read(self, errors: RegionErrors, key: FlipKey, trial: int) -> tuple[Tensor, Tensor]:
         """float32 weights of one reading in the shape of the tensor, and flips by plane (B,) int64, both there."""
@@ -124,9 +123,9 @@ class DeviceCodes:
         """Codes (n,) int32 as one reading finds them, and flips by plane (B,) int64, both on the device."""
         number = whole_number_within("trial", trial, 0, LARGEST_TRIAL, "count trials from 0")
         codes = torch.zeros(self.size, dtype=torch.int32, device=self.values.device)
-        by_plane = []
+        open_rates, by_plane = self.exposed_rates(errors), []
         for group, words in enumerate(self.words):
-            flips = draw_words(words, self.size, patterns(errors, self.depth, group), key, number, group)
+            flips = draw_words(words, self.size, patterns(open_rates, group), key, number, group)
             codes |= (words ^ flips).view(torch.uint8)[: self.size].int() << (8 * group)
             by_plane.append(count_by_plane(flips))
         return codes, torch.cat(by_plane)[: errors.format.bits]
@@ -203,10 +202,10 @@ def philox(counter: tuple[Any, Any, Any, Any], key: tuple[int, int]) -> tuple[An
 
 
 @lru_cache(maxsize=1024)
-def patterns(errors: RegionErrors, depth: int, group: int) -> Patterns:
-    """Patterns of planes 8 group .. 8 group + 7, the top `depth` planes of the format silent."""
-    planes, kept = slice(8 * group, 8 * group + 8), errors.protect(depth)
-    lanes, sure, digits = kernels.rate_patterns(kept.gain[planes].tobytes(), kept.loss[planes].tobytes())
+def patterns(errors: RegionErrors, group: int) -> Patterns:
+    """Patterns of planes 8 group .. 8 group + 7."""
+    planes = slice(8 * group, 8 * group + 8)
+    lanes, sure, digits = kernels.rate_patterns(errors.gain[planes].tobytes(), errors.loss[planes].tobytes())
     zeros, ones = _signed(sure)
     return Patterns(_signed(np.array([lanes]))[0], (zeros, ones), tuple(zip(*map(_signed, digits), strict=True)))
 

@@ -59,13 +59,13 @@ class TrialReader:
         self._small = [tensor for tensor in stored if _can_be_packed(tensor, rates[tensor.name])]
         self._others = [tensor.name for tensor in stored if not _can_be_packed(tensor, rates[tensor.name])]
         self._packed = PackedTensors([
-            PackedTensor(tensor.codes, tensor.values, rates[tensor.name].protect(tensor.depth),
+            PackedTensor(tensor.codes, tensor.values, tensor.exposed_rates(rates[tensor.name]),
                          flip_key(seed, tensor.name))
             for tensor in self._small
         ])
         self._weights = {tensor.name: torch.from_numpy(weights)
                          for tensor, weights in zip(self._small, self._packed.weights, strict=True)}
-        self._exposed = sum(tensor.codes.size * (tensor.format.bits - tensor.depth) for tensor in self._small)
+        self._exposed = sum(tensor.bits_exposed for tensor in self._small)
         self._expected = float(sum(tensor.expected_flips(rates[tensor.name]) for tensor in stored))
 
     def read(self, trial: int) -> ReadTensors:

@@ -124,4 +124,7 @@ def _knot(place: float, measured: MeasuredPoint, confidence: float) -> Knot:
 
 
 def _shape(plan: TacPlan) -> Hashable:
-    return tuple((layer.depth, layer.deeper, layer.corrected) for layer in plan.layers)
+    return tuple(
+        (layer.depth, layer.deeper, layer.planes, layer.factor != 1.0, layer.gain != 1.0, layer.offset != 0.0)
+        for layer in plan.layers
+    )

@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from functools import cached_property
 
 from qtaml_codesign.cards import Encoding
 
-ENGINE_VERSION = "2"
+ENGINE_VERSION = "3"
 """Raised whenever the same task would give other counts; old results then keep their old names."""
 
 
@@ -26,10 +26,16 @@ class StoredLayer:
         name: tensor name in the network.
         bits, encoding: the format of its codes.
         scale: the tensor is divided by this before it is quantised.
-        factor: the read weights are multiplied by scale * factor (the mean correction).
-        depth: how many of the top bit planes are protected, 0..bits.
+        factor: the weights are enlarged by this before they are clipped and quantised (the mean correction).
+        depth: how many bit planes are protected, 0..bits.
         loss, gain: P(1 -> 0) and P(0 -> 1) of each plane of the raw cells, plane 0 = LSB.
-        deeper: how many of the weights protect one plane more; left out of the content when 0.
+        deeper: how many of the weights protect one plane more.
+        block: runs of this many weights share their flips (`RegionErrors.block`).
+        spread: sigma of the logarithm of the rate from cell to cell (`RegionErrors.spread`).
+        planes: which planes are protected, where they are not the top `depth` ones.
+        readout_gain, offset: a code is worth scale * (readout_gain * level * step + offset).
+
+    Fields with a default are left out of the content where they have it.
     """
 
     name: str
@@ -41,6 +47,17 @@ class StoredLayer:
     loss: tuple[float, ...]
     gain: tuple[float, ...]
     deeper: int = 0
+    block: int = 1
+    spread: float = 0.0
+    readout_gain: float = 1.0
+    offset: float = 0.0
+    planes: tuple[int, ...] = ()
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values; a field at its default is left out, so that older content keeps its name."""
+        defaults = {field.name: field.default for field in fields(self) if field.default is not MISSING}
+        return {name: value for name, value in asdict(self).items()
+                if name not in defaults or value != defaults[name]}
 
 
 @dataclass(frozen=True)
@@ -66,11 +83,8 @@ class SweepTask:
 
     def to_json(self) -> dict[str, object]:
         """Plain values: dictionaries, lists, text and numbers."""
-        content = asdict(self)
-        for layer in content["layers"]:
-            if layer["deeper"] == 0:
-                del layer["deeper"]
-        return content
+        layers = [layer.to_json() for layer in self.layers]
+        return {"engine": self.engine, "workload_digest": self.workload_digest, "layers": layers, "seed": self.seed}
 
 
 def canonical_json(value: object) -> str:

@@ -24,7 +24,7 @@ from qtaml_codesign.nets.storage import StoredModel, store_tensor
 from qtaml_codesign.nets.workload import Workload, load_workload
 from qtaml_codesign.sweeps.task import ENGINE_VERSION, StoredLayer, SweepTask, content_digest
 from qtaml_codesign.tac.baselines import METHOD_RULES
-from qtaml_codesign.tac.plan import TacPlan, plan
+from qtaml_codesign.tac.plan import LayerPlan, TacPlan, plan
 
 T = TypeVar("T")
 
@@ -130,15 +130,17 @@ def run_trials(handle: WorkloadHandle, task: SweepTask, first: int, count: int) 
 
 def task_for(workload_digest: str, made: TacPlan, errors: dict[str, RegionErrors], seed: int) -> SweepTask:
     """The task of a plan under error rates: only what acts on the counts."""
-    layers = tuple(
-        StoredLayer(
-            name=layer.name, bits=layer.bits, encoding=layer.encoding, scale=layer.scale, factor=layer.factor,
-            depth=layer.depth, deeper=layer.deeper,
-            loss=_floats(errors[layer.name].loss), gain=_floats(errors[layer.name].gain),
-        )
-        for layer in made.layers
-    )
+    layers = tuple(_stored_layer(layer, errors[layer.name]) for layer in made.layers)
     return SweepTask(ENGINE_VERSION, workload_digest, layers, seed)
+
+
+def _stored_layer(layer: LayerPlan, rates: RegionErrors) -> StoredLayer:
+    return StoredLayer(
+        name=layer.name, bits=layer.bits, encoding=layer.encoding, scale=layer.scale, factor=layer.factor,
+        depth=layer.depth, loss=_floats(rates.loss), gain=_floats(rates.gain), deeper=layer.deeper,
+        block=rates.block, spread=rates.spread, readout_gain=layer.gain, offset=layer.offset,
+        planes=layer.planes,
+    )
 
 
 def store_model(workload: Workload, task: SweepTask) -> tuple[StoredModel, dict[str, RegionErrors]]:
@@ -147,8 +149,10 @@ def store_model(workload: Workload, task: SweepTask) -> tuple[StoredModel, dict[
     for layer in task.layers:
         form = BitFormat(layer.bits, layer.encoding)
         tensors.append(store_tensor(layer.name, workload.weights[layer.name], form, scale=layer.scale or None,
-                                    factor=layer.factor, depth=layer.depth, deeper=layer.deeper))
-        errors[layer.name] = RegionErrors(layer.name, form, np.array(layer.loss), np.array(layer.gain), (layer.name,))
+                                    factor=layer.factor, depth=layer.depth, deeper=layer.deeper,
+                                    gain=layer.readout_gain, offset=layer.offset, planes=layer.planes))
+        errors[layer.name] = RegionErrors(layer.name, form, np.array(layer.loss), np.array(layer.gain), (layer.name,),
+                                          layer.block, layer.spread)
     return StoredModel(tuple(tensors)), errors
 
 

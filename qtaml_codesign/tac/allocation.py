@@ -56,15 +56,37 @@ class AllocationProblem:
         """Objective: sum_l v_l(k_l)."""
         return float(sum(row[depth] for row, depth in zip(self.residual_variance, depths, strict=True)))
 
-    def mixed_variance(self, depths: Depths, deeper: NDArray[np.int64]) -> float:
-        """Objective when `deeper` (L,) weights of each layer protect one plane more than its depth."""
-        rows = zip(self.residual_variance, depths, deeper, self.weights, strict=True)
-        saved = sum((row[depth] - row[depth + 1]) * count / size for row, depth, count, size in rows if count)
-        return self.variance(depths) - float(saved)
-
     def cost(self, depths: Depths) -> int:
         """Protected bits: sum_l n_l k_l."""
         return int(self.weights @ depths)
+
+
+@dataclass(frozen=True)
+class Protection:
+    """Which cells of L layers are protected.
+
+    Attributes:
+        depths: (L,) how many planes of each layer.
+        deeper: (L,) how many of its weights protect one plane more.
+        planes: L tuples: which planes, 0 = LSB, where they are not the top ones; empty where they are.
+    """
+
+    depths: Depths
+    deeper: NDArray[np.int64]
+    planes: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def top(cls, depths: Depths, deeper: NDArray[np.int64] | None = None) -> Protection:
+        """The top planes of each layer."""
+        return cls(depths, np.zeros_like(depths) if deeper is None else deeper, ((),) * depths.size)
+
+    @classmethod
+    def of_planes(cls, planes: tuple[tuple[int, ...], ...], bits: Depths) -> Protection:
+        """Given planes of each layer, ascending, of `bits` (L,) there are."""
+        depths = np.array([len(chosen) for chosen in planes], dtype=np.int64)
+        tops = (tuple(range(high - len(chosen), high)) for chosen, high in zip(planes, bits.tolist(), strict=True))
+        named = tuple(() if chosen == top else chosen for chosen, top in zip(planes, tops, strict=True))
+        return cls(depths, np.zeros_like(depths), named)
 
 
 def greedy(problem: AllocationProblem) -> Depths:
@@ -189,9 +211,9 @@ def fractional(problem: AllocationProblem) -> tuple[Depths, NDArray[np.int64]]:
     return depths, np.where(depths < problem.highest, shared, 0)
 
 
-def random(problem: AllocationProblem, key: tuple[int, ...]) -> Depths:
-    """Random ECC: protect the next plane of a layer drawn at random, until nothing fits; keyed, floors ignored."""
-    generator = np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
+def random_layers(problem: AllocationProblem, key: tuple[int, ...]) -> Depths:
+    """Protect the next plane of a layer drawn at random, until nothing fits; keyed, floors ignored."""
+    generator = _generator(key)
     depths = np.zeros_like(problem.floors)
     left = problem.budget_bits
     while True:
@@ -201,6 +223,36 @@ def random(problem: AllocationProblem, key: tuple[int, ...]) -> Depths:
         layer = generator.choice(open_layers)
         depths[layer] += 1
         left -= int(problem.weights[layer])
+
+
+def random_planes(problem: AllocationProblem, key: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    """Random ECC: (layer, plane) pairs drawn without replacement; a pair that does not fit any more is left out.
+
+    Any plane may be drawn, not only the next one from the MSB down; floors are ignored.
+
+    Returns:
+        The protected planes of each layer, ascending, 0 = LSB.
+
+    Source: arXiv 2606.00741, section 5.8 (Random ECC).
+
+    Example:
+        >>> rows = tuple(4.0 ** np.arange(8, -1, -1) - 1 for _ in range(2))
+        >>> random_planes(AllocationProblem(np.array([100, 60]), rows, np.zeros(2, dtype=np.int64), 300), (0,))
+        ((1, 5), (4,))
+    """
+    pairs = [(layer, plane) for layer, bits in enumerate(problem.highest.tolist()) for plane in range(bits)]
+    chosen: list[list[int]] = [[] for _ in problem.residual_variance]
+    left = problem.budget_bits
+    for index in _generator(key).permutation(len(pairs)):
+        layer, plane = pairs[index]
+        if problem.weights[layer] <= left:
+            chosen[layer].append(plane)
+            left -= int(problem.weights[layer])
+    return tuple(tuple(sorted(planes)) for planes in chosen)
+
+
+def _generator(key: tuple[int, ...]) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
 
 
 Allocation = Literal["greedy", "exact"]

@@ -1,7 +1,7 @@
 """What each protection method scores layers by, and the depths it chooses.
 
 `tac` and its relatives differ in three choices only: the score that stands for a layer's importance, the rule
-that spends the budget, and whether the mean is corrected.
+that spends the budget, and how the mean is corrected.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Score = Literal["jacobian", "magnitude", "sensitivity"]
-Rule = Literal["allocate", "uniform", "fractional", "random", "nothing"]
-Correction = Literal["decided", "always", "never"]
+Rule = Literal["allocate", "uniform", "fractional", "random", "random-layers", "nothing"]
+Correction = Literal["decided", "rescaled", "always", "where-unprotected", "to-slope", "never"]
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,11 @@ class MethodRule:
     Attributes:
         score: `jacobian` ||W||_inf^2 J^2, `magnitude` ||W||_inf^2, `sensitivity` measured output deviation per weight.
         spend: `allocate` by score, `uniform` whole planes of all layers, `fractional` the same and one more plane on
-            an even share of the weights, `random` keyed by the seed, or `nothing`.
-        correction: mean correction `decided` per layer (Algorithm 1 step 3), `always` or `never`.
+            an even share of the weights, `random` any planes of any layers, `random-layers` the next planes of random
+            layers (both keyed by the seed), or `nothing`.
+        correction: of the mean, by name of a `correction.CorrectionRule`.
         floored: whether layers inside residual blocks keep at least one protected plane.
+        label: short name for tables and plots.
         summary: one line for the reader.
     """
 
@@ -31,22 +33,54 @@ class MethodRule:
     spend: Rule
     correction: Correction
     floored: bool
+    label: str
     summary: str
 
 
+def _tac(correction: Correction, label: str, summary: str) -> MethodRule:
+    return MethodRule("jacobian", "allocate", correction, True, label, summary)
+
+
 METHOD_RULES: dict[str, MethodRule] = {
-    "tac": MethodRule("jacobian", "allocate", "decided", True, "Algorithm 1: allocation and mean correction"),
-    "tac-bits-only": MethodRule("jacobian", "allocate", "never", True, "TAC's allocation without mean correction"),
-    "tac-always-corrected": MethodRule("jacobian", "allocate", "always", True, "TAC's allocation, all corrected"),
-    "mean-only": MethodRule("jacobian", "nothing", "always", False, "mean correction of every layer, no ECC"),
-    "uniform-msp": MethodRule("jacobian", "uniform", "never", False, "the same protected MSBs on every layer"),
-    "uniform-msp-fractional": MethodRule(
-        "jacobian", "fractional", "never", False, "Uniform-MSP, the rest of the budget on an even share of the weights"
+    "tac": _tac("decided", "TAC", "Algorithm 1: allocation and mean correction"),
+    "tac-bits-only": _tac("never", "TAC, bits only", "TAC's allocation without mean correction"),
+    "tac-always-corrected": _tac("always", "TAC, always corrected", "TAC's allocation, all corrected"),
+    "tac-rescaled": _tac("rescaled", "TAC, rescaled", "TAC with the correction as a readout gain, nothing clipped"),
+    "tac-unprotected-corrected": _tac(
+        "where-unprotected", "TAC, unprotected corrected", "TAC's allocation, corrected where no plane is protected"
     ),
-    "magnitude": MethodRule("magnitude", "allocate", "never", False, "allocation by ||W||_inf^2 alone"),
-    "sensitivity": MethodRule("sensitivity", "allocate", "never", False, "allocation by measured output deviation"),
-    "random": MethodRule("jacobian", "random", "never", False, "planes of layers drawn at random"),
-    "none": MethodRule("jacobian", "nothing", "never", False, "no ECC, no correction"),
+    "tac-slope-corrected": _tac(
+        "to-slope", "TAC, slope corrected", "TAC's allocation, every layer corrected by its own slope"
+    ),
+    "mean-only": MethodRule(
+        "jacobian", "nothing", "always", False, "mean correction only", "mean correction of every layer, no ECC"
+    ),
+    "uniform-msp": MethodRule(
+        "jacobian", "uniform", "never", False, "Uniform-MSP", "the same protected MSBs on every layer"
+    ),
+    "uniform-msp-fractional": MethodRule(
+        "jacobian", "fractional", "never", False, "Uniform-MSP, fractional",
+        "Uniform-MSP, the rest of the budget on an even share of the weights",
+    ),
+    "magnitude": MethodRule("magnitude", "allocate", "never", False, "magnitude", "allocation by ||W||_inf^2 alone"),
+    "sensitivity": MethodRule(
+        "sensitivity", "allocate", "never", False, "sensitivity", "allocation by measured output deviation"
+    ),
+    "random": MethodRule("jacobian", "random", "never", False, "random", "planes of layers drawn at random"),
+    "random-layers": MethodRule(
+        "jacobian", "random-layers", "never", False, "random layers", "top planes of layers drawn at random"
+    ),
+    "none": MethodRule("jacobian", "nothing", "never", False, "uncompensated", "no ECC, no correction"),
 }
 METHODS = tuple(METHOD_RULES)
 BUDGET_FREE_METHODS = tuple(name for name, rule in METHOD_RULES.items() if rule.spend == "nothing")
+
+
+def method_label(name: str) -> str:
+    """Short name of a method for tables and plots.
+
+    Example:
+        >>> method_label("tac-bits-only")
+        'TAC, bits only'
+    """
+    return METHOD_RULES[name].label

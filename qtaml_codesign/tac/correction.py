@@ -1,13 +1,20 @@
-"""Mean correction: the factor that undoes the drift, and the decision which layers want it.
+"""Mean correction: what undoes the drift of a layer's weights, and the decision which layers want it.
 
-Flips shrink a stored weight on average: E[read | w] = a w + c, a = 1 - 2p for symmetric flips of equal rate
-(arXiv 2606.00741, Theorem 3.2). Storing W / a restores the mean, and amplifies the noise by 1 / a too; Algorithm 1
-step 3 therefore measures each layer alone, with and without the factor, and keeps what disturbs the logits less.
+Flips shrink a stored weight on average: E[read | w] = a w + c, a = 1 - 2p and c = -p D for symmetric flips of equal
+rate (arXiv 2606.00741, Theorem 3.2). Storing W' = W / a restores the mean: the scale stays ||W||_inf, W' is clipped to
+the grid, and the noise of the flips stays as large as it was (Algorithm 1, step 4; the rescaled reading takes 1 / a as
+a readout gain instead, which clips nothing and enlarges the noise). Under flips that go one way only, such as charge
+loss, the constant c is large, and a readout offset takes it away. Protected planes do not drift: the paper's factor
+overshoots there. Algorithm 1 step 3 therefore simulates each layer alone with each option, and keeps what disturbs the
+logits least.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,17 +22,85 @@ from numpy.typing import NDArray
 from qtaml_codesign.bits.law import ReadLaw
 from qtaml_codesign.bits.profile import RegionErrors
 from qtaml_codesign.nets.prefix import LayerAlone
-from qtaml_codesign.nets.storage import StoredModel
+from qtaml_codesign.nets.storage import StoredModel, StoredTensor, store_tensor
 from qtaml_codesign.nets.workload import Workload
+from qtaml_codesign.tac.baselines import Correction
 
 PURPOSE = "correction"
 
 
-def correction_factor(errors: RegionErrors) -> float | None:
+@dataclass(frozen=True)
+class MeanCorrection:
+    """What is done to one layer: write clip(factor W / scale), read scale (gain level D + offset).
+
+    Attributes:
+        factor: by how much the weights are enlarged before they are clipped and written, > 0.
+        gain: by how much read levels are enlarged, > 0.
+        offset: added to every read value, in units of the scale.
+    """
+
+    factor: float = 1.0
+    gain: float = 1.0
+    offset: float = 0.0
+
+
+NOTHING = MeanCorrection()
+
+
+@dataclass(frozen=True, eq=False)
+class ProtectedLayer:
+    """One layer whose protection is settled and whose correction is not.
+
+    Attributes:
+        tensor: its uncorrected codes, with their protection.
+        weights: the float weights.
+        errors: raw flip rates, before protection.
+    """
+
+    tensor: StoredTensor
+    weights: NDArray[np.floating]
+    errors: RegionErrors
+
+    @property
+    def paper_factor(self) -> float:
+        """1 / slope of the raw law, as if nothing were protected; 1 where no factor can undo the drift."""
+        return correction_factor(self.errors, self.tensor.histogram) or 1.0
+
+    @property
+    def own_factor(self) -> float:
+        """1 / slope under the layer's own protection, below 1 where reading enlarges; 1 where no factor helps."""
+        return correction_factor(self.tensor.exposed_rates(self.errors), self.tensor.histogram) or 1.0
+
+    def stored(self, correction: MeanCorrection) -> StoredTensor:
+        """The layer written and read with this correction."""
+        plain = self.tensor
+        if correction == NOTHING:
+            return plain
+        return store_tensor(
+            plain.name, self.weights, plain.format, scale=plain.scale or None, factor=correction.factor,
+            depth=plain.depth, deeper=plain.deeper, gain=correction.gain, offset=correction.offset, planes=plain.planes,
+        )
+
+    def centred(self, correction: MeanCorrection) -> MeanCorrection:
+        """The correction with the offset that removes the mean drift of its codes; symmetric laws keep none.
+
+        offset = mean(W / scale) - mean of E[read / scale | code] over the codes written, at the layer's own protection.
+        """
+        if np.array_equal(self.errors.loss, self.errors.gain) or self.tensor.scale == 0.0:
+            return correction
+        written = self.stored(replace(correction, offset=0.0))
+        means = ReadLaw(written.exposed_rates(self.errors)).conditional_mean()
+        read = float(written.histogram @ means) / written.codes.size
+        wanted = float(self.weights.mean(dtype=np.float64)) / written.scale
+        return replace(correction, offset=wanted - correction.gain * read)
+
+
+def correction_factor(errors: RegionErrors, histogram: NDArray[np.int64] | None = None) -> float | None:
     """1 / a, with a the least-squares slope of E[read | w]; None where a <= 0 and no factor can undo the drift.
 
     Args:
-        errors: flip rates of the tensor, before protection: the paper's factor ignores the protected planes.
+        errors: flip rates of the tensor; the paper's factor takes those before protection.
+        histogram: (2^B,) how many weights hold each code (`ReadLaw.mean_slope`); all codes alike by default.
 
     Example:
         >>> from qtaml_codesign.bits.formats import BitFormat
@@ -33,53 +108,113 @@ def correction_factor(errors: RegionErrors) -> float | None:
         >>> correction_factor(BitErrorProfile.uniform(0.10, BitFormat(8)).regions[0])
         1.25
     """
-    slope = round(ReadLaw(errors).mean_slope(), 15)
+    slope = round(ReadLaw(errors).mean_slope(histogram), 15)
     return 1.0 / slope if slope > 0.0 else None
 
 
-def decide(
-    workload: Workload,
-    stored: StoredModel,
-    errors: Mapping[str, RegionErrors],
-    factors: Mapping[str, float | None],
-    seed: int,
-    trials: int,
-) -> dict[str, bool]:
-    """Algorithm 1, step 3: True for each tensor whose corrected read-back disturbs the logits less.
+class CorrectionRule(ABC):
+    """Which corrections come into question for a layer."""
 
-    Layer l alone is noisy, the others keep their float weights; both options see the same flips.
+    @abstractmethod
+    def options(self, layer: ProtectedLayer) -> tuple[MeanCorrection, ...]:
+        """What may be done, the least intrusive first; of several, a simulation of the layer decides."""
+
+
+@final
+class Never(CorrectionRule):
+    """No layer is corrected."""
+
+    def options(self, layer: ProtectedLayer) -> tuple[MeanCorrection, ...]:
+        """Nothing."""
+        return (NOTHING,)
+
+
+@final
+class Always(CorrectionRule):
+    """Every layer takes the paper's factor."""
+
+    def options(self, layer: ProtectedLayer) -> tuple[MeanCorrection, ...]:
+        """The factor, centred."""
+        return (layer.centred(MeanCorrection(layer.paper_factor)),)
+
+
+@final
+class Decided(CorrectionRule):
+    """Algorithm 1, step 3: each layer takes the paper's factor or not, whichever disturbs the logits less."""
+
+    def options(self, layer: ProtectedLayer) -> tuple[MeanCorrection, ...]:
+        """Nothing, the offset alone, the factor with its offset."""
+        return _distinct(NOTHING, layer.centred(NOTHING), layer.centred(MeanCorrection(layer.paper_factor)))
+
+
+@final
+class Rescaled(CorrectionRule):
+    """As `Decided`, with the factor as a readout gain: no code changes, and the noise grows with it."""
+
+    def options(self, layer: ProtectedLayer) -> tuple[MeanCorrection, ...]:
+        """Nothing, or the gain."""
+        return _distinct(NOTHING, MeanCorrection(gain=layer.paper_factor))
+
+
+@final
+class WhereUnprotected(CorrectionRule):
+    """The paper's factor exactly where no plane is protected; nothing is simulated."""
+
+    def options(self, layer: ProtectedLayer) -> tuple[MeanCorrection, ...]:
+        """The factor at depth 0, else none; centred."""
+        return (layer.centred(NOTHING if layer.tensor.depth else MeanCorrection(layer.paper_factor)),)
+
+
+@final
+class ToSlope(CorrectionRule):
+    """Every layer takes the factor of its own protection and codes; nothing is simulated."""
+
+    def options(self, layer: ProtectedLayer) -> tuple[MeanCorrection, ...]:
+        """That factor, centred."""
+        return (layer.centred(MeanCorrection(layer.own_factor)),)
+
+
+RULES: dict[Correction, CorrectionRule] = {
+    "never": Never(), "always": Always(), "decided": Decided(), "rescaled": Rescaled(),
+    "where-unprotected": WhereUnprotected(), "to-slope": ToSlope(),
+}
+
+
+def decide(
+    workload: Workload, layers: Mapping[str, ProtectedLayer], rule: CorrectionRule, seed: int, trials: int
+) -> dict[str, MeanCorrection]:
+    """The correction of each layer; where a rule leaves a choice, that of Algorithm 1, step 3.
+
+    Layer l alone is noisy, the others keep their float weights. Every option is stored with the layer's protection and
+    read under the same flips u(key, trial, cell); the first of those with the least mean squared deviation is kept.
 
     Args:
         workload: its calibration inputs are used, never its labels.
-        stored: every tensor stored uncorrected, with its protection depth.
-        errors: flip rates per tensor.
-        factors: `correction_factor` per tensor; None counts as "do not correct".
+        layers: every layer with its protection, by tensor name.
+        rule: what comes into question.
         seed: key of the flips; they are drawn apart from those of the trials.
-        trials: drawings per layer, R.
+        trials: drawings per layer and option, R.
     """
+    options = {name: rule.options(layer) for name, layer in layers.items()}
+    chosen = {name: open_to[0] for name, open_to in options.items()}
+    if all(len(open_to) == 1 for open_to in options.values()):
+        return chosen
     alone = LayerAlone(workload.network, workload.calibration)
-    return {
-        name: factor is not None and _helps(alone, stored, errors, name, factor, seed, trials)
-        for name, factor in factors.items()
-    }
+    for name, open_to in options.items():
+        if len(open_to) > 1:
+            chosen[name] = _least_disturbing(alone, layers[name], open_to, seed, trials)
+    return chosen
 
 
-def _helps(
-    alone: LayerAlone,
-    stored: StoredModel,
-    errors: Mapping[str, RegionErrors],
-    name: str,
-    factor: float,
-    seed: int,
-    trials: int,
-) -> bool:
-    plain = corrected = 0.0
-    for trial in range(trials):
-        weight = stored.read(seed, trial, errors, only=name, purpose=PURPOSE).weights[name]
-        plain += _deviation(alone, name, weight)
-        weight *= weight.dtype.type(factor)
-        corrected += _deviation(alone, name, weight)
-    return corrected < plain
+def _least_disturbing(
+    alone: LayerAlone, layer: ProtectedLayer, options: tuple[MeanCorrection, ...], seed: int, trials: int
+) -> MeanCorrection:
+    def deviation(option: MeanCorrection) -> float:
+        stored = StoredModel((layer.stored(option),))
+        name = layer.tensor.name
+        return layer_deviation(alone, stored, {name: layer.errors}, name, seed, trials)
+
+    return min(options, key=deviation)
 
 
 def layer_deviation(
@@ -91,6 +226,10 @@ def layer_deviation(
         read = stored.read(seed, trial, errors, only=name, purpose=PURPOSE)
         total += _deviation(alone, name, read.weights[name])
     return total / trials
+
+
+def _distinct(*options: MeanCorrection) -> tuple[MeanCorrection, ...]:
+    return tuple(dict.fromkeys(options))
 
 
 def _deviation(alone: LayerAlone, name: str, weight: NDArray[np.floating]) -> float:

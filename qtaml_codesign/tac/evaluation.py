@@ -117,12 +117,13 @@ def evaluate(
 
 
 def deploy(workload: Workload, plan: TacPlan) -> StoredModel:
-    """Store the network as the plan says: corrected, scaled per tensor, quantised once, top planes protected."""
+    """Store the network as the plan says: scaled per tensor, corrected, clipped, quantised once, planes protected."""
     check_same_network(workload, plan)
     return StoredModel(tuple(
         store_tensor(
             layer.name, workload.weights[layer.name], BitFormat(layer.bits, layer.encoding), scale=layer.scale or None,
-            factor=layer.factor, depth=layer.depth, deeper=layer.deeper,
+            factor=layer.factor, depth=layer.depth, deeper=layer.deeper, gain=layer.gain, offset=layer.offset,
+            planes=layer.planes,
         )
         for layer in plan.layers
     ))

@@ -1,5 +1,12 @@
 """The steps of Algorithm 1, and of the baselines: scores, floors, depths, corrections -> `TacPlan`.
 
+With n_l weights, gain J_l and scale s_l of layer l, and v_l the mean variance of one read value under its protection,
+in units of s_l^2, averaged over the codes written, the predicted output variance is
+
+    E||dz||^2 = sum_l n_l J_l^2 s_l^2 gain_l^2 v_l
+
+A factor in the codes leaves the noise as it is; a readout gain enlarges it.
+
 Everything here trusts its input; `plan.py` checks it.
 """
 
@@ -7,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import cast
 
@@ -19,12 +26,20 @@ from qtaml_codesign.bits.profile import BitErrorProfile, RegionErrors
 from qtaml_codesign.nets.prefix import LayerAlone
 from qtaml_codesign.nets.residual import residual_floors
 from qtaml_codesign.nets.sensitivity import JacobianGains, jacobian_gains
-from qtaml_codesign.nets.storage import StoredModel, largest_magnitude, store_tensor
+from qtaml_codesign.nets.storage import StoredModel, StoredTensor, largest_magnitude, store_tensor
 from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.tac import allocation as allocations
-from qtaml_codesign.tac.allocation import AllocationProblem
+from qtaml_codesign.tac.allocation import AllocationProblem, Protection
 from qtaml_codesign.tac.baselines import METHOD_RULES, MethodRule
-from qtaml_codesign.tac.correction import correction_factor, decide, layer_deviation
+from qtaml_codesign.tac.correction import (
+    NOTHING,
+    RULES,
+    Always,
+    MeanCorrection,
+    ProtectedLayer,
+    decide,
+    layer_deviation,
+)
 from qtaml_codesign.tac.saturation import saturation_ratio
 from qtaml_codesign.tac.values import LayerPlan, Method, TacPlan, weights_digest
 
@@ -49,22 +64,23 @@ class Planner:
         scores = self._scores(rule, jacobian_scores, stored)
         floors, warnings = self._floors(rule, budget)
         problem = self._problem(scores, stored, floors, budget)
-        depths, deeper = self._depths(rule, problem, budget, warnings)
-        factors = self._factors(rule, stored, depths)
-        if rule.correction == "always" and 1.0 in factors.values():
-            warnings.append(
-                "the mean correction has no effect where the read-back slope 1 - 2p is 1, and cannot undo one below 0"
-            )
-        objective = self._problem(jacobian_scores, stored, floors, budget, use_half=False)
+        protection = self._protection(rule, problem, budget, warnings)
+        layers = self._protected(protection)
+        corrections = self._corrections(rule, layers, warnings)
         return TacPlan(
             method=cast(Method, method), workload=self.workload.name,
             weights_digest=weights_digest(self.workload.weights),
             budget=float(budget), seed=int(self.seed),
             allocation=self.allocation if rule.spend == "allocate" else "none",
             sensitivity=gains.method, rho_star=saturation_ratio(problem.weights, list(jacobian_scores.values())),
-            predicted_variance=_predicted(objective, depths, deeper, factors),
-            uniform_variance=objective.variance(allocations.uniform(problem)), warnings=tuple(warnings),
-            layers=self._layers(scores, gains, floors, depths, deeper, factors),
+            predicted_variance=sum(
+                jacobian_scores[name] * _output_variance(layer.stored(corrections[name]), self.errors[name])
+                for name, layer in layers.items()
+            ),
+            uniform_variance=self._problem(jacobian_scores, stored, floors, budget, use_half=False).variance(
+                allocations.uniform(problem)
+            ),
+            warnings=tuple(warnings), layers=self._layers(scores, gains, floors, layers, corrections),
         )
 
     def _store(self) -> StoredModel:
@@ -116,60 +132,67 @@ class Planner:
         sizes = np.array([self.workload.weights[name].size for name in self.errors], dtype=np.int64)
         return AllocationProblem(sizes, rows, floors, self._budget_bits(budget))
 
-    def _depths(
+    def _protection(
         self, rule: MethodRule, problem: AllocationProblem, budget: float, warnings: list[str]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """(depths, deeper): protected planes of each layer, and how many of its weights protect one more."""
-        whole = np.zeros_like(problem.floors)
+    ) -> Protection:
         if rule.spend == "nothing":
-            return whole, whole
+            return Protection.top(np.zeros_like(problem.floors))
         if rule.spend == "fractional":
-            return allocations.fractional(problem)
+            return Protection.top(*allocations.fractional(problem))
         if rule.spend == "random":
-            return allocations.random(problem, (self.seed, problem.budget_bits)), whole
+            return Protection.of_planes(allocations.random_planes(problem, (self.seed,)), problem.highest)
+        if rule.spend == "random-layers":
+            return Protection.top(allocations.random_layers(problem, (self.seed, problem.budget_bits)))
         if rule.spend == "uniform":
             depths = allocations.uniform(problem)
             if budget > 0.0 and not depths.any():
                 warnings.append(f"the budget {budget:g} does not buy one plane on every weight: nothing is protected")
-            return depths, whole
-        return allocations.SOLVERS[self.allocation](problem), whole
+            return Protection.top(depths)
+        return Protection.top(allocations.SOLVERS[self.allocation](problem))
 
-    def _factors(self, rule: MethodRule, stored: StoredModel, depths: NDArray[np.int64]) -> dict[str, float]:
-        """Correction factor per tensor, 1.0 where the layer is not corrected."""
-        if rule.correction == "never":
-            return dict.fromkeys(self.errors, 1.0)
-        possible = {name: correction_factor(errors) for name, errors in self.errors.items()}
-        if rule.correction == "always":
-            return {name: factor or 1.0 for name, factor in possible.items()}
-        protected = StoredModel(tuple(
-            replace(tensor, depth=depth) for tensor, depth in zip(stored, depths.tolist(), strict=True)
-        ))
-        wanted = decide(self.workload, protected, self.errors, possible, self.seed, self.correction_trials)
-        return {name: (possible[name] or 1.0) if wanted[name] else 1.0 for name in possible}
+    def _protected(self, protection: Protection) -> dict[str, ProtectedLayer]:
+        """Every layer with its protection and plain codes."""
+        found = {}
+        for index, (name, errors) in enumerate(self.errors.items()):
+            weights = self.workload.weights[name]
+            tensor = store_tensor(
+                name, weights, errors.format, depth=int(protection.depths[index]),
+                deeper=int(protection.deeper[index]), planes=protection.planes[index],
+            )
+            found[name] = ProtectedLayer(tensor, weights, errors)
+        return found
+
+    def _corrections(
+        self, rule: MethodRule, layers: Mapping[str, ProtectedLayer], warnings: list[str]
+    ) -> dict[str, MeanCorrection]:
+        chosen = RULES[rule.correction]
+        corrections = decide(self.workload, layers, chosen, self.seed, self.correction_trials)
+        if isinstance(chosen, Always) and NOTHING in corrections.values():
+            warnings.append(
+                "the mean correction has no effect where the read-back slope 1 - 2p is 1, and cannot undo one below 0"
+            )
+        return corrections
 
     def _layers(
         self, scores: Mapping[str, float], gains: JacobianGains, floors: NDArray[np.int64],
-        depths: NDArray[np.int64], deeper: NDArray[np.int64], factors: Mapping[str, float],
+        layers: Mapping[str, ProtectedLayer], corrections: Mapping[str, MeanCorrection],
     ) -> tuple[LayerPlan, ...]:
         return tuple(
             LayerPlan(
-                name=name, weights=self.workload.weights[name].size, bits=errors.format.bits,
-                encoding=errors.format.encoding, scale=_largest(self.workload, name),
+                name=name, weights=layer.weights.size, bits=layer.tensor.format.bits,
+                encoding=layer.tensor.format.encoding, scale=layer.tensor.scale,
                 jacobian_gain=math.sqrt(gains.gains[name]), score=scores[name], floor=int(floors[index]),
-                depth=int(depths[index]), corrected=factors[name] != 1.0, factor=factors[name],
-                deeper=int(deeper[index]),
+                depth=layer.tensor.depth, corrected=corrections[name] != NOTHING, factor=corrections[name].factor,
+                gain=corrections[name].gain, offset=corrections[name].offset, deeper=layer.tensor.deeper,
+                planes=layer.tensor.planes,
             )
-            for index, (name, errors) in enumerate(self.errors.items())
+            for index, (name, layer) in enumerate(layers.items())
         )
-
-
-def _largest(workload: Workload, name: str) -> float:
-    return largest_magnitude(workload.weights[name])
 
 
 def _magnitude(workload: Workload, name: str) -> float:
     """||W_l||_inf^2."""
-    return _largest(workload, name) ** 2
+    return largest_magnitude(workload.weights[name]) ** 2
 
 
 def _residual_variance(stored: StoredModel, name: str, errors: RegionErrors, use_half: bool) -> NDArray[np.float64]:
@@ -189,12 +212,14 @@ def _read_variances(errors: RegionErrors) -> tuple[NDArray[np.float64], ...]:
     return tuple(ReadLaw(errors, depth).variance() for depth in range(errors.format.bits + 1))
 
 
-def _predicted(
-    problem: AllocationProblem, depths: NDArray[np.int64], deeper: NDArray[np.int64], factors: Mapping[str, float]
-) -> float:
-    squares = np.array(list(factors.values())) ** 2
-    rows = tuple(row * square for row, square in zip(problem.residual_variance, squares, strict=True))
-    return replace(problem, residual_variance=rows).mixed_variance(depths, deeper)
+def _output_variance(tensor: StoredTensor, errors: RegionErrors) -> float:
+    """n gain^2 v: what the tensor as written and read adds to the output variance, per unit of its score."""
+    open_rates = tensor.exposed_rates(errors)
+    total = float(tensor.histogram @ ReadLaw(open_rates).variance())
+    if tensor.deeper:
+        below = float(tensor.histogram @ ReadLaw(open_rates, tensor.depth + 1).variance())
+        total -= (total - below) * tensor.deeper / tensor.codes.size
+    return tensor.gain**2 * total
 
 
 _GAINS: dict[tuple[str, str, int], JacobianGains] = {}

@@ -13,15 +13,14 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from qtaml_codesign.errors import PlanError
-
-PLAN_FORMAT = "qtaml-codesign plan"
-PLAN_VERSION = 1
+from qtaml_codesign.tac.plan_file import PLAN_FORMAT, PLAN_VERSION, read_content
 
 Method = Literal[
-    "tac", "tac-bits-only", "tac-always-corrected", "mean-only", "uniform-msp", "uniform-msp-fractional", "magnitude",
-    "sensitivity", "random", "none",
+    "tac", "tac-bits-only", "tac-always-corrected", "tac-rescaled", "tac-unprotected-corrected", "tac-slope-corrected",
+    "mean-only", "uniform-msp", "uniform-msp-fractional", "magnitude", "sensitivity", "random", "random-layers", "none",
 ]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 
 
@@ -37,14 +36,17 @@ class LayerPlan(_Frozen):
         weights: n_l, how many weights it holds.
         bits: B, bits per weight.
         encoding: how a level becomes a code.
-        scale: ||W_l||_inf, what a stored value of 1 stands for before correction.
+        scale: ||W_l||_inf, fixed before the correction; what a stored value of 1 stands for.
         jacobian_gain: J_l, root mean squared response of the logits to one weight of the layer.
         score: what the method ranks the layer by; ||W_l||_inf^2 J_l^2 for TAC.
         floor: smallest depth the method had to respect.
-        depth: k_l, protected bit planes counted from the MSB.
-        corrected: whether the mean correction is applied.
-        factor: by how much the correction enlarges the stored weights; 1.0 when not corrected.
+        depth: k_l, how many bit planes are protected; the top ones unless `planes` says which.
+        corrected: whether the mean is corrected: factor, gain or offset is not neutral.
+        factor: by how much the weights are enlarged before they are clipped to +-scale and written, W' = factor W.
+        gain: readout gain; the read weight is scale (gain level step + offset).
+        offset: readout offset, in units of the scale.
         deeper: how many of the weights, evenly spread, protect one plane more than `depth`.
+        planes: the protected planes, 0 = LSB, where they are not the top `depth` ones; else empty.
     """
 
     name: str
@@ -57,8 +59,11 @@ class LayerPlan(_Frozen):
     floor: Annotated[int, Field(ge=0)]
     depth: Annotated[int, Field(ge=0)]
     corrected: bool
-    factor: Annotated[float, Field(ge=1.0, allow_inf_nan=False)]
+    factor: Positive = 1.0
+    gain: Positive = 1.0
+    offset: Finite = 0.0
     deeper: Annotated[int, Field(ge=0)] = 0
+    planes: tuple[int, ...] = ()
 
 
 class TacPlan(_Frozen):
@@ -83,7 +88,7 @@ class TacPlan(_Frozen):
         ...     seed=0, allocation="none", sensitivity="reverse", rho_star=1.0, predicted_variance=2.0,
         ...     uniform_variance=2.0, warnings=(), layers=(LayerPlan(name="fc.weight", weights=10, bits=8,
         ...     encoding="offset_binary", scale=1.0, jacobian_gain=1.0, score=1.0, floor=0, depth=2,
-        ...     corrected=False, factor=1.0),)).to_json())
+        ...     corrected=False),)).to_json())
         >>> plan.depths, plan.overhead
         ({'fc.weight': 2}, 0.25)
     """
@@ -151,8 +156,7 @@ class TacPlan(_Frozen):
     @classmethod
     def from_json(cls, text: str, where: str = "plan") -> TacPlan:
         """The plan back from its JSON text, every field checked."""
-        content = _parse(text, where)
-        _check_header(content, where)
+        content = read_content(text, where)
         try:
             found = cls.model_validate_json(json.dumps(content))
         except ValidationError as failure:
@@ -192,32 +196,6 @@ def weights_digest(weights: Mapping[str, NDArray[np.floating]]) -> str:
     return digest.hexdigest()
 
 
-def _parse(text: str, where: str) -> dict[str, object]:
-    try:
-        content = json.loads(text)
-    except json.JSONDecodeError as failure:
-        raise PlanError(
-            "the plan is not valid JSON", where=f"{where}, line {failure.lineno}", rule="complete JSON text",
-            value=failure.msg, next_step="the file may be truncated; make the plan again with `codesign plan`",
-        ) from None
-    if not isinstance(content, dict):
-        raise PlanError(
-            "the plan is not a JSON object", where=where, rule="an object with format, version, layers, ...",
-            value=type(content).__name__, next_step="make the plan again with `codesign plan`",
-        )
-    return content
-
-
-def _check_header(content: dict[str, object], where: str) -> None:
-    header = (content.pop("format", None), content.pop("version", None))
-    if header != (PLAN_FORMAT, PLAN_VERSION):
-        raise PlanError(
-            "this is not a plan that this version can read", where=f"{where}, format and version",
-            rule=f"format {PLAN_FORMAT!r}, version {PLAN_VERSION}", value=header,
-            next_step="make the plan again with `codesign plan`",
-        )
-
-
 def _plan_error(failure: ValidationError, where: str) -> PlanError:
     first = failure.errors()[0]
     field = ".".join(str(part) for part in first["loc"])
@@ -242,15 +220,27 @@ def _check_layers(plan: TacPlan, where: str) -> None:
                 rule="deeper < weights, and 0 where depth = bits", value=layer.deeper,
                 next_step="raise the depth instead",
             )
-        if layer.corrected == (layer.factor == 1.0):
+        _check_planes(layer, where)
+        if layer.corrected == ((layer.factor, layer.gain, layer.offset) == (1.0, 1.0, 0.0)):
             raise PlanError(
-                "a layer's factor does not fit its mean correction", where=f"{where}, {layer.name}, factor",
-                rule="factor > 1 exactly when corrected is true", value=(layer.corrected, layer.factor),
-                next_step="correct the pair, or make the plan again with `codesign plan`",
+                "a layer's readout does not fit its mean correction", where=f"{where}, {layer.name}, corrected",
+                rule="corrected is true exactly when factor, gain, offset are not 1, 1, 0",
+                value=(layer.corrected, layer.factor, layer.gain, layer.offset),
+                next_step="correct the fields, or make the plan again with `codesign plan`",
             )
     names = [layer.name for layer in plan.layers]
     if len(set(names)) != len(names):
         raise PlanError(
             "a tensor stands in the plan twice", where=f"{where}, layers", rule="one entry per tensor", value=names,
             next_step="remove the second entry",
+        )
+
+
+def _check_planes(layer: LayerPlan, where: str) -> None:
+    known = set(layer.planes) <= set(range(layer.bits))
+    if layer.planes and (not known or len(set(layer.planes)) != layer.depth or layer.deeper):
+        raise PlanError(
+            "a layer's protected planes do not fit its depth", where=f"{where}, {layer.name}, planes",
+            rule=f"depth = {layer.depth} different planes of 0 to {layer.bits - 1}, and deeper = 0",
+            value=layer.planes, next_step="correct the planes, or make the plan again with `codesign plan`",
         )

@@ -1,0 +1,64 @@
+"""The text of a plan file: its header, and what older versions of it meant."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from qtaml_codesign.errors import PlanError
+
+PLAN_FORMAT = "qtaml-codesign plan"
+PLAN_VERSION = 2
+"""2: `factor` enlarges the stored weights, `gain` and `offset` act on what is read, `planes` may name the planes."""
+
+_RENAMED_METHODS = {"tac": "tac-rescaled", "random": "random-layers"}
+
+
+def read_content(text: str, where: str) -> dict[str, Any]:
+    """The fields of a plan, without its header, in the meaning of this version."""
+    content = _parse(text, where)
+    header = (content.pop("format", None), content.pop("version", None))
+    if header == (PLAN_FORMAT, 1):
+        return _from_version_1(content)
+    if header != (PLAN_FORMAT, PLAN_VERSION):
+        raise PlanError(
+            "this is not a plan that this version can read", where=f"{where}, format and version",
+            rule=f"format {PLAN_FORMAT!r}, version 1 to {PLAN_VERSION}", value=header,
+            next_step="make the plan again with `codesign plan`",
+        )
+    return content
+
+
+def _from_version_1(content: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 corrected by a readout gain that it called factor; two methods have got other names since.
+
+    Fields of a wrong type are left as they are: the check of the fields names them.
+    """
+    layers, method = content.get("layers"), content.get("method")
+    if isinstance(layers, list):
+        content["layers"] = [_layer_from_version_1(layer) if isinstance(layer, dict) else layer for layer in layers]
+    if isinstance(method, str):
+        content["method"] = _RENAMED_METHODS.get(method, method)
+    return content
+
+
+def _layer_from_version_1(layer: dict[str, Any]) -> dict[str, Any]:
+    if "factor" not in layer:
+        return layer
+    return {**{name: value for name, value in layer.items() if name != "factor"}, "gain": layer["factor"]}
+
+
+def _parse(text: str, where: str) -> dict[str, Any]:
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as failure:
+        raise PlanError(
+            "the plan is not valid JSON", where=f"{where}, line {failure.lineno}", rule="complete JSON text",
+            value=failure.msg, next_step="the file may be truncated; make the plan again with `codesign plan`",
+        ) from None
+    if not isinstance(content, dict):
+        raise PlanError(
+            "the plan is not a JSON object", where=where, rule="an object with format, version, layers, ...",
+            value=type(content).__name__, next_step="make the plan again with `codesign plan`",
+        )
+    return content
