@@ -12,8 +12,10 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from qtaml_codesign.tac.baselines import METHOD_RULES
+from qtaml_codesign.tac.baselines import method_label
 
+__all__ = ["COLOURS", "HATCHES", "MARKERS", "METHOD_COLOURS", "METHOD_HATCHES", "bars", "curve", "in_order",
+           "method_label", "new_figure", "save"]
 COLOURS = ("#0b5394", "#c1440e", "#2f7d32", "#6a3d9a", "#8c6d1f", "#444444", "#00838f", "#ad1457")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 STYLES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)), (0, (3, 1, 1, 1)))
@@ -30,11 +32,6 @@ LOOK = {
     "grid.alpha": 0.25, "axes.spines.top": False, "axes.spines.right": False, "lines.linewidth": 1.6,
     "lines.markersize": 5, "savefig.dpi": 150, "svg.hashsalt": "qtaml-codesign", "svg.fonttype": "none",
 }
-
-
-def method_label(name: str) -> str:
-    """TEMP."""
-    return getattr(METHOD_RULES.get(name), "label", name)
 
 
 def new_figure(
