@@ -14,12 +14,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 import qtaml_codesign as qc
-from lab.claims import Claim, above, points, shown
-from lab.figures import COLOURS, new_figure
+from lab.claims import Claim, points, raises, shown
+from lab.deploy import result_row
+from lab.figures import COLOURS, HATCHES, new_figure
 from lab.finetune import fine_tune
 from lab.networks import CNNS, LABELS, trained
 from lab.study import Scale, Study
-from lab.summary import counts_row, over_seeds, paired_difference, pooled_accuracy
+from lab.summary import over_seeds, paired_difference, pooled_accuracy
 from qtaml_codesign.nets.zoo import zoo_workload
 
 FLIP_PROBABILITY = 0.10
@@ -46,9 +47,8 @@ def measure(case: dict[str, Any], networks: Path) -> list[dict[str, Any]]:
     rows = []
     for method, budget in DEPLOYMENTS:
         plan = qc.plan(workload, method, FLIP_PROBABILITY, budget, case["seed"])
-        found = qc.evaluate(workload, plan, FLIP_PROBABILITY, case["trials"], case["seed"])
-        rows.append({"method": method, "budget": budget, **counts_row(found.counts, workload),
-                     "by_trial": " ".join(map(str, found.correct_by_trial))})
+        rows.append({"method": method, "budget": budget,
+                     **result_row(workload, plan, FLIP_PROBABILITY, case["trials"], case["seed"])})
     return rows
 
 
@@ -82,7 +82,8 @@ def figure(rows: pd.DataFrame) -> Figure:
             places = np.arange(len(names)) + 0.2 * (index - 1.5)
             arms = np.stack([chosen["accuracy"] - chosen["low"], chosen["high"] - chosen["accuracy"]])
             errors = np.maximum(arms, 0.0)
-            axis.bar(places, chosen["accuracy"], width=0.19, color=COLOURS[index], alpha=0.85, label=label)
+            axis.bar(places, chosen["accuracy"], width=0.19, color=COLOURS[index], alpha=0.85, label=label,
+                     hatch=HATCHES[index], edgecolor="white", linewidth=0)
             axis.errorbar(places, chosen["accuracy"], yerr=errors, fmt="none", color="black", capsize=2, linewidth=0.9)
         axis.set_xticks(range(len(names)), [LABELS[name] for name in names])
         axis.set(title="no ECC" if budget == 0.0 else f"TAC, {100 * budget:g} % ECC", ylim=(0.0, 1.25))
@@ -107,16 +108,16 @@ def _of_network(rows: pd.DataFrame, network: str) -> list[Claim]:
               f"{LABELS[network]}: fine-tuning with flips of the exact law beats Gaussian noise of the same variance",
               f"no ECC: {points(ahead)} (exact {shown(pooled_accuracy(exact))}, Gaussian "
               f"{shown(pooled_accuracy(gaussian))})",
-              above(ahead, 0.0, negligible=0.005),
+              raises(ahead),
               f"Without protection the exact law gives {shown(pooled_accuracy(exact))} and the matched Gaussian "
               f"{shown(pooled_accuracy(gaussian))}, a difference of {points(ahead)}. Sums over many weights are "
               "nearly Gaussian (Remark 3.5), so that a noise of the same variance teaches a network of this width "
-              "nearly the same."),
+              "nearly the same.", kind="ours"),
         Claim(f"C-tuning-helps-{network}", "2, appendix C (future work)",
               f"{LABELS[network]}: noise-aware fine-tuning adds robustness that deployment alone lacks",
-              f"no ECC, exact law against fine-tuning without noise: {points(useful)}", above(useful, 0.0),
+              f"no ECC, exact law against fine-tuning without noise: {points(useful)}", raises(useful),
               f"Fine-tuning with flips changes the accuracy by {points(useful)} against the same epochs without "
-              "noise."),
+              "noise.", kind="ours"),
     ]
 
 

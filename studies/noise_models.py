@@ -2,7 +2,8 @@
 
 TAC on SmallCNN is planned for uniform flips at p = 0.10 and deployed under seven other laws: plane rates that lean to
 the MSB or the LSB, rates that vary from cell to cell, flips shared by clusters of weights, rates that vary from layer
-to layer. All are exact in their mean; the paper's constants are lost to us, ours are those of the named models.
+to layer (drawn anew for every trial). All are exact in their mean; the paper's constants are lost to us, ours are those
+of the named models.
 """
 
 from __future__ import annotations
@@ -15,17 +16,21 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 import qtaml_codesign as qc
-from lab.claims import Claim, above, holds, points, shown, within
-from lab.figures import COLOURS, MARKERS, METHOD_LABELS, new_figure
+from lab.claims import Claim, Kind, close, holds, points, raises, shown
+from lab.figures import COLOURS, MARKERS, method_label, new_figure
 from lab.networks import trained
 from lab.study import Scale, Study
 from lab.summary import counts_row, over_seeds, paired_difference, pooled_accuracy
+from qtaml_codesign.bits.profile import RegionErrors
+from qtaml_codesign.nets.counts import TrialCounts
+from qtaml_codesign.nets.evaluate import run_trial
 from qtaml_codesign.statistics import Interval
+from qtaml_codesign.tac.evaluation import deploy, errors_for
 
 RATE = 0.10
 ARMS = (("tac", 0.05), ("uniform-msp", 0.125))
-TOLERANCE = 0.01
-"""A shift smaller than one percentage point counts as none."""
+CELLS = ("cell-variation-0.3", "cell-variation-0.6")
+"""Averaged over chips these are the uniform law: a mixture of independent Bernoulli variables is Bernoulli."""
 
 
 def cases(scale: Scale) -> list[dict[str, Any]]:
@@ -40,8 +45,27 @@ def measure(case: dict[str, Any], networks: Path) -> list[dict[str, Any]]:
     """One row: accuracy counts of a plan for uniform flips under another law."""
     workload = trained(case["network"], case["seed"], networks)
     plan = qc.plan(workload, case["method"], RATE, case["budget"], case["seed"])
-    found = qc.evaluate(workload, plan, RATE, case["trials"], case["seed"], noise=case["noise"])
-    return [{**counts_row(found.counts, workload), "nominal_ber": found.nominal_ber}]
+    law = qc.noise_model(case["noise"])
+    if law.layer_spread:
+        counts = redrawn(workload, plan, law, case["trials"], case["seed"])
+    else:
+        counts = qc.evaluate(workload, plan, RATE, case["trials"], case["seed"], noise=law).counts
+    return [{**counts_row(counts, workload), "nominal_ber": counts.nominal_ber}]
+
+
+def redrawn(workload: qc.Workload, plan: qc.TacPlan, law: qc.NoiseModel, trials: int, seed: int) -> TrialCounts:
+    """Counts of trials that draw the factors of the layers anew; trial t has the flips that `qc.evaluate` gives it."""
+    stored = deploy(workload, plan)
+    return TrialCounts.total([run_trial(workload, stored, errors, seed, trial) for trial, errors in
+                              enumerate(rates_of(workload, plan, law, trials, seed))])
+
+
+def rates_of(
+    workload: qc.Workload, plan: qc.TacPlan, law: qc.NoiseModel, trials: int, seed: int
+) -> list[dict[str, RegionErrors]]:
+    """Flip rates by tensor of every trial; another memory for each trial of each training seed."""
+    nominal, sizes = errors_for(workload, plan, RATE), {name: w.size for name, w in workload.weights.items()}
+    return [law.apply_to(nominal, sizes, seed=trials * seed + trial) for trial in range(trials)]
 
 
 def arm(rows: pd.DataFrame, law: str, method: str) -> pd.DataFrame:
@@ -85,7 +109,7 @@ def figure(rows: pd.DataFrame) -> Figure:
         places = np.arange(len(names))[::-1] + 0.12 * (1 - 2 * index)
         errors = np.maximum(np.stack([part["accuracy"] - part["low"], part["high"] - part["accuracy"]]), 0.0)
         axis.errorbar(part["accuracy"], places, xerr=errors, fmt=MARKERS[index], color=COLOURS[index], capsize=3,
-                      label=f"{METHOD_LABELS[method]}, {100 * budget:g} %")
+                      label=f"{method_label(method)}, {100 * budget:g} %")
         axis.axvline(part["accuracy"].iloc[0], color=COLOURS[index], linewidth=0.8, linestyle=":")
     axis.set_yticks(np.arange(len(names))[::-1], names)
     axis.set(xlabel=f"accuracy, mean flip probability {RATE:g} (dotted: uniform flips)",
@@ -97,27 +121,37 @@ def figure(rows: pd.DataFrame) -> Figure:
 def claims(rows: pd.DataFrame) -> list[Claim]:
     """Section 5.7: small shifts, which law is hardest, TAC ahead under every law."""
     moved, ahead = shifts(rows), leads(rows)
-    found = [Claim(f"5.7-ahead-{law}", "5.7, Fig. 7", f"{law}: TAC at 5 % beats Uniform-MSP at 12.5 %", points(gap),
-                   above(gap, 0.0), f"The lead is {points(gap)}.") for law, gap in ahead.items()]
-    if len(moved) < 7:
-        return found
-    worst = min(moved, key=lambda law: moved[law].estimate)
+    found = [Claim(f"5.7-ahead-{law}", "5.7, Fig. 7", f"{law}: TAC at 5 % beats Uniform-MSP at 12.5 %",
+                   points(ahead[law]), raises(ahead[law]), f"The lead is {points(ahead[law])}.", kind=_kind(law))
+             for law in moved]
+    return found if len(moved) < 7 else [*found, *_shift_claims(moved)]
+
+
+def _kind(law: str) -> Kind:
+    return "identity" if law in CELLS else "claim of the paper"
+
+
+def _shift_claims(moved: dict[str, Interval]) -> list[Claim]:
+    order = sorted(moved, key=lambda law: moved[law].estimate)
     listing = ", ".join(f"{law} {points(gap)}" for law, gap in moved.items())
-    gentle = {law: moved[law] for law in moved if law.startswith(("cell", "clusters"))}
-    harsh = max(gentle.values(), key=lambda gap: max(abs(gap.low), abs(gap.high)))
-    return [
-        *found,
-        Claim("5.7-small", "5.7, Fig. 7", "TAC stays within a few points of its accuracy under uniform flips (here: 3)",
-              f"largest shift {points(moved[worst])}, {worst}", above(moved[worst], -0.03), f"Shifts: {listing}."),
+    clusters = {law: moved[law] for law in moved if law.startswith("clusters")}
+    cells = {law: moved[law] for law in CELLS}
+    found = [
+        Claim("5.7-small", "5.7, Fig. 7", "TAC stays within a few points of its accuracy under uniform flips",
+              f"largest shift {points(moved[order[0]])}, {order[0]}; the paper's number is lost",
+              close(moved[order[0]]), f"Shifts: {listing}.", explain_open=True),
         Claim("5.7-hardest", "5.7", "MSB-heavier flips and layer variation cost most", listing,
-              holds(set(sorted(moved, key=lambda law: moved[law].estimate)[:2]) == {"msb-heavier",
-                                                                                    "layer-variation-0.3"}),
-              f"In order the shifts are {listing}. With independent cells, cell variation cannot shift the mean over "
-              "chips at all; what moves is decided by the strengths chosen, which the paper's text does not print."),
-        Claim("5.7-gentle", "5.7", "cell variation and clusters cost least (a shift below a point)",
-              ", ".join(f"{law} {points(gap)}" for law, gap in gentle.items()),
-              within(harsh, -TOLERANCE, TOLERANCE), f"The largest of these shifts is {points(harsh)}."),
+              holds(set(order[:2]) == {"msb-heavier", "layer-variation-0.3"}),
+              f"In order the shifts are {', '.join(f'{law} {points(moved[law])}' for law in order)}. What moves is "
+              "decided by the strengths chosen, which the paper's text does not print."),
     ]
+    for name, gaps in (("clusters", clusters), ("cell variation", cells)):
+        most = max(gaps.values(), key=lambda gap: max(abs(gap.low), abs(gap.high)))
+        found.append(Claim(
+            f"5.7-gentle-{name.split()[0]}", "5.7", f"{name} costs next to nothing",
+            ", ".join(f"{law} {points(gap)}" for law, gap in gaps.items()), close(most),
+            f"The largest of these shifts is {points(most)}.", kind=_kind(next(iter(gaps)))))
+    return found
 
 
 STUDY = Study(

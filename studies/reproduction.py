@@ -40,9 +40,18 @@ training seeds, which holds the spread over drawings too; differences between me
 both see the same flips. The printed numbers of the paper's tables are not available to us, its claims in words and its
 headline figures are.
 
-A claim *agrees* when the whole interval lies on its side, *differs* when the whole interval lies on the other (or the
-excess is below a percentage point), and is *not decidable* otherwise, or when only a lost number could decide.
+One rule gives every verdict. A claim *agrees* when the whole interval lies on its side of a bar, *differs* when the
+whole interval lies on the other side, and is *not decidable* otherwise, or when only a lost number could decide. The
+bar is the paper's own where it prints one. "Helps", "beats" or "is ahead" needs a gain above one percentage point,
+"harms" or "costs" a loss above one percentage point, and "recovers" or "never loses" a loss below it. "Similar" or "a
+few points" without a number agrees within one percentage point and differs beyond five.
+
+Not every row is a claim of the paper to be tested. An *identity* holds here by construction, so that measuring it tests
+nothing: depths that do not depend on the flip probability cannot be planned for a wrong one, and cells that vary
+independently are, averaged over chips, cells with one rate. Rows marked *ours* are results that the paper does not
+claim. Both are shown and counted apart.
 """
+KINDS = {"claim of the paper": "claims of the paper", "identity": "identities", "ours": "results of ours"}
 
 
 def study_of(name: str) -> Study:
@@ -65,14 +74,20 @@ def write_page(out: Path, page: Path, names: tuple[str, ...] = STUDIES) -> None:
 
 def _verdicts(records: list[dict[str, Any]]) -> str:
     claims = [(record["name"], claim) for record in records for claim in record["claims"]]
-    count = Counter(claim["verdict"] for _, claim in claims)
-    summary = ", ".join(f"{count[verdict]} {verdict}" for verdict in ("agrees", "differs", "not decidable"))
+    summary = "; ".join(_counted([claim for _, claim in claims if claim["kind"] == kind], plural)
+                        for kind, plural in KINDS.items())
     table = pd.DataFrame([{
         "where": claim["where"], "the paper claims": claim["statement"], "measured": claim["figure"],
         "verdict": f"**{claim['verdict']}**" if claim["verdict"] == "differs" else claim["verdict"],
-        "study": f"[{name}](#{name})",
+        "kind": claim["kind"], "study": f"[{name}](#{name})",
     } for name, claim in claims])
-    return f"## Claims and verdicts\n\n{len(claims)} claims: {summary}.\n\n{markdown(table)}\n"
+    return f"## Claims and verdicts\n\n{summary}.\n\n{markdown(table)}\n"
+
+
+def _counted(claims: list[dict[str, Any]], plural: str) -> str:
+    count = Counter(claim["verdict"] for claim in claims)
+    verdicts = ", ".join(f"{count[verdict]} {verdict}" for verdict in ("agrees", "differs", "not decidable"))
+    return f"{len(claims)} {plural}: {verdicts}"
 
 
 def _section(record: dict[str, Any], out: Path, figures: str) -> str:

@@ -14,9 +14,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 import qtaml_codesign as qc
-from lab.claims import Claim, above, holds, points, shown
+from lab.claims import Claim, above, holds, points, raises, shown
 from lab.deploy import accuracy_row, point
-from lab.figures import COLOURS, METHOD_LABELS, curve, new_figure
+from lab.figures import COLOURS, curve, method_label, new_figure
 from lab.networks import trained
 from lab.study import Scale, Study
 from lab.summary import mean_over, over_seeds, paired_difference, pooled_accuracy
@@ -58,7 +58,7 @@ def scores(rows: pd.DataFrame) -> pd.DataFrame:
 def table(rows: pd.DataFrame) -> pd.DataFrame:
     """Accuracy by method and budget."""
     summary = over_seeds(rows[rows["kind"] == "accuracy"], ["method", "budget"])
-    return pd.DataFrame([{"method": METHOD_LABELS[r.method], "budget": f"{100 * r.budget:g} %",
+    return pd.DataFrame([{"method": method_label(r.method), "budget": f"{100 * r.budget:g} %",
                           "accuracy": f"{r.accuracy:.3f} [{r.low:.3f}, {r.high:.3f}]",
                           "clean": f"{r.clean_accuracy:.3f}"}
                          for r in summary.itertuples()])
@@ -78,7 +78,7 @@ def figure(rows: pd.DataFrame) -> Figure:
     left.set(xscale="log", xlabel="score ||W||² J²", title="Scores (dots: training seeds), depth at 20 %")
     summary = over_seeds(rows[rows["kind"] == "accuracy"], ["method", "budget"])
     for index, method in enumerate(("tac", "uniform-msp")):
-        curve(right, summary[summary["method"].isin([method, "none"])], "budget", index, label=METHOD_LABELS[method],
+        curve(right, summary[summary["method"].isin([method, "none"])], "budget", index, label=method_label(method),
               scale=100.0, drawstyle="steps-post" if method == "uniform-msp" else "default")
     right.axhline(0.95 * summary["clean_accuracy"].mean(), color="#b00020", linestyle=(0, (2, 2)), linewidth=1.2,
                   label="0.95 x clean")
@@ -97,10 +97,10 @@ def claims(rows: pd.DataFrame) -> list[Claim]:
     first = parts.drop_duplicates("seed")
     means = ", ".join(f"{name} {value:.1f}" for name, value in rank.items())
     listed = [
-        Claim("5.6-decades", "5.6, Fig. 6a",
-              "the scores span orders of magnitude, four in the paper (agrees above three)",
-              f"{shown(decades, 2)} decades", above(decades, 3.0),
-              f"They span {shown(decades, 2)} decades over training seeds."),
+        Claim("5.6-decades", "5.6, Fig. 6a", "the scores span four orders of magnitude",
+              f"{shown(decades, 2)} decades", above(decades, 4.0),
+              f"They span {shown(decades, 2)} decades over training seeds: more than three, but not the paper's four. "
+              "The task and recipe of its training are not printed in full; scores depend on both."),
         Claim("5.6-embedding", "5.6, Fig. 6a",
               "the token embedding has the largest score, the classification head the second",
               f"mean rank over training seeds: {means}",
@@ -129,8 +129,7 @@ def _pareto(rows: pd.DataFrame) -> list[Claim]:
 
     lead = paired_difference(arm("tac", 0.20), arm("uniform-msp", 0.25))
     claims = [Claim("5.6-ahead", "5.6, Fig. 6b", "TAC is far ahead of Uniform-MSP at small budgets",
-                    f"TAC at 20 % against Uniform-MSP at 25 %: {points(lead)}", above(lead,
-                                                                                      0.0),
+                    f"TAC at 20 % against Uniform-MSP at 25 %: {points(lead)}", raises(lead),
                     f"The lead is {points(lead)}.")]
     if len(arm("tac", 0.25)):
         near, far = pooled_accuracy(arm("tac", 0.25)), pooled_accuracy(arm("uniform-msp", 0.50))
@@ -139,15 +138,14 @@ def _pareto(rows: pd.DataFrame) -> list[Claim]:
             f"TAC at 25 %: {shown(near)}; Uniform-MSP at 37.5 %: "
             f"{shown(pooled_accuracy(arm('uniform-msp', 0.375)))}, at 50 %: {shown(far)}; section architectures has "
             "the exact factor",
-            above(paired_difference(arm("tac", 0.25), arm("uniform-msp", 0.375)), 0.0),
+            raises(paired_difference(arm("tac", 0.25), arm("uniform-msp", 0.375))),
             f"TAC at 25 % reaches {shown(near)}, no more than Uniform-MSP at 37.5 %."))
     return claims
 
 
 STUDY = Study(
     name="transformer", title="The transformer encoder", where="section 5.6, Figure 6",
-    cases=cases, measure=measure, figure=figure, table=table, claims=claims, decided_by_smoke=("5.6-ahead",
-                                                                                               "5.6-decades"),
+    cases=cases, measure=measure, figure=figure, table=table, claims=claims, decided_by_smoke=("5.6-ahead",),
 )
 
 if __name__ == "__main__":

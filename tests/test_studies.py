@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
 import re
 from pathlib import Path
@@ -11,13 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import noise_models
 import qtaml_codesign as qc
 from lab import cases as lab_cases
-from lab.claims import Claim, above, below, holds, within
+from lab.claims import Claim, above, below, close, holds, keeps, lowers, raises, within
 from lab.networks import train
 from lab.summary import over_seeds, paired_difference
 from qtaml_codesign.statistics import Interval
-from reproduction import STUDIES, study_of, write_page
+from reproduction import STUDIES, _verdicts, study_of, write_page
 
 SCRIPTS = Path(__file__).parent.parent / "studies"
 
@@ -75,6 +77,8 @@ def test_the_page_holds_every_claim_and_figure(outputs: Path, tmp_path: Path) ->
         record = json.loads((outputs / "smoke" / name / "claims.json").read_text())
         for claim in record["claims"]:
             assert claim["statement"].replace("|", "\\|") in text
+        lines = [line for line in text.splitlines() if line.endswith(f"[{name}](#{name}) |")]
+        assert [line.split(" | ")[-2] for line in lines] == [claim["kind"] for claim in record["claims"]]
         assert f"python studies/{name}.py" in text
     for link in re.findall(r"!\[.*?\]\((.*?)\)", text):
         assert (page.parent / link).exists()
@@ -142,10 +146,80 @@ def test_verdicts_follow_the_interval() -> None:
     assert [below(found, 0.5) for found in (high, low, across)] == ["differs", "agrees", "not decidable"]
     assert [within(found, 0.25, 0.75) for found in (high, low, across)] == ["differs", "differs", "agrees"]
     assert within(across, 0.4, 0.75) == "not decidable"
-    assert above(Interval(0.0, -0.01, 0.004), 0.0, negligible=0.01) == "differs"
     assert [holds(True), holds(False)] == ["agrees", "differs"]
     with pytest.raises(ValueError, match="evidence"):
         Claim("key", "5.1", "statement", "figure", "differs")
+
+
+@pytest.mark.parametrize(("low", "high", "verdict"), [
+    (0.011, 0.04, "agrees"), (0.002, 0.009, "differs"), (-0.04, -0.02, "differs"), (0.005, 0.02, "not decidable"),
+])
+def test_help_and_harm_follow_one_rule(low: float, high: float, verdict: str) -> None:
+    """-0.6 [-0.9, -0.2] pp is no harm, as +0.6 [0.2, 0.9] pp is no help: both stay below a percentage point."""
+    middle = (low + high) / 2
+    assert raises(Interval(middle, low, high)) == verdict
+    assert lowers(Interval(-middle, -high, -low)) == verdict
+
+
+def test_nothing_lost_and_a_few_points() -> None:
+    gaps = [Interval(middle, middle - 0.004, middle + 0.004) for middle in (-0.08, -0.03, -0.01, -0.001, 0.03)]
+    assert [keeps(gap) for gap in gaps] == ["differs", "differs", "not decidable", "agrees", "agrees"]
+    assert [close(gap) for gap in gaps] == ["differs", "not decidable", "not decidable", "agrees", "not decidable"]
+
+
+def test_the_page_counts_claims_of_the_paper_alone() -> None:
+    claims = [{"kind": kind, "verdict": verdict, "where": "1", "statement": "s", "figure": "f"} for kind, verdict in (
+        ("claim of the paper", "agrees"), ("claim of the paper", "differs"), ("identity", "agrees"), ("ours", "agrees"),
+        ("ours", "not decidable"))]
+    text = _verdicts([{"name": "study", "claims": claims}])
+    assert ("2 claims of the paper: 1 agrees, 1 differs, 0 not decidable; 1 identities: 1 agrees, 0 differs, 0 not "
+            "decidable; 2 results of ours: 1 agrees, 0 differs, 1 not decidable.") in text
+
+
+def test_no_comparison_stands_on_the_page_twice(outputs: Path) -> None:
+    """The lead over Uniform-MSP at p = 0.10 under uniform flips belongs to section 5.2 alone."""
+    keys = [claim["key"] for name in ("accuracy_vs_overhead", "mismatch", "noise_models")
+            for claim in json.loads((outputs / "smoke" / name / "claims.json").read_text())["claims"]]
+    same = [key for key in keys if key.endswith(("beats-larger", "ahead-uniform", "uniform-0.1"))]
+    assert same == ["5.2-beats-larger"]
+
+
+def test_what_is_no_claim_of_the_paper_is_marked(outputs: Path) -> None:
+    kinds = {claim["key"]: claim["kind"] for name in STUDIES
+             for claim in json.loads((outputs / "smoke" / name / "claims.json").read_text())["claims"]}
+    assert {key for key, kind in kinds.items() if kind == "identity"} >= {"5.4-corner", "5.4-realistic"}
+    ours = {key for key, kind in kinds.items() if kind == "ours"}
+    assert ours >= {"C-tuning-small-cnn", "C-tuning-helps-small-cnn", "5.9-reverse", "C.1-unprotected"}
+
+
+def test_layer_variation_is_drawn_anew_for_every_trial() -> None:
+    """The rates of a law without layer variation stay; with it no two trials share theirs, and no mean moves."""
+    workload = qc.load_workload("small-cnn")
+    plan = qc.plan(workload, "uniform-msp", 0.1, 0.125)
+    same = noise_models.redrawn(workload, plan, qc.noise_model("uniform"), 2, seed=3)
+    assert same.correct == qc.evaluate(workload, plan, 0.1, 2, seed=3).counts.correct
+    rates = [noise_models.rates_of(workload, plan, qc.noise_model("layer-variation-0.3"), 3, seed) for seed in (0, 1)]
+    first = [errors["fc1.weight"].loss[0] for trials in rates for errors in trials]
+    assert len(set(first)) == 6
+
+
+def test_a_case_depends_on_what_its_measurement_uses(tmp_path: Path) -> None:
+    """The helpers of studies/lab that `measure` uses count, and constants; what draws and judges does not."""
+    recipe = lab_cases.recipe_of(study_of("mean_correction").measure)
+    assert {"deploy.accuracy_row", "deploy.result_row", "networks.trained", "summary.counts_row"} <= set(recipe)
+    assert not any(name.startswith(("claims.", "figures.", "tables.")) for name in recipe)
+    source = "SIZE = {}\ndef inner(x):\n    return {} * x\ndef measure(case, folder):\n    return inner(SIZE)\n"
+    found = []
+    for number, (size, factor) in enumerate(((1, 2), (1, 3), (4, 3))):
+        path = tmp_path / f"toy{number}.py"
+        path.write_text(source.format(size, factor))
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        found.append({name.partition(".")[2]: text for name, text in
+                      lab_cases.recipe_of(module.measure, root=tmp_path).items()})
+    assert found[0]["inner"] != found[1]["inner"]
+    assert found[1]["SIZE"] != found[2]["SIZE"]
 
 
 def rows_of(accuracies: dict[int, list[int]], network: str = "net") -> pd.DataFrame:

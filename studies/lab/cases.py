@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import hashlib
 import inspect
 import json
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
+from types import CodeType
 from typing import Any, TextIO
 
 import torch
@@ -22,6 +24,7 @@ from qtaml_codesign.sweeps.task import ENGINE_VERSION
 Case = dict[str, Any]
 Row = dict[str, Any]
 Measure = Callable[[Case, Path], list[Row]]
+STUDIES = Path(__file__).parent.parent
 
 
 class Interrupted(Exception):
@@ -33,10 +36,11 @@ def measure_all(
 ) -> list[Row]:
     """Rows of all cases, in the order of the cases, measuring only those that `folder`/cases.jsonl lacks.
 
-    A case is found again by its content, the source text of `measure`, and the versions of package and engine. Rows
-    carry the fields of their case.
+    A case is found again by its content, the source text of `measure` and of what it uses of studies/, and the versions
+    of package and engine. Rows carry the fields of their case.
     """
-    names = [_digest(title, measure, case) for case in cases]
+    recipe = recipe_of(measure)
+    names = [_digest(title, recipe, case) for case in cases]
     found = dict(_kept(folder / "cases.jsonl"))
     missing = {name: case for name, case in zip(names, cases, strict=True) if name not in found}
     with (folder / "cases.jsonl").open("a", encoding="utf-8") as file:
@@ -107,9 +111,44 @@ def _bar() -> Progress:
                     TextColumn("left"), TimeRemainingColumn())
 
 
-def _digest(title: str, measure: Measure, case: Case) -> str:
-    recipe = [title, qc.__version__, ENGINE_VERSION, inspect.getsource(measure), case]
-    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+def _digest(title: str, recipe: dict[str, str], case: Case) -> str:
+    content = [title, qc.__version__, ENGINE_VERSION, recipe, case]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def recipe_of(function: Callable[..., Any], root: Path = STUDIES) -> dict[str, str]:
+    """Name -> source text of a function and of every function below `root` that it uses; name -> value of constants.
+
+    What makes tables, figures and verdicts is not used by `measure`, so that changing it keeps the cases.
+    """
+    found: dict[str, str] = {}
+    pending = [function]
+    while pending:
+        current = pending.pop()
+        file = Path(inspect.getfile(current)).stem
+        if (own := f"{file}.{current.__qualname__}") in found:
+            continue
+        found[own] = inspect.getsource(current)
+        for name in _globals_read(current.__code__) & set(current.__globals__):
+            value = inspect.unwrap(current.__globals__[name])
+            if _is_constant(value):
+                found[f"{file}.{name}"] = repr(value)
+            elif inspect.isfunction(value) and Path(inspect.getfile(value)).is_relative_to(root):
+                pending.append(value)
+    return found
+
+
+def _is_constant(value: object) -> bool:
+    """A value whose text says all of it, in every process the same."""
+    held = value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else ()
+    return isinstance(value, (bool, int, float, str, tuple, dict)) and all(map(_is_constant, held))
+
+
+def _globals_read(code: CodeType) -> set[str]:
+    """Names of the module that a function reads, those of functions inside it too."""
+    names = {step.argval for step in dis.get_instructions(code) if step.opname == "LOAD_GLOBAL"}
+    inner = [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+    return names.union(*map(_globals_read, inner))
 
 
 def _keep(file: TextIO, name: str, rows: list[Row]) -> None:

@@ -22,9 +22,18 @@ def accuracy_row(case: dict[str, Any], folder: Path, **options: Any) -> dict[str
     """
     workload = trained(case["network"], case["seed"], folder)
     plan = qc.plan(workload, case["method"], case["planned"], case["budget"], case["seed"], **options)
-    result = qc.evaluate(workload, plan, case["deployed"], case["trials"], case["seed"])
-    by_trial = " ".join(map(str, result.correct_by_trial))
-    return {"overhead": plan.overhead, **counts_row(result.counts, workload), "by_trial": by_trial}
+    return result_row(workload, plan, case["deployed"], case["trials"], case["seed"])
+
+
+def result_row(
+    workload: qc.Workload, plan: qc.TacPlan, flips: float | qc.BitErrorProfile, trials: int, seed: int
+) -> dict[str, Any]:
+    """Overhead and depths of a plan, counts of its trials, and the correct answers of each of them."""
+    result = qc.evaluate(workload, plan, flips, trials, seed)
+    return {
+        "overhead": plan.overhead, "depths": " ".join(map(str, plan.depths.values())),
+        **counts_row(result.counts, workload), "by_trial": " ".join(map(str, result.correct_by_trial)),
+    }
 
 
 def point(network: str, seed: int, method: str, budget: float, flip_probability: float, trials: int) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,21 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from qtaml_codesign.tac.baselines import method_label
+
+__all__ = ["COLOURS", "HATCHES", "MARKERS", "METHOD_COLOURS", "METHOD_HATCHES", "bars", "curve", "in_order",
+           "method_label", "new_figure", "save"]
 COLOURS = ("#0b5394", "#c1440e", "#2f7d32", "#6a3d9a", "#8c6d1f", "#444444", "#00838f", "#ad1457")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 STYLES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)), (0, (3, 1, 1, 1)))
-METHOD_LABELS = {
-    "tac": "TAC", "uniform-msp": "Uniform-MSP", "uniform-msp-fractional": "Uniform-MSP, fractional",
-    "tac-bits-only": "TAC, bits only", "tac-always-corrected": "TAC, always corrected",
-    "mean-only": "mean correction only", "magnitude": "magnitude", "sensitivity": "sensitivity",
-    "random": "random", "none": "uncompensated",
+HATCHES = ("", "//", "..", "\\\\", "xx", "--", "++", "oo")
+METHOD_COLOURS = {
+    "tac": "#0b5394", "tac-bits-only": "#5b9bd5", "tac-always-corrected": "#7b1fa2",
+    "tac-unprotected-corrected": "#00838f", "tac-slope-corrected": "#ad1457", "tac-rescaled": "#a9c4e4",
+    "uniform-msp": "#c1440e", "uniform-msp-fractional": "#e59866", "mean-only": "#6a3d9a", "magnitude": "#8c6d1f",
+    "sensitivity": "#2f7d32", "random": "#444444", "random-layers": "#8d8d8d", "none": "#bdbdbd",
 }
-METHOD_COLOURS = dict(zip(METHOD_LABELS, (*COLOURS, "#b8860b", "#777777"), strict=True))
+METHOD_HATCHES = {name: HATCHES[index % len(HATCHES)] for index, name in enumerate(METHOD_COLOURS)}
 LOOK = {
     "font.size": 10, "axes.titlesize": 10.5, "axes.labelsize": 10, "legend.fontsize": 8.5, "axes.grid": True,
     "grid.alpha": 0.25, "axes.spines.top": False, "axes.spines.right": False, "lines.linewidth": 1.6,
@@ -53,11 +59,22 @@ def curve(axes: Any, table: pd.DataFrame, x: str, index: int = 0, y: str = "accu
     axes.fill_between(places, ordered["low"], ordered["high"], color=colour, alpha=0.15, linewidth=0, step=step)
 
 
-def bars(axes: Any, table: pd.DataFrame, labels: str, y: str = "accuracy", colours: Any = COLOURS[0]) -> None:
+def in_order(count: int) -> list[str]:
+    """`count` colours from dark to light, for values with an order; they differ in print without colour too.
+
+    Example:
+        >>> in_order(2)
+        ['#440154', '#b5de2b']
+    """
+    return [mpl.colors.to_hex(mpl.colormaps["viridis"](place)) for place in np.linspace(0.0, 0.88, count)]
+
+
+def bars(axes: Any, table: pd.DataFrame, labels: str, y: str = "accuracy", colours: Any = COLOURS[0],
+         hatches: Sequence[str] | None = None) -> None:
     """Horizontal bars from the top down, with intervals and the value beside each."""
     places = np.arange(len(table))[::-1]
     errors = np.stack([table[y] - table["low"], table["high"] - table[y]])
-    axes.barh(places, table[y], color=colours, alpha=0.8, height=0.65)
+    axes.barh(places, table[y], color=colours, alpha=0.8, height=0.65, hatch=hatches, edgecolor="white", linewidth=0)
     axes.errorbar(table[y], places, xerr=np.maximum(errors, 0.0), fmt="none", color="black", capsize=3, linewidth=1.0)
     for place, value, high in zip(places, table[y], table["high"], strict=True):
         axes.annotate(f"{value:.3f}", (high, place), xytext=(4, 0), textcoords="offset points", va="center",

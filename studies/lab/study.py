@@ -51,6 +51,7 @@ class Study:
         cases: scale -> cases; a case with "network" and "seed" has that network trained beforehand.
         measure: (case, folder of trained networks) -> rows; a function of its arguments alone.
         figure, table, claims: rows of all cases -> figure, short table, verdicts.
+        second_table: rows of all cases -> another table below the first, for a second question.
         decided_by_smoke: keys of the claims whose verdict the smoke version can reach.
         sample: what the figures are averages over, when it is not training seeds x trials.
         most_seeds: training seeds that are enough for this study.
@@ -67,6 +68,7 @@ class Study:
     decided_by_smoke: tuple[str, ...] = ()
     sample: str = ""
     most_seeds: int = 1000
+    second_table: Callable[[pd.DataFrame], pd.DataFrame] | None = None
 
     def main(self, arguments: Sequence[str] | None = None) -> None:
         """Run from the command line: measure what is missing, then write every output anew."""
@@ -92,7 +94,8 @@ class Study:
         return self._write(rows, folder, scale)
 
     def _write(self, rows: pd.DataFrame, folder: Path, scale: Scale) -> list[Claim]:
-        table, claims = markdown(self.table(rows)), self.claims(rows)
+        makers = [self.table] if self.second_table is None else [self.table, self.second_table]
+        table, claims = "\n\n".join(markdown(make(rows)) for make in makers), self.claims(rows)
         rows.to_csv(folder / f"{self.name}.csv", index=False)
         save(self.figure(rows), folder / self.name)
         (folder / f"{self.name}.md").write_text(f"{self._heading(scale)}\n\n{table}\n", encoding="utf-8")
@@ -103,7 +106,7 @@ class Study:
         (folder / "claims.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         print(f"\n{self._heading(scale)}\n\n{table}\n")
         for claim in claims:
-            print(f"{claim.verdict:>13}  {claim.where}: {claim.statement}\n{'':15}{claim.figure}")
+            print(f"{claim.verdict:>13}  {claim.where}, {claim.kind}: {claim.statement}\n{'':15}{claim.figure}")
         print(f"\nwritten: {folder}/{self.name}.csv .png .svg .md, claims.json")
         return claims
 
