@@ -65,6 +65,29 @@ def test_solvers_respect_budget_floors_and_leave_no_affordable_plane(solver) -> 
             assert not np.any((depths < problem.highest) & (problem.weights <= left))
 
 
+@pytest.mark.parametrize("solver", [allocation.greedy, allocation.exact])
+@pytest.mark.parametrize("seed", range(10))
+def test_layers_whose_variance_cannot_fall_cost_nothing(solver, seed) -> None:  # type: ignore[no-untyped-def]
+    """A layer of zero score, the cheapest of all, buys nothing, and the others are served as if it were not there."""
+    served = make_problem(seed, bits=8)
+    weights, rows = np.array([1, *served.weights]), (np.zeros(9), *served.residual_variance)
+    everything = int(weights.sum()) * 8
+    for budget in (served.budget_bits, everything):
+        with_it = AllocationProblem(weights, rows, np.zeros(4, dtype=np.int64), budget)
+        without = AllocationProblem(served.weights, served.residual_variance, served.floors, budget)
+        depths = solver(with_it)
+        assert depths[0] == 0
+        assert without.variance(depths[1:]) == pytest.approx(without.variance(solver(without)), rel=1e-12)
+
+
+@pytest.mark.parametrize("solver", [allocation.greedy, allocation.exact])
+def test_a_plane_that_never_flips_is_bought_only_on_the_way_to_one_that_does(solver) -> None:  # type: ignore[no-untyped-def]
+    rows = (np.array([4.0, 4.0, 1.0, 0.0, 0.0]),)
+    depths = [solver(AllocationProblem(np.array([10]), rows, np.zeros(1, dtype=np.int64), 10 * planes)).item()
+              for planes in (2, 3, 4)]
+    assert depths == [2, 3, 3]
+
+
 def test_more_budget_never_raises_the_optimal_variance() -> None:
     problem = make_problem(3, layers=4, bits=8)
     budgets = np.linspace(0, problem.weights.sum() * 8, 12).astype(int)
@@ -137,7 +160,8 @@ def test_clipped_optimum_spends_the_budget_and_beats_uniform(mean_depth: float) 
 
 def test_saturation_ratio_of_special_scores() -> None:
     assert saturation_ratio([5, 7], [2.0, 2.0]) == pytest.approx(1.0, rel=1e-15)
-    assert saturation_ratio([5, 7], [2.0, 0.0]) == 0.0
+    assert saturation_ratio([5, 7], [2.0, 0.0]) == 1.0
+    assert saturation_ratio([5, 70, 7], [2.0, 0.0, 3.0]) == saturation_ratio([5, 7], [2.0, 3.0]) < 1.0
     assert saturation_ratio([5, 7], [0.0, 0.0]) == 1.0
     assert saturation_ratio([1, 1], [1e-200, 1e-100]) == pytest.approx(2e-50, rel=1e-12)
 

@@ -56,6 +56,10 @@ class AllocationProblem:
         """Objective: sum_l v_l(k_l)."""
         return float(sum(row[depth] for row, depth in zip(self.residual_variance, depths, strict=True)))
 
+    def can_fall(self, depths: Depths) -> NDArray[np.bool_]:
+        """(L,) whether more depth takes variance away from each layer."""
+        return np.array([row[depth] > row[-1] for row, depth in zip(self.residual_variance, depths, strict=True)])
+
     def cost(self, depths: Depths) -> int:
         """Protected bits: sum_l n_l k_l."""
         return int(self.weights @ depths)
@@ -92,7 +96,8 @@ class Protection:
 def greedy(problem: AllocationProblem) -> Depths:
     """Algorithm 1, step 2: raise the layer that removes most variance per bit until nothing fits.
 
-    Not optimal for unequal n_l: a budget that cannot pay for the next large layer goes to whatever still fits.
+    A layer whose variance cannot fall any more, such as one of zero score, is left alone. Not optimal for unequal n_l:
+    a budget that cannot pay for the next large layer goes to whatever still fits.
 
     Example:
         >>> rows = tuple(score * (4.0 ** np.arange(2, -1, -1) - 1) for score in (8.0, 1.0))
@@ -102,7 +107,7 @@ def greedy(problem: AllocationProblem) -> Depths:
     depths = problem.floors.copy()
     left = problem.budget_bits - problem.cost(depths)
     while True:
-        open_layers = np.flatnonzero((depths < problem.highest) & (problem.weights <= left))
+        open_layers = np.flatnonzero(problem.can_fall(depths) & (problem.weights <= left))
         if open_layers.size == 0:
             return depths
         gains = [_gain_per_bit(problem, int(layer), int(depths[layer])) for layer in open_layers]
@@ -172,11 +177,12 @@ def _standard_output_closed() -> Iterator[None]:
 
 
 def _columns(problem: AllocationProblem) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Layer and depth of every column of the integer programme."""
+    """Layer and depth of every column of the integer programme; a depth that saves nothing on a lesser one has none."""
     pairs = [
         (layer, depth)
-        for layer, (low, high) in enumerate(zip(problem.floors, problem.highest, strict=True))
-        for depth in range(int(low), int(high) + 1)
+        for layer, (row, low) in enumerate(zip(problem.residual_variance, problem.floors.tolist(), strict=True))
+        for depth in range(low, len(row))
+        if depth == low or row[depth] < row[low:depth].min()
     ]
     columns = np.array(pairs, dtype=np.int64)
     return columns[:, 0], columns[:, 1]

@@ -82,17 +82,18 @@ class ProtectedLayer:
         )
 
     def centred(self, correction: MeanCorrection) -> MeanCorrection:
-        """The correction with the offset that removes the mean drift of its codes; symmetric laws keep none.
+        """The correction with the offset that takes away what the flips add to all weights alike.
 
-        offset = mean(W / scale) - mean of E[read / scale | code] over the codes written, at the layer's own protection.
+        offset = mean of the uncorrected codes' values - gain x mean of E[read | code] over the codes written, both in
+        units of the scale, at the layer's own protection. Symmetric laws (loss = gain of the cells) keep offset 0, as
+        in the paper.
         """
-        if np.array_equal(self.errors.loss, self.errors.gain) or self.tensor.scale == 0.0:
+        if np.array_equal(self.errors.loss, self.errors.gain):
             return correction
-        written = self.stored(replace(correction, offset=0.0))
-        means = ReadLaw(written.exposed_rates(self.errors)).conditional_mean()
-        read = float(written.histogram @ means) / written.codes.size
-        wanted = float(self.weights.mean(dtype=np.float64)) / written.scale
-        return replace(correction, offset=wanted - correction.gain * read)
+        written = self.stored(correction)
+        law = ReadLaw(written.exposed_rates(self.errors))
+        wanted, read = self.tensor.histogram @ law.values, written.histogram @ law.conditional_mean()
+        return replace(correction, offset=float(wanted - correction.gain * read) / max(written.codes.size, 1))
 
 
 def correction_factor(errors: RegionErrors, histogram: NDArray[np.int64] | None = None) -> float | None:

@@ -62,7 +62,7 @@ class Planner:
         stored = self._store()
         jacobian_scores = {name: _magnitude(self.workload, name) * gains.gains[name] for name in self.errors}
         scores = self._scores(rule, jacobian_scores, stored)
-        floors, warnings = self._floors(rule, budget)
+        floors, warnings = self._floors(rule, scores, budget)
         problem = self._problem(scores, stored, floors, budget)
         protection = self._protection(rule, problem, budget, warnings)
         layers = self._protected(protection)
@@ -101,13 +101,17 @@ class Planner:
             }
         return dict(jacobian)
 
-    def _floors(self, rule: MethodRule, budget: float) -> tuple[NDArray[np.int64], list[str]]:
-        """Residual floors, dropped with a warning where they alone cost more than the budget."""
+    def _floors(
+        self, rule: MethodRule, scores: Mapping[str, float], budget: float
+    ) -> tuple[NDArray[np.int64], list[str]]:
+        """Residual floors (none at zero score), dropped with a warning where they alone cost more than the budget."""
         none = np.zeros(len(self.errors), dtype=np.int64)
         if not rule.floored:
             return none, []
         by_name = residual_floors(self.workload)
-        floors = np.array([min(by_name[name], errors.format.bits) for name, errors in self.errors.items()])
+        floors = np.array([
+            min(by_name[name], errors.format.bits) if scores[name] > 0.0 else 0 for name, errors in self.errors.items()
+        ])
         sizes = np.array([self.workload.weights[name].size for name in self.errors], dtype=np.int64)
         needed, allowed = int(sizes @ floors), self._budget_bits(budget)
         if needed <= allowed:

@@ -18,21 +18,22 @@ Floats = NDArray[np.float64]
 def saturation_ratio(weights: ArrayLike, scores: ArrayLike) -> float:
     """rho* = GM / AM of the scores, weighted by layer size: in (0, 1], 1 when all scores are equal.
 
-    A layer with score zero (a dead or all-zero layer) gives 0; a network of such layers gives 1.
+    Layers of score zero (an unused or all-zero tensor) need no protection and are left out: N counts the weights of the
+    others. A network of such layers alone gives 1.
 
     Example:
         >>> saturation_ratio([1, 1], [4.0, 1.0])
         0.8
+        >>> saturation_ratio([1, 1, 50], [4.0, 1.0, 0.0])
+        0.8
     """
-    share = np.asarray(weights, dtype=np.float64)
-    share = share / share.sum()
     score = np.asarray(scores, dtype=np.float64)
-    mean = float(share @ score)
-    if mean == 0.0:
+    counts = score > 0.0
+    if not counts.any():
         return 1.0
-    if np.any(score == 0.0):
-        return 0.0
-    return float(np.exp(share @ np.log(score / mean)))
+    size, score = np.asarray(weights, dtype=np.float64)[counts], score[counts]
+    share = size / size.sum()
+    return float(np.exp(share @ np.log(score / (share @ score))))
 
 
 def continuous_depths(weights: ArrayLike, scores: ArrayLike, mean_depth: float, bits: ArrayLike) -> Floats:
