@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 import qtaml_codesign as qc
 from lab.claims import Claim, above, holds, shown
-from lab.figures import COLOURS, new_figure
+from lab.figures import COLOURS, HATCHES, new_figure
 from lab.networks import CNNS, LABELS, trained
 from lab.study import Scale, Study
 from lab.summary import mean_over
@@ -83,8 +83,10 @@ def figure(rows: pd.DataFrame) -> Figure:
     mean = rows[(rows["network"] == SMALL) & (rows["allocation"] == "greedy")]
     shares = mean.pivot_table(index="budget", columns="layer", values="share", aggfunc="mean")[list(found.index)]
     depths = mean.pivot_table(index="budget", columns="layer", values="depth", aggfunc="mean")[list(found.index)]
-    middle.stackplot(100 * shares.index, 100 * shares.to_numpy().T, labels=list(shares.columns),
-                     colors=COLOURS[:len(found)], alpha=0.85)
+    stack = middle.stackplot(100 * shares.index, 100 * shares.to_numpy().T, labels=list(shares.columns),
+                             colors=COLOURS[:len(found)], alpha=0.85)
+    for area, hatch in zip(stack, HATCHES, strict=False):
+        area.set(hatch=hatch, edgecolor="white", linewidth=0)
     middle.set(xlabel="ECC budget (% of stored bits)", ylabel="protected (% of stored bits)", xlim=(0, 50),
                ylim=(0, 50),
                title="Where the budget goes")

@@ -17,7 +17,7 @@ from scipy import stats
 
 import qtaml_codesign as qc
 from lab.claims import Claim, Verdict, above, all_of, close, holds, points, raises, shown, within
-from lab.figures import COLOURS, curve, method_label, new_figure
+from lab.figures import COLOURS, MARKERS, curve, method_label, new_figure
 from lab.networks import CNNS, LABELS, trained
 from lab.reach import reach, reached
 from lab.study import Scale, Study
@@ -151,8 +151,8 @@ def _gain_against_rho(axis: Any, found: pd.DataFrame) -> None:
     for index, (network, group) in enumerate(found.groupby("network", sort=False)):
         gain, rho = over_networks(group["fractional"]), over_networks(group["rho_star"])
         axis.scatter(group["rho_star"], group["fractional"], color=COLOURS[index], alpha=0.35, s=14, linewidth=0)
-        axis.errorbar(rho.estimate, gain.estimate, yerr=_arms(gain), xerr=_arms(rho), color=COLOURS[index], marker="o",
-                      capsize=3, label=LABELS[str(network)])
+        axis.errorbar(rho.estimate, gain.estimate, yerr=_arms(gain), xerr=_arms(rho), color=COLOURS[index],
+                      marker=MARKERS[index], capsize=3, label=LABELS[str(network)])
     axis.set(xscale="log", yscale="log", xlabel="saturation ratio rho*",
              ylabel="reduction factor, fractional Uniform-MSP", title="Gain against its prediction")
     for scale, ticks in ((axis.set_xticks, (0.05, 0.1, 0.2)), (axis.set_yticks, (2, 5, 10, 20))):
@@ -170,7 +170,7 @@ def _arms(interval: Interval) -> list[list[float]] | None:
 def claims(rows: pd.DataFrame) -> list[Claim]:
     """Headline range, extremes, rho* as a predictor, and where the two methods meet."""
     found = budgets(rows)
-    if found["seed"].nunique() < 2:
+    if found["seed"].nunique() < 2 or found["network"].nunique() < len(FLIP_PROBABILITY):
         return [_advantage(rows, "small-cnn")]
     listed = [_in_range(str(network), group) for network, group in found.groupby("network", sort=False)]
     return [*listed, *_extremes(found), _ranking(found), *[_advantage(rows, name) for name in CNNS], _meeting(rows)]

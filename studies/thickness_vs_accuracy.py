@@ -21,6 +21,7 @@ from lab.deploy import accuracy_row, point
 from lab.figures import COLOURS, curve, in_order, method_label, new_figure
 from lab.study import Scale, Study
 from lab.summary import over_seeds
+from qtaml_codesign.frontier import AT_OR_BELOW
 from qtaml_codesign.statistics import Interval, mean_interval
 
 MAIN_CARD = "3nm"
@@ -147,7 +148,7 @@ def _frontier(axis: Any, limits: pd.DataFrame) -> None:
         axis.errorbar(places, values, yerr=[values - arm["low"], arm["high"] - values], linestyle="none", **style)
         axis.step(places, values, where="post", color=COLOURS[index], label=method_label(method),
                   linestyle=("-", "--")[index])
-    out = found[found["nm"].isna()]
+    out = found[found["nm"].isna() & (found["method"] == "tac")]
     axis.plot(100.0 * out["overhead"], np.full(len(out), found["low"].min()), "v", color=COLOURS[0],
               markerfacecolor="white",
               label=f"TAC, off the grid (p > {max(FLIP_PROBABILITIES):g})" if len(out) else None)
@@ -198,7 +199,8 @@ def claims(rows: pd.DataFrame) -> list[Claim]:
 
     A training seed that keeps the target on the whole grid counts with the largest flip probability of the grid.
     """
-    limits = tolerated(rows).fillna({"flip_probability": max(rows["deployed"])})
+    limits = tolerated(rows)
+    limits.loc[limits["status"] == AT_OR_BELOW, "flip_probability"] = max(rows["deployed"])
 
     def rate(method: str, budget: float) -> Interval:
         arm = limits[(limits["method"] == method) & (limits["budget"] == budget)]

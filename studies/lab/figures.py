@@ -64,7 +64,7 @@ def in_order(count: int) -> list[str]:
 
     Example:
         >>> in_order(2)
-        ['#440154', '#b5de2b']
+        ['#440154', '#b0dd2f']
     """
     return [mpl.colors.to_hex(mpl.colormaps["viridis"](place)) for place in np.linspace(0.0, 0.88, count)]
 
