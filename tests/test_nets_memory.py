@@ -39,6 +39,27 @@ def test_weights_lie_over_the_private_network(dtype):
         assert weight.base is not None
 
 
+def owner(array):
+    """The object at the root of an array's memory."""
+    while isinstance(array, np.ndarray) and array.base is not None:
+        array = array.base
+    return array
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_weights_stay_where_they_are_when_torch_moves_the_module(dtype):
+    """Sending a module to another process moves torch's memory into shared memory, under whatever looks at it."""
+    network = workload(dtype).network
+    assert all(isinstance(owner(weight), np.ndarray) for weight in network.weights.values())
+    before = {name: weight.copy() for name, weight in network.weights.items()}
+    network.module.share_memory()
+    for name, weight in network.weights.items():
+        assert weight.ctypes.data != start_of(network.module, name)
+        assert weight.ctypes.data % 64 == 0
+        assert np.array_equal(weight, before[name])
+        assert np.array_equal(network.module.get_parameter(name).detach().numpy(), before[name])
+
+
 def test_weights_of_other_forms_are_copies_in_c_order():
     half = Workload(nn.Linear(5, 3).bfloat16(), INPUTS.bfloat16(), (INPUTS.bfloat16(), LABELS)).network
     assert half.weights["weight"].dtype == np.float32

@@ -46,6 +46,19 @@ def leaves():
 constant = 1
 '''
 
+LOCAL = '''
+import torch
+import qtaml_codesign as qc
+
+def make():
+    class Net(torch.nn.Linear):
+        pass
+
+    torch.manual_seed(0)
+    x = torch.rand(8, 3)
+    return qc.Workload(Net(3, 2), calibration=x, evaluation=(x, torch.zeros(8, dtype=int)))
+'''
+
 
 @pytest.fixture
 def file(tmp_path):
@@ -56,7 +69,7 @@ def file(tmp_path):
     sys.modules.pop("sibling", None)
 
 
-def test_a_factory_is_called_and_travels_by_source(file):
+def test_a_factory_is_called_once_and_what_it_made_travels(file):
     paths, states = list(sys.path), (torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy())
     workload = load_workload(f"{file}:make")
     assert (workload.name, workload.source) == ("mine", f"{file}:make")
@@ -73,9 +86,19 @@ def test_relative_paths_become_absolute(file, monkeypatch):
     assert load_workload("net.py:make").source == f"{file.resolve()}:make"
 
 
-def test_an_edited_file_is_read_again_and_seen_by_unpickling(file):
-    sent = pickle.dumps(load_workload(f"{file}:make"))
+def test_an_edited_factory_does_not_change_what_was_sent(file):
+    workload = load_workload(f"{file}:make")
+    sent = pickle.dumps(workload)
     file.write_text(NET.replace("manual_seed(0)", "manual_seed(17)"))
+    assert pickle.loads(sent).digest == workload.digest
+
+
+def test_a_class_inside_the_factory_travels_by_source_and_an_edit_is_seen(file):
+    file.write_text(LOCAL)
+    workload = load_workload(f"{file}:make")
+    sent = pickle.dumps(workload)
+    assert pickle.loads(sent).digest == workload.digest
+    file.write_text(LOCAL.replace("manual_seed(0)", "manual_seed(17)"))
     with pytest.raises(WorkloadError, match="not the one that was sent"):
         pickle.loads(sent)
 

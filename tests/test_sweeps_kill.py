@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -21,8 +21,9 @@ import torch
 import qtaml_codesign as qc
 from qtaml_codesign.errors import CodesignError
 from qtaml_codesign.nets.evaluate import Trials
-from qtaml_codesign.sweeps import collect, crew
+from qtaml_codesign.sweeps import collect
 from qtaml_codesign.sweeps.crew import Crew, Job
+from qtaml_codesign.sweeps.pool import WorkerPool
 from qtaml_codesign.sweeps.store import ResultStore
 from qtaml_codesign.sweeps.trial import WorkloadHandle
 from tests.conftest import ROOT, TINY_WORKLOAD
@@ -116,7 +117,9 @@ def test_two_workers_killed_with_their_parent_leave_nobody_behind(whole, source,
     command = [sys.executable, "cli.py", "sweep", "--device", "3nm", "--workload", source, "--out", str(tmp_path),
                "--budget", "0.05,0.125,0.25", "--half-width", "0.004", "--max-trials", "160", "--workers", "2",
                "--thickness", "1.72:1.84:6"]
-    parent = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    (tmp_path / "temporary").mkdir()
+    parent = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                              env={**os.environ, "TMPDIR": str(tmp_path / "temporary")})
     deadline = time.monotonic() + 60.0
     while rows(tmp_path) < 100 and parent.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -128,6 +131,7 @@ def test_two_workers_killed_with_their_parent_leave_nobody_behind(whole, source,
     while any(alive(pid) for pid in workers) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(alive(pid) for pid in workers)
+    assert list((tmp_path / "temporary").iterdir()) == []
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert bytes_of(tmp_path) == bytes_of(folder)
@@ -209,26 +213,71 @@ def test_number_of_jobs_in_flight_is_bounded():
     assert begun[1] <= 2 * (os.cpu_count() or 1)
 
 
-def test_a_worker_that_dies_is_reported():
-    results = []
-    with Crew(HANDLE, workers=2) as two, pytest.raises(CodesignError, match="worker process ended") as caught:
-        two.drain(jobs(partial(max, 1, 2), partial(os._exit, 9)), results.extend)
-    assert "what was finished is kept" in str(caught.value)
+def test_a_job_that_ends_its_worker_every_time_is_given_up():
+    """Its neighbours are not blamed: after the first loss each job of that moment runs alone."""
+    results, deadly = [], Job(("deadly",), partial(os._exit, 9), (), "the deadly job")
+    waiting = [Job(("before",), max, (1, 2)), deadly, *(Job((n,), max, (n, 3)) for n in range(6))]
+    with Crew(HANDLE, workers=2) as two, pytest.raises(CodesignError, match="worker process 3 times") as caught:
+        two.drain(lambda: waiting.pop(0) if waiting else None, results.extend)
+    assert (caught.value.where, caught.value.value) == ("the deadly job", "ended by exit code 9")
+    assert "what was finished is kept" in caught.value.next_step
+    assert "__main__" not in str(caught.value)
+    assert deadly not in [job for job, _ in results]
+    assert len(two.notes) == 2
 
 
-def test_network_built_in_python_travels_to_worker_processes(whole):
-    """No file names it, so each worker gets the network itself."""
-    original = whole[0]
-    network = qc.Workload(original.network.module, original.calibration,
-                          (original.evaluation_inputs, original.labels), name="in memory")
-    assert network.source is None
-    options = {"thickness_nm": [1.75], "budgets": [0.25], "trials": 25}
-    alone = qc.sweep(network, "3nm", **options)
-    assert qc.sweep(network, "3nm", workers=2, **options).to_frame().equals(alone.to_frame())
+def test_workers_killed_before_their_first_job_are_replaced():
+    results, waiting = [], [Job((n,), max, (n, 1)) for n in range(4)]
+
+    def next_job():
+        if len(waiting) == 3:  # the first job has started the pool
+            for worker in multiprocessing.active_children():
+                worker.kill()
+        return waiting.pop(0) if waiting else None
+
+    with Crew(HANDLE, workers=2) as two:
+        two.drain(next_job, results.extend)
+    assert sorted(value for _, value in results) == [1, 1, 2, 3]
+
+
+def test_a_killed_worker_changes_nothing(whole, tmp_path):
+    """SIGKILL to one of two workers in the middle of the run."""
+    network, folder, result = whole
+    killed = []
+
+    def kill_one(progress):
+        if progress.trials >= 200 and not killed:
+            killed.append(multiprocessing.active_children()[0])
+            killed[0].kill()
+
+    again = qc.sweep(network, "3nm", out=tmp_path, workers=2, progress=kill_one, **ARGUMENTS)
+    assert len(killed) == 1
+    assert bytes_of(tmp_path) == bytes_of(folder)
+    assert again.new_trials == rows(tmp_path) == result.new_trials
+    assert [note for note in again.warnings if "a worker process was lost (SIGKILL)" in note]
+
+
+def test_a_caller_s_broken_executor_is_named(whole):
+    executor = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+    with executor, pytest.raises(CodesignError, match="the executor lost a process") as caught:
+        Crew(HANDLE, executor=executor).drain(jobs(partial(os._exit, 9)), print)
+    assert "new executor" in caught.value.next_step
+
+
+def test_a_script_that_workers_cannot_import_hears_about_its_main(tmp_path, monkeypatch):
+    """Without `if __name__ == '__main__':` each worker would run the whole script again; Python ends it instead."""
+    script = tmp_path / "bare.py"
+    script.write_text("import multiprocessing\nmultiprocessing.get_context('spawn').Process(target=print).start()\n")
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", str(script), raising=False)
+    with Crew(HANDLE, workers=2) as two, pytest.raises(CodesignError, match="processes cannot start") as caught:
+        two.drain(jobs(partial(max, 1, 2)), print)
+    assert "put what the script does under if __name__ == '__main__':" in caught.value.next_step
+    assert two.notes == []
 
 
 def test_workers_do_not_hear_an_interrupt():
-    pool = crew.start_pool(HANDLE, 1)
+    pool = WorkerPool(1)
     try:
         pid = pool.submit(os.getpid).result()
         os.kill(pid, signal.SIGINT)

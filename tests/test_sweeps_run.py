@@ -302,11 +302,11 @@ def test_folder_that_cannot_be_used_is_found_before_any_work(network, tmp_path, 
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def test_workload_that_changes_between_processes_is_refused(network):
+def test_workload_that_changes_between_processes_is_refused(network, tmp_path):
     from dataclasses import replace
 
     from qtaml_codesign.sweeps.trial import handle_for, resolve
 
-    handle = replace(handle_for(network, portable=True), digest="0" * 64)
+    handle = replace(handle_for(network, portable=True).sent(str(tmp_path)), digest="0" * 64)
     with pytest.raises(WorkloadError, match="changed between"):
         resolve(handle)

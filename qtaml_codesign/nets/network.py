@@ -26,6 +26,8 @@ GivenWeights = Mapping[str, NDArray[Any] | Tensor]
 Logits = Callable[[Any], Tensor]
 Around = Callable[[Any], AbstractContextManager[object]]
 
+ALIGNMENT = 64
+
 
 class Network:
     """An eval-mode deep copy of a module, its stored tensors, and how to call it.
@@ -156,9 +158,18 @@ class Network:
 
 
 def _as_array(name: str, parameter: nn.Parameter, rewritten: bool) -> Weights:
-    """The weights in C order: over the parameter's memory where it has that form, a copy if the module rewrites it."""
+    """The weights in C order: one memory with the parameter where it has that form, a copy if the module rewrites it.
+
+    The memory is numpy's own: torch moves its own elsewhere when a tensor is sent to another process, and an array
+    over it would be left behind.
+    """
     wide = parameter.detach().to("cpu", torch.float64 if parameter.dtype == torch.float64 else torch.float32)
-    array: Weights = np.array(wide.numpy(), order="C", copy=True if rewritten else None)
+    if wide.data_ptr() == parameter.data_ptr() and wide.is_contiguous() and not rewritten:
+        array = _owned(wide.numpy())
+        with torch.inference_mode(False):
+            parameter.data = torch.from_numpy(array.reshape(-1)).as_strided(parameter.shape, parameter.stride())
+    else:
+        array = np.array(wide.numpy(), order="C", copy=True if rewritten else None)
     if not np.isfinite(array).all():
         raise WorkloadError(
             "a weight is not a finite number", where=name, rule="finite weights",
@@ -167,6 +178,15 @@ def _as_array(name: str, parameter: nn.Parameter, rewritten: bool) -> Weights:
         )
     array.setflags(write=False)
     return array
+
+
+def _owned(array: Weights) -> Weights:
+    """A copy in memory of numpy's own, which begins where torch's own would: at a multiple of 64 bytes."""
+    room = np.empty(array.nbytes + ALIGNMENT, dtype=np.uint8)
+    start = -room.ctypes.data % ALIGNMENT
+    own: Weights = room[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    own[...] = array
+    return own
 
 
 def _checked(output: object, samples: int) -> Tensor:

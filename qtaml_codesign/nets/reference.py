@@ -48,8 +48,29 @@ def _from_file(text: str) -> tuple[Workload, str]:
     return workload, f"{path}:{factory_name}"
 
 
+@contextmanager
+def importable_file(source: str | None) -> Iterator[None]:
+    """Inside, what a workload's file defines can be found by name, and what lies beside it; no function is called.
+
+    Args:
+        source: "FILE.py:FACTORY" with an absolute path; None for a workload without a file.
+    """
+    if source is None:
+        yield
+        return
+    path = Path(source.rpartition(":")[0])
+    with global_randomness_kept(), _importable(path.parent):
+        if _private_name(path) not in sys.modules:
+            _run_file(path)
+        yield
+
+
+def _private_name(path: Path) -> str:
+    return f"_qtaml_codesign_workload_{hashlib.sha256(str(path).encode()).hexdigest()[:16]}"
+
+
 def _run_file(path: Path) -> ModuleType:
-    name = f"_qtaml_codesign_workload_{hashlib.sha256(str(path).encode()).hexdigest()[:16]}"
+    name = _private_name(path)
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None

@@ -134,15 +134,25 @@ class Workload:
         return f"Workload({self.name!r}, {len(self.weights)} tensors, {self.samples} samples)"
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Travel to another process: by source where there is one, else with the module itself."""
-        if self.source is not None:
-            return _reload, (self.source, self.digest)
+        """Travel to another process: a network of the zoo by name, another by value, or by its file if it must."""
+        from qtaml_codesign.nets.parcel import as_bytes, unpack
+
+        if self.source is None or ":" in self.source:
+            try:
+                return unpack, (as_bytes(self), self.source)
+            except WorkloadError:
+                if self.source is None:
+                    raise
+        return _reload, (self.source, self.digest)
+
+    def parts(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Positional and named arguments that build the same workload again."""
         given = {
             "name": self.name, "tensors": [glob.escape(name) for name in self.network.stored],
             "residual_floors": None if self.given_floors is None else dict(self.given_floors),
             "batch_size": self.batch_size, "logits": self.network.logits,
         }
-        return _rebuild, (self.network.module, self.calibration, (self.evaluation_inputs, self.labels), given)
+        return (self.network.module, self.calibration, (self.evaluation_inputs, self.labels)), given
 
     def _check_repeatable(self, was_drawn: Any) -> None:
         first = self.network.run(self.calibration)
@@ -219,12 +229,6 @@ def _as_bytes(tensor: Tensor) -> NDArray[np.uint8]:
     """The bytes of a tensor, without a copy where it lies on the CPU in one piece."""
     seen: NDArray[np.uint8] = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
     return seen
-
-
-def _rebuild(
-    module: nn.Module, calibration: Inputs, evaluation: tuple[Inputs, Tensor], given: dict[str, Any]
-) -> Workload:
-    return Workload(module, calibration, evaluation, **given)
 
 
 def _reload(source: str, digest: str) -> Workload:

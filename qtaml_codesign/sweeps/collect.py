@@ -41,7 +41,9 @@ def collect_plans(
         if not waiting:
             return None
         request_id = waiting.popleft()
-        return Job((request_id,), make_plan, (crew.handle, requests[request_id]))
+        request = requests[request_id]
+        return Job((request_id,), make_plan, (crew.handle, request),
+                   f"plan {request_id[:12]}: {request.method}, budget {request.budget:g}")
 
     def finished(results: list[tuple[Job, Any]]) -> None:
         fresh = {job.key[0]: text for job, text in results}
@@ -128,8 +130,12 @@ class _Board:
             return
         batches = missing_batches(set(case.rows), wanted)
         case.awaited = len(batches)
-        arguments = [(self.crew.handle, case.task, first, count) for first, count in batches]
-        self._jobs.extendleft(reversed([Job((task_id, call[2]), run_trials, call) for call in arguments]))
+        self._jobs.extendleft(reversed([self._job(task_id, first, count) for first, count in batches]))
+
+    def _job(self, task_id: str, first: int, count: int) -> Job:
+        arguments = (self.crew.handle, self._cases[task_id].task, first, count)
+        return Job((task_id, first), run_trials, arguments,
+                   f"task {task_id[:12]}: trials {first} to {first + count - 1}")
 
 
 def missing_batches(present: set[int], wanted: int, most: int = BATCH_TRIALS) -> list[tuple[int, int]]:

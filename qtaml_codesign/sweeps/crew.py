@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from tempfile import TemporaryDirectory
 from typing import Any, ParamSpec, TypeVar
 
 from qtaml_codesign.errors import CodesignError
-from qtaml_codesign.sweeps.trial import WorkloadHandle, resolve
+from qtaml_codesign.sweeps.pool import WorkerPool
+from qtaml_codesign.sweeps.trial import WorkloadAbsentError, WorkloadHandle
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _GRACE_S = 10.0
+MOST_LOSSES = 3
+"""So often a job may take its worker process along before the run gives up."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One call of a job function; `key` tells the caller whose result it is."""
+    """One call of a job function; `key` tells the caller whose result it is, `label` a reader."""
 
     key: tuple[Any, ...]
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
+    label: str = "a job"
 
 
 class SerialExecutor(Executor):
@@ -48,6 +51,26 @@ class SerialExecutor(Executor):
         return future
 
 
+Running = dict[Future[Any], Job]
+Finished = Callable[[list[tuple[Job, Any]]], None]
+
+
+@dataclass
+class _Line:
+    """The jobs to come: those to run again first, then the caller's next; how often each has lost its worker."""
+
+    next_job: Callable[[], Job | None]
+    again: deque[Job] = field(default_factory=deque)
+    losses: Counter[tuple[Any, ...]] = field(default_factory=Counter)
+
+    def next(self) -> Job | None:
+        return self.again.popleft() if self.again else self.next_job()
+
+    def suspects(self, running: Iterable[Job]) -> bool:
+        """A job that has lost a worker is under way or next: it runs alone, so that it is known who is to blame."""
+        return any(self.losses[job.key] for job in (*running, *self.again))
+
+
 class Crew:
     """Runs jobs with a bounded number in flight; started when the first job comes.
 
@@ -55,6 +78,9 @@ class Crew:
         handle: the workload that the jobs need.
         workers: 1 runs in this process; more start that many processes.
         executor: the caller's executor instead; it is used and left running.
+
+    Attributes:
+        notes: what the reader of the results may want to know about the run.
     """
 
     def __init__(self, handle: WorkloadHandle, workers: int = 1, executor: Executor | None = None) -> None:
@@ -64,11 +90,16 @@ class Crew:
         self._own = executor is None
         width = workers if self._own else os.cpu_count() or 1
         self._in_flight = 1 if self._own and workers == 1 else 2 * width
+        self._folder: TemporaryDirectory[str] | None = None
+        self.notes: list[str] = []
 
-    @property
+    @cached_property
     def handle(self) -> WorkloadHandle:
-        """The handle to put into a job: light where the workers got the workload at their start."""
-        return self._handle.light() if self._own else self._handle
+        """The handle to put into a job; where jobs leave this process, the workload lies in a file, written once."""
+        if not self._handle.portable:
+            return self._handle
+        self._folder = TemporaryDirectory(prefix="codesign-", ignore_cleanup_errors=True)
+        return self._handle.sent(self._folder.name)
 
     def __enter__(self) -> Crew:
         return self
@@ -76,107 +107,122 @@ class Crew:
     def __exit__(self, *_: object) -> None:
         if self._own and self._executor is not None:
             self._executor.shutdown(wait=True, cancel_futures=True)
+        if self._folder is not None:
+            self._folder.cleanup()
 
-    def drain(
-        self, next_job: Callable[[], Job | None], finished: Callable[[list[tuple[Job, Any]]], None]
-    ) -> None:
+    def drain(self, next_job: Callable[[], Job | None], finished: Finished) -> None:
         """Run jobs until `next_job` returns None and none is under way.
 
-        `finished` gets the results as they come, in this thread. When a job fails, or on Ctrl-C, jobs that have not
-        begun are cancelled, those that have are let finish, their results are handed over, and the exception goes on.
+        `finished` gets the results as they come, in this thread. Jobs whose worker process died run again in new ones.
+        When a job fails, or on Ctrl-C, jobs that have not begun are cancelled, those that have are let finish, their
+        results are handed over, and the exception goes on.
         """
-        running: dict[Future[Any], Job] = {}
+        running: Running = {}
+        line = _Line(next_job)
         try:
-            with _explained():
-                while self._fill(running, next_job):
-                    done, _ = wait(running, return_when=FIRST_COMPLETED)
-                    _hand_over(running, done, finished)
+            while self._fill(running, line):
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                self._settle(running, done, line, finished)
         except BaseException:
             for future in running:
                 future.cancel()
             done, _ = wait(running, timeout=_GRACE_S)
-            good = {future for future in done if not future.cancelled() and future.exception() is None}
-            _hand_over(running, good, finished)
+            _hand_over(running, done, finished)
             raise
 
-    def _fill(self, running: dict[Future[Any], Job], next_job: Callable[[], Job | None]) -> bool:
-        while len(running) < self._in_flight and (job := next_job()) is not None:
+    def _fill(self, running: Running, line: _Line) -> bool:
+        while len(running) < (1 if line.suspects(running.values()) else self._in_flight):
+            job = line.next()
+            if job is None:
+                break
             running[self._submit(job)] = job
         return bool(running)
 
     def _submit(self, job: Job) -> Future[Any]:
         if self._executor is None:
-            self._executor = SerialExecutor() if self._workers == 1 else start_pool(self._handle, self._workers)
-        return self._executor.submit(job.function, *job.arguments)
+            parcel = self.handle.parcel
+            self._executor = SerialExecutor() if self._workers == 1 else WorkerPool(
+                self._workers, parcel if isinstance(parcel, str) else None)
+        try:
+            return self._executor.submit(job.function, *job.arguments)
+        except BrokenExecutor as failure:  # since the last look at it
+            lost: Future[Any] = Future()
+            lost.set_exception(failure)
+            return lost
+
+    def _settle(self, running: Running, done: set[Future[Any]], line: _Line, finished: Finished) -> None:
+        """Good results first, so that a failure beside them costs nothing; then jobs to run again, or the failure."""
+        if self._own and self._executor is not None and any(_lost(future) for future in done):
+            self._executor.shutdown(wait=True)
+            done = set(running)  # a broken pool has ended them all
+        _hand_over(running, done, finished)
+        lost = []
+        for future in [future for future in running if future in done]:
+            job, failure = running.pop(future), future.exception()
+            if isinstance(failure, WorkloadAbsentError):
+                line.again.append(_by_value(job))
+            elif _lost(future):
+                lost.append(job)
+            elif failure is not None:
+                raise failure
+        if lost:
+            self._replace_workers(lost, line)
+
+    def _replace_workers(self, lost: list[Job], line: _Line) -> None:
+        pool, self._executor = self._executor, None
+        if not isinstance(pool, WorkerPool):
+            raise _executor_broke(pool)
+        if pool.could_not_start:
+            raise _cannot_start(pool)
+        for job in lost:
+            line.losses[job.key] += 1
+            if line.losses[job.key] == MOST_LOSSES:
+                raise _given_up(job, pool)
+        line.again.extend(lost)
+        self.notes.append(f"a worker process was lost ({pool.end}): others took its place and ran its jobs again")
 
 
-def start_pool(handle: WorkloadHandle, workers: int) -> ProcessPoolExecutor:
-    """Fresh worker processes that hold the workload; they ignore Ctrl-C and end when this process does."""
-    pool = ProcessPoolExecutor(
-        workers, mp_context=multiprocessing.get_context("spawn"), initializer=_begin, initargs=(handle,)
-    )
-    with _interrupts_ignored():  # a child inherits this, so Ctrl-C cannot hit it while it is still importing
-        for _ in range(workers):
-            pool.submit(_ready)
-    return pool
-
-
-def _begin(handle: WorkloadHandle) -> None:
-    """First thing in a worker: no Ctrl-C of its own, one thread, the workload in memory."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    import torch
-
-    torch.set_num_threads(1)
-    if handle.payload is not None:
-        resolve(handle)
-
-
-def _end_with(parent: Any) -> None:
-    """A worker whose parent was killed would wait for jobs for ever."""
-    parent.join()
-    os._exit(1)
-
-
-def _ready() -> None:
-    """Nothing: asking for it starts a worker."""
-
-
-def _hand_over(
-    running: dict[Future[Any], Job], done: set[Future[Any]], finished: Callable[[list[tuple[Job, Any]]], None]
-) -> None:
-    """Give the good results away first, so that a failure beside them costs nothing; then let the failure speak."""
-    good = [future for future in done if future.exception() is None]
+def _hand_over(running: Running, done: set[Future[Any]], finished: Finished) -> None:
+    """Give the good results away; what failed stays in `running`."""
+    good = [future for future in done if not future.cancelled() and future.exception() is None]
     results = [(running.pop(future), future.result()) for future in good]
     if results:
         finished(results)
-    for future in done - set(good):
-        running.pop(future)
-        future.result()
 
 
-@contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+def _lost(future: Future[Any]) -> bool:
+    return isinstance(future.exception(), BrokenExecutor)
 
 
-@contextmanager
-def _explained() -> Iterator[None]:
-    try:
-        yield
-    except BrokenExecutor as failure:
-        raise CodesignError(
-            "a worker process ended before its work was done", where="workers (--workers)",
-            rule="worker processes stay alive; a script that uses them starts under if __name__ == '__main__':",
-            value=failure,
-            next_step="run it again, what was finished is kept; fewer workers need less memory, one needs no process",
-        ) from failure
+def _by_value(job: Job) -> Job:
+    """The same job for a machine that does not see the file of the workload."""
+    return replace(job, arguments=tuple(
+        part.by_value() if isinstance(part, WorkloadHandle) else part for part in job.arguments
+    ))
+
+
+def _given_up(job: Job, pool: WorkerPool) -> CodesignError:
+    return CodesignError(
+        f"a job ended its worker process {MOST_LOSSES} times", where=job.label,
+        rule="a worker process lives until its job is done", value=f"ended by {pool.end}",
+        next_step="what was finished is kept: run it again with more free memory (SIGKILL mostly means that there was "
+        "none left) or fewer workers; if it ends again, run the network alone on its inputs to see why",
+    )
+
+
+def _cannot_start(pool: WorkerPool) -> CodesignError:
+    return CodesignError(
+        "worker processes cannot start", where="workers (--workers)",
+        rule="a script that uses workers starts under if __name__ == '__main__':, and can be imported",
+        value=f"{pool.end}, before the first job; the reason stands above",
+        next_step="put what the script does under if __name__ == '__main__':, or use workers=1, which needs no process",
+    )
+
+
+def _executor_broke(executor: object) -> CodesignError:
+    return CodesignError(
+        "the executor lost a process before its work was done", where="executor",
+        rule="an executor that stays usable until the run ends", value=type(executor).__name__,
+        next_step="what was finished is kept: run it again with a new executor, or with workers=..., which replaces "
+        "lost processes",
+    )

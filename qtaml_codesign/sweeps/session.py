@@ -90,7 +90,7 @@ class Session:
             workload_digest=network.digest, clean_correct=network.clean_correct, samples=network.samples,
             counts=TrialCounts.total([counts[key] for key in sorted(counts)]),
             tasks=len(counts), new_trials=new_trials, borrowed_trials=borrowed_trials,
-            warnings=tuple(dict.fromkeys([*rows.warnings, *measurement.notes])),
+            warnings=tuple(dict.fromkeys([*rows.warnings, *measurement.notes, *measurement.crew.notes])),
         )
 
 

@@ -1,0 +1,259 @@
+"""How a workload reaches the processes that work on it: by value, once, and its owner keeps what it has."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+from collections import OrderedDict
+from concurrent.futures import Executor, Future
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import qtaml_codesign as qc
+from qtaml_codesign.errors import WorkloadError
+from qtaml_codesign.nets.parcel import as_bytes, unpack
+from qtaml_codesign.sweeps import trial
+from qtaml_codesign.sweeps.crew import Crew
+from qtaml_codesign.sweeps.trial import handle_for, resolve
+from tests.conftest import ROOT, TINY_WORKLOAD
+
+OPTIONS = {"thickness_nm": [1.75], "budgets": [0.25], "trials": 12}
+
+MEMORY = '''
+import gc
+import numpy as np
+import torch
+import qtaml_codesign as qc
+
+if __name__ == "__main__":
+    torch.manual_seed(0)
+    inputs = torch.randn(64, 64)
+    module = torch.nn.Sequential(torch.nn.Linear(64, 1500), torch.nn.ReLU(), torch.nn.Linear(1500, 1500),
+                                 torch.nn.ReLU(), torch.nn.Linear(1500, 4))
+    workload = qc.Workload(module, inputs[:8], (inputs, module(inputs).argmax(1)))
+    before = {name: weight.copy() for name, weight in workload.weights.items()}
+    qc.sweep(workload, "3nm", [1.75], budgets=[0.25], methods=["uniform-msp"], trials=2, workers=2)
+    gc.collect()
+    room = [np.full(1500 * 1500, np.nan, np.float32) for _ in range(4)]
+    same = all(np.array_equal(workload.weights[name], before[name]) for name in before)
+    shared = any(parameter.is_shared() for parameter in workload.network.module.parameters())
+    print("same", same, "shared", shared)
+'''
+
+TRAINED = '''
+import pathlib
+import torch
+import qtaml_codesign as qc
+
+
+class Recogniser(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gru = torch.nn.GRU(4, 16, batch_first=True)
+        self.head = torch.nn.Linear(16, 4)
+
+    def forward(self, x):
+        return self.head(self.gru(x)[0][:, -1])
+
+
+def make():
+    """Nothing here is seeded, and the sums may run on several threads."""
+    with pathlib.Path(__file__).with_suffix(".calls").open("a") as calls:
+        calls.write("called\\n")
+    torch.seed()
+    inputs = torch.randn(200, 8, 4)
+    labels = inputs.sum(1).argmax(1)
+    model = Recogniser()
+    optimiser = torch.optim.Adam(model.parameters(), lr=0.01)
+    for _ in range(40):
+        optimiser.zero_grad()
+        torch.nn.functional.cross_entropy(model(inputs), labels).backward()
+        optimiser.step()
+    return qc.Workload(model, calibration=inputs[:32], evaluation=(inputs, labels), name="trained")
+
+
+def local():
+    class Net(torch.nn.Linear):
+        pass
+
+    torch.seed()
+    inputs = torch.randn(20, 4)
+    return qc.Workload(Net(4, 3), calibration=inputs, evaluation=(inputs, torch.zeros(20, dtype=int)))
+
+
+def named_late():
+    global Late
+
+    class Late(torch.nn.Linear):
+        pass
+
+    Late.__qualname__ = "Late"
+    torch.manual_seed(0)
+    inputs = torch.randn(20, 4)
+    return qc.Workload(Late(4, 3), calibration=inputs, evaluation=(inputs, torch.zeros(20, dtype=int)))
+'''
+
+
+@pytest.fixture
+def trained(tmp_path):
+    file = tmp_path / "trained.py"
+    file.write_text(TRAINED, encoding="utf-8")
+    return file
+
+
+@pytest.fixture
+def new_process(monkeypatch):
+    """Forget what this process has received, as a worker that has just started."""
+    monkeypatch.setattr(trial, "_workloads", OrderedDict())
+
+
+def in_memory() -> qc.Workload:
+    names: dict[str, object] = {}
+    exec(TINY_WORKLOAD, names)
+    workload: qc.Workload = names["make"]()  # type: ignore[operator]
+    assert workload.source is None
+    return workload
+
+
+def test_weights_are_what_they_were_after_a_sweep_with_workers(tmp_path):
+    """In a process of its own: reading memory that torch has moved away gives garbage, or ends the process."""
+    script = tmp_path / "script.py"
+    script.write_text(MEMORY)
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False,
+                          env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert (done.returncode, done.stdout) == (0, "same True shared False\n"), done.stderr
+
+
+def test_a_network_built_in_python_is_written_once_and_cleared_away(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    written = []
+    monkeypatch.setattr(trial, "pack", lambda workload, path: (written.append(path), pack(workload, path)))
+    workload = in_memory()
+    alone = qc.sweep(workload, "3nm", **OPTIONS)
+    assert written == []
+    assert qc.sweep(workload, "3nm", workers=2, **OPTIONS).to_frame().equals(alone.to_frame())
+    assert [Path(path).name for path in written] == [f"{workload.digest}.pt"]
+    assert list(tmp_path.iterdir()) == []
+
+
+pack = trial.pack
+
+
+def test_a_factory_that_trains_is_called_once(trained):
+    """The workers take the driver's weights and data: one process or two, the same table."""
+    torch.set_num_threads(2)
+    workload = qc.load_workload(f"{trained}:make")
+    options = OPTIONS | {"methods": ["uniform-msp"]}
+    alone = qc.sweep(workload, "3nm", **options)
+    both = qc.sweep(workload, "3nm", workers=2, **options)
+    assert both.to_frame().equals(alone.to_frame())
+    assert 0.0 < alone.to_frame()["accuracy"].min() < workload.clean_accuracy
+    assert trained.with_suffix(".calls").read_text() == "called\n"
+
+
+def test_a_class_inside_the_factory_is_refused_with_what_to_do(trained, tmp_path, new_process):
+    workload = qc.load_workload(f"{trained}:local")
+    handle = handle_for(workload, portable=True).sent(str(tmp_path))
+    assert handle.parcel is None
+    with pytest.raises(WorkloadError, match="changed between two processes") as caught:
+        resolve(handle)
+    assert "local.<locals>.Net" in caught.value.value
+    assert "at the top level of a file" in caught.value.next_step
+    assert "save the weights, and load them" in caught.value.next_step
+
+
+def test_a_class_that_only_the_factory_makes_is_made_again(trained, tmp_path, new_process, monkeypatch):
+    """It is written in this process, and cannot be read where the factory has not run."""
+    workload = qc.load_workload(f"{trained}:named_late")
+    handle = handle_for(workload, portable=True).sent(str(tmp_path))
+    assert handle.parcel is not None
+    for name in [name for name in sys.modules if name.startswith("_qtaml_codesign_workload")]:
+        monkeypatch.delitem(sys.modules, name)
+    found = resolve(handle)
+    assert found is not workload
+    assert found.digest == workload.digest
+
+
+def test_a_file_is_imported_and_its_factory_not_called(trained, tmp_path, new_process, monkeypatch):
+    workload = qc.load_workload(f"{trained}:make")
+    handle = handle_for(workload, portable=True).sent(str(tmp_path))
+    for name in [name for name in sys.modules if name.startswith("_qtaml_codesign_workload")]:
+        monkeypatch.delitem(sys.modules, name)
+    found = resolve(handle)
+    assert (found.digest, found.source, found.name) == (workload.digest, workload.source, "trained")
+    assert trained.with_suffix(".calls").read_text() == "called\n"
+    assert len(pickle.dumps(handle)) < 1000
+
+
+def test_a_network_of_the_zoo_travels_by_name(tmp_path, new_process):
+    handle = handle_for(qc.load_workload("small-cnn"), portable=True).sent(str(tmp_path))
+    assert (handle.source, handle.parcel, handle.workload) == ("small-cnn", None, None)
+    assert list(tmp_path.iterdir()) == []
+    assert resolve(handle).digest == handle.digest
+
+
+def test_a_logits_function_without_a_name_stays_at_home():
+    inputs = torch.randn(8, 3)
+    workload = qc.Workload(nn.Linear(3, 2), inputs, (inputs, torch.zeros(8, dtype=torch.long)),
+                           logits=lambda output: output * 2.0)
+    qc.sweep(workload, "3nm", **OPTIONS)
+    with pytest.raises(WorkloadError, match="cannot be sent") as caught:
+        qc.sweep(workload, "3nm", workers=2, **OPTIONS)
+    assert "workers=1" in caught.value.next_step
+
+
+class Elsewhere(Executor):
+    """One worker on another machine: what reaches it is bytes, and files of this one are not there."""
+
+    def __init__(self, monkeypatch):
+        self.sizes = []
+        self._monkeypatch = monkeypatch
+
+    def submit(self, fn, /, *args, **kwargs):
+        sent = pickle.dumps((fn, args, kwargs))
+        self.sizes.append(len(sent))
+        future: Future[object] = Future()
+        with self._monkeypatch.context() as there:
+            there.setattr(Path, "is_file", lambda path: False)
+            function, arguments, named = pickle.loads(sent)
+            try:
+                future.set_result(function(*arguments, **named))
+            except Exception as failure:
+                future.set_exception(pickle.loads(pickle.dumps(failure)))
+        return future
+
+
+def test_another_machine_gets_the_workload_once(new_process, monkeypatch):
+    workload, executor = in_memory(), Elsewhere(monkeypatch)
+    alone = qc.sweep(workload, "3nm", **OPTIONS)
+    assert qc.sweep(workload, "3nm", executor=executor, **OPTIONS).to_frame().equals(alone.to_frame())
+    size = len(as_bytes(workload))
+    heavy = [sent for sent in executor.sizes if sent > size // 2]
+    assert len(executor.sizes) >= 4
+    # the jobs that were under way when the first of them was turned back, and no other
+    assert 1 <= len(heavy) <= 2 * (os.cpu_count() or 1)
+    assert executor.sizes[-1] < size // 2
+
+
+def test_bytes_of_a_workload_share_no_memory_with_it():
+    workload = in_memory()
+    again = unpack(as_bytes(workload))
+    assert again.digest == workload.digest
+    for name, weight in workload.weights.items():
+        assert not workload.network.module.get_parameter(name).is_shared()
+        assert weight.ctypes.data == workload.network.module.get_parameter(name).data_ptr()
+        assert again.weights[name].ctypes.data != weight.ctypes.data
+
+
+def test_a_crew_writes_nothing_for_jobs_of_its_own_process(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    workload = in_memory()
+    with Crew(handle_for(workload, portable=False)) as one:
+        assert resolve(one.handle) is workload
+        assert list(tmp_path.iterdir()) == []
