@@ -153,13 +153,15 @@ class Masked(nn.Module):
         self.bias_table = nn.Parameter(drawn(7, 2))
         self.register_buffer("index", torch.arange(4)[:, None] - torch.arange(4)[None, :] + 3)
         self.register_buffer("allowed", torch.ones(4, 4).tril())
+        self.register_buffer("distances", -(torch.arange(4.0)[:, None] - torch.arange(4.0)).abs())
         self.register_buffer("positions", drawn(1, 4, 6))
         self.register_buffer("rotation", drawn(4, 6).cos())
         self.window = torch.full((4, 4), -math.inf).triu(1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.embed(x.reshape(-1, 1, 6).expand(-1, 4, 6)) * self.rotation + self.positions
-        scores = x @ x.mT + self.bias_table[self.index].sum(-1) + self.window
+        scores = torch.baddbmm(self.distances.expand(len(x), 4, 4), x, x.mT)
+        scores = scores + self.bias_table[self.index].sum(-1) + self.window
         scores = scores.masked_fill(self.allowed == 0, -math.inf)
         mixed = functional.scaled_dot_product_attention(x, x, x, attn_mask=self.window)
         return self.out(((self.allowed @ scores.softmax(-1)) @ x + mixed).mean(1))
@@ -196,6 +198,18 @@ def pruned() -> nn.Module:
     return layer
 
 
+class FusedEncoder(nn.Module):
+    """Its attention mask goes into one operation with all weights of the layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.out = nn.TransformerEncoderLayer(6, 2, 8, batch_first=True), nn.Linear(6, 3)
+        self.register_buffer("mask", torch.full((3, 3), -math.inf).triu(1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.out(self.layer(x[:, None].expand(-1, 3, 6), src_mask=self.mask).mean(1))
+
+
 class Recurrent(nn.Module):
     def __init__(self, kind: type[nn.RNNBase]) -> None:
         super().__init__()
@@ -227,6 +241,7 @@ REACHABLE = {
     "gru": lambda: Recurrent(nn.GRU),
     "lstm": lambda: Recurrent(nn.LSTM),
     "encoder": lambda: nn.Sequential(nn.TransformerEncoderLayer(6, 2, 8, batch_first=True), nn.Linear(6, 3)),
+    "fused encoder": FusedEncoder,
     "tied": Tied,
     "scripted layer": lambda: nn.Sequential(torch.jit.script(nn.Linear(6, 4)), nn.Linear(4, 3)),
     "batch of a fixed size": lambda: nn.Sequential(nn.Linear(6, 3), nn.Unflatten(0, (12, 1)), nn.Flatten(0, 1)),

@@ -26,6 +26,8 @@ Origins = frozenset[str] | None
 _PRODUCT = re.compile(r"mm$|mm_|mv$|dot$|matmul|linear|conv(olution|_|\d)|rnn|lstm|gru|encoder_layer|multi_head")
 _LOOKUP = re.compile(r"^_?(unsafe_)?(embedding(_bag\w*)?|index|index_select|gather|take)$")
 _RESIZING = ("upsample", "_upsample")
+_SUMMED = ("add", "_add", "baddbmm")
+"""Products whose first tensor is added to the others' product: a bias, or a mask."""
 _INDEX_TYPES = (torch.bool, torch.int64)
 
 
@@ -93,7 +95,8 @@ class Dataflow(TorchDispatchMode):  # type: ignore[no-untyped-call]
         product = bool(_PRODUCT.search(name)) and not name.startswith(_RESIZING)
         if None not in origins or not (lookup or product):
             return
-        for part, labels in list(zip(given, origins, strict=True))[: 1 if lookup else None]:
+        taken = slice(0, 1) if lookup else slice(int(name.startswith(_SUMMED)), None)
+        for part, labels in zip(given[taken], origins[taken], strict=True):
             for label in labels or ():
                 if part.ndim >= 2 and _may_hold_weights(self._leaves[label], part.numel()):
                     self.weights[label] = self._leaves[label]
@@ -115,11 +118,11 @@ def _is_plain(part: object) -> bool:
 
 
 def _may_hold_weights(leaf: Tensor, used: int) -> bool:
-    """Not for indices, masks of zeros and ones, and numbers that stand for a row, a column or all of what is used."""
+    """Not for indices, masks (zeros and ones, or infinities), and numbers that stand for a row or a column."""
     if leaf.dtype in _INDEX_TYPES or (leaf.ndim < 2 and leaf.numel() < used):
         return False
     values = leaf.dequantize() if leaf.is_quantized else leaf
-    return not bool(((values == 0) | (values == 1)).all())
+    return not bool(((values == 0) | (values == 1)).all()) and not bool(torch.isinf(values).any())
 
 
 def held_tensors(holder: object, path: str = "", seen: set[int] | None = None) -> Iterator[tuple[str, Tensor]]:

@@ -87,7 +87,8 @@ class Session:
         return Sweep(
             points=rows.points, knots=rows.knots, interpolated=rows.interpolated, card=self.card,
             grid_nm=rows.grid_nm, settings=measurement.settings, workload_name=network.name,
-            workload_digest=network.digest, clean_correct=network.clean_correct, samples=network.samples,
+            workload_digest=network.digest, exposure=network.exposure, clean_correct=network.clean_correct,
+            samples=network.samples,
             counts=TrialCounts.total([counts[key] for key in sorted(counts)]),
             tasks=len(counts), new_trials=new_trials, borrowed_trials=borrowed_trials,
             warnings=tuple(dict.fromkeys([*rows.warnings, *measurement.notes])),
