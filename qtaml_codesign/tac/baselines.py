@@ -33,6 +33,11 @@ class MethodRule:
     floored: bool
     summary: str
 
+    @property
+    def needs_gains(self) -> bool:
+        """Whether the depths follow from Jacobian gains."""
+        return self.score == "jacobian" and self.spend == "allocate"
+
 
 METHOD_RULES: dict[str, MethodRule] = {
     "tac": MethodRule("jacobian", "allocate", "decided", True, "Algorithm 1: allocation and mean correction"),

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from qtaml_codesign.bits.law import ReadLaw
 from qtaml_codesign.bits.profile import BitErrorProfile, RegionErrors
 from qtaml_codesign.nets.prefix import LayerAlone
+from qtaml_codesign.nets.probes import Progress
 from qtaml_codesign.nets.residual import residual_floors
 from qtaml_codesign.nets.sensitivity import JacobianGains, jacobian_gains
 from qtaml_codesign.nets.storage import StoredModel, largest_magnitude, store_tensor
@@ -43,29 +44,37 @@ class Planner:
     def make(self, method: str, budget: float) -> TacPlan:
         """Steps 1 to 4 of Algorithm 1, or what the baseline does instead of them."""
         rule = METHOD_RULES[method]
-        gains = _measured_gains(self.workload, self.sensitivity, self.seed)
+        gains = self._gains(rule)
         stored = self._store()
-        jacobian_scores = {name: _magnitude(self.workload, name) * gains.gains[name] for name in self.errors}
+        squares = {} if gains is None else gains.gains
+        jacobian_scores = {name: _magnitude(self.workload, name) * gain for name, gain in squares.items()}
         scores = self._scores(rule, jacobian_scores, stored)
         floors, warnings = self._floors(rule, budget)
-        problem = self._problem(scores, stored, floors, budget)
+        problem = self._problem(scores or dict.fromkeys(self.errors, 1.0), stored, floors, budget)
         depths, deeper = self._depths(rule, problem, budget, warnings)
         factors = self._factors(rule, stored, depths)
         if rule.correction == "always" and 1.0 in factors.values():
             warnings.append(
                 "the mean correction has no effect where the read-back slope 1 - 2p is 1, and cannot undo one below 0"
             )
-        objective = self._problem(jacobian_scores, stored, floors, budget, use_half=False)
+        objective = self._problem(jacobian_scores, stored, floors, budget, use_half=False) if squares else None
         return TacPlan(
             method=cast(Method, method), workload=self.workload.name,
             weights_digest=weights_digest(self.workload.weights),
             budget=float(budget), seed=int(self.seed),
             allocation=self.allocation if rule.spend == "allocate" else "none",
-            sensitivity=gains.method, rho_star=saturation_ratio(problem.weights, list(jacobian_scores.values())),
-            predicted_variance=_predicted(objective, depths, deeper, factors),
-            uniform_variance=objective.variance(allocations.uniform(problem)), warnings=tuple(warnings),
-            layers=self._layers(scores, gains, floors, depths, deeper, factors),
+            sensitivity="none" if gains is None else gains.method,
+            rho_star=saturation_ratio(problem.weights, list(jacobian_scores.values())) if objective else None,
+            predicted_variance=_predicted(objective, depths, deeper, factors) if objective else None,
+            uniform_variance=objective.variance(allocations.uniform(problem)) if objective else None,
+            warnings=tuple(warnings), layers=self._layers(scores, squares, floors, depths, deeper, factors),
         )
+
+    def _gains(self, rule: MethodRule) -> JacobianGains | None:
+        """Jacobian gains where the method allocates by them, or the user says how to measure them."""
+        if rule.needs_gains or self.sensitivity != "auto":
+            return measured_gains(self.workload, self.sensitivity, self.seed)
+        return None
 
     def _store(self) -> StoredModel:
         """Every tensor uncorrected and unprotected."""
@@ -148,14 +157,15 @@ class Planner:
         return {name: (possible[name] or 1.0) if wanted[name] else 1.0 for name in possible}
 
     def _layers(
-        self, scores: Mapping[str, float], gains: JacobianGains, floors: NDArray[np.int64],
+        self, scores: Mapping[str, float], squares: Mapping[str, float], floors: NDArray[np.int64],
         depths: NDArray[np.int64], deeper: NDArray[np.int64], factors: Mapping[str, float],
     ) -> tuple[LayerPlan, ...]:
         return tuple(
             LayerPlan(
                 name=name, weights=self.workload.weights[name].size, bits=errors.format.bits,
                 encoding=errors.format.encoding, scale=_largest(self.workload, name),
-                jacobian_gain=math.sqrt(gains.gains[name]), score=scores[name], floor=int(floors[index]),
+                jacobian_gain=math.sqrt(squares[name]) if squares else None, score=scores.get(name),
+                floor=int(floors[index]),
                 depth=int(depths[index]), corrected=factors[name] != 1.0, factor=factors[name],
                 deeper=int(deeper[index]),
             )
@@ -200,9 +210,16 @@ def _predicted(
 _GAINS: dict[tuple[str, str, int], JacobianGains] = {}
 
 
-def _measured_gains(workload: Workload, sensitivity: str, seed: int) -> JacobianGains:
+def measured_gains(
+    workload: Workload, sensitivity: str, seed: int, progress: Progress | None = None
+) -> JacobianGains:
     """Jacobian gains of a workload, measured once per process: they do not depend on budget or flip probability."""
     key = (workload.digest, sensitivity, seed)
     if key not in _GAINS:
-        _GAINS[key] = jacobian_gains(workload, method=sensitivity, seed=seed)
+        _GAINS[key] = jacobian_gains(workload, method=sensitivity, seed=seed, progress=progress)
     return _GAINS[key]
+
+
+def keep_gains(workload_digest: str, sensitivity: str, seed: int, gains: JacobianGains) -> None:
+    """Gains that another process has measured."""
+    _GAINS[workload_digest, sensitivity, seed] = gains
