@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from qtaml_codesign.errors import WorkloadError, did_you_mean
+from qtaml_codesign.nets.chance import check_clean, clean_notes
 from qtaml_codesign.nets.exposure import measure_exposure
 from qtaml_codesign.nets.inputs import Inputs, describe, private_inputs, sample_count, tensors_of
 from qtaml_codesign.nets.labels import checked_labels, count_right, predictions
@@ -77,7 +78,8 @@ class Workload:
         self.classes = int(clean.shape[-1])
         self.clean_predictions: Tensor = predictions(clean).cpu()
         self.clean_correct: int = count_right(clean, self.labels)
-        self.warnings: tuple[str, ...] = notes
+        self.clean_check = check_clean(self.labels, self.clean_predictions, self.clean_correct, self.classes)
+        self.warnings: tuple[str, ...] = (*notes, *clean_notes(self.clean_check))
         self.given_floors = None if residual_floors is None else self._checked_floors(residual_floors)
 
     @property
