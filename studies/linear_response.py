@@ -71,7 +71,8 @@ def measure_gains(workload: qc.Workload, step: float, seed: int) -> list[dict[st
 
 def measure_variance(workload: qc.Workload, case: dict[str, Any]) -> dict[str, Any]:
     """E||dz||^2 under flips beside its prediction: as it is, and about the mean logits (without drift)."""
-    plan = qc.plan(workload, case["method"], case["rate"], case["budget"], case["seed"])
+    plan = qc.plan(workload, case["method"], case["rate"], case["budget"], case["seed"],
+                   sensitivity="reverse")
     stored, errors = deploy(workload, plan), errors_for(workload, plan, case["rate"])
     quantised = workload.run(workload.calibration, stored.clean_weights()).double()
     drawn = torch.stack([

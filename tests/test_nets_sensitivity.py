@@ -9,7 +9,7 @@ from torch import nn
 from torch.func import functional_call, jacrev
 
 from qtaml_codesign.errors import InputError, WorkloadError
-from qtaml_codesign.nets import sensitivity
+from qtaml_codesign.nets import probes, sensitivity
 from qtaml_codesign.nets.sensitivity import jacobian_gains
 from qtaml_codesign.nets.workload import Workload, load_workload
 
@@ -165,6 +165,46 @@ def test_auto_takes_random_signs_beyond_128_logits():
     torch.manual_seed(KEY)
     assert jacobian_gains(make(nn.Linear(5, 129), drawn(4, 5)), "auto").method == "random-sign"
     assert jacobian_gains(make(nn.Linear(5, 65), drawn(4, 2, 5)), "auto").method == "random-sign"
+
+
+def test_random_signs_are_drawn_until_every_gain_is_precise():
+    """64 probes of a network whose outputs move in one direction; four where they are many and independent."""
+    torch.manual_seed(KEY)
+    narrow = make(nn.Sequential(nn.Linear(5, 1, bias=False), nn.Linear(1, 200, bias=False)), drawn(4, 5))
+    assert jacobian_gains(narrow, "random-sign").passes == 64
+    wide = make(nn.Linear(400, 200), drawn(200, 400))
+    measured = jacobian_gains(wide, "random-sign")
+    assert measured.passes == 4
+    assert measured.standard_errors["weight"] < 0.03 * measured.gains["weight"]
+    assert jacobian_gains(wide, "random-sign", probes=6).passes == 6
+
+
+def test_few_logits_at_a_time_give_the_same_gain(monkeypatch):
+    """In parts of two samples: no more than their logits at once. Six standard errors, below 1e-8 per tensor."""
+    workload, seen = cnn(), []
+    exact = jacobian_gains(workload).gains
+    real = probes.Probe.squared_gradients
+    monkeypatch.setattr(probes, "LOGITS_AT_ONCE", 9)
+    monkeypatch.setattr(probes.Probe, "squared_gradients", lambda self, outputs, keep, weights=None: (
+        seen.append(tuple(outputs.shape)), real(self, outputs, keep, weights))[1])
+    found = jacobian_gains(workload, "random-sign", probes=300)
+    assert set(seen) == {(2, 4)}
+    assert found.passes == 900
+    for name, gain in exact.items():
+        assert abs(found.gains[name] - gain) < 6 * found.standard_errors[name] < 0.9 * gain
+
+
+@pytest.mark.parametrize("method", ["reverse", "finite-difference", "random-sign"])
+def test_progress_rises_and_never_passes_its_total(method, monkeypatch):
+    monkeypatch.setattr(sensitivity, "tappable", none_tappable)
+    monkeypatch.setattr(sensitivity, "GRADIENT_FLOATS_OF_A_SAMPLE", 0)
+    told: list[tuple[int, int]] = []
+    measured = jacobian_gains(cnn(), method, progress=lambda done, total: told.append((done, total)))
+    assert measured.gains == jacobian_gains(cnn(), method).gains
+    assert len(told) > 1
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert all(done <= total for done, total in told)
+    assert told[-1][0] == told[-1][1]
 
 
 def test_frozen_weights_and_a_caller_without_gradients():

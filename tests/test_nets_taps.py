@@ -168,8 +168,8 @@ def formed(network: Workload, monkeypatch) -> set[str]:
     names: list[str] = []
     real = sensitivity._by_weights
     with monkeypatch.context() as patch:
-        patch.setattr(sensitivity, "_by_weights", lambda probe, outputs: (names.extend(probe.names),
-                                                                          real(probe, outputs))[1])
+        patch.setattr(sensitivity, "_by_weights", lambda probe, *rest: (names.extend(probe.names),
+                                                                             real(probe, *rest))[1])
         jacobian_gains(network)
     return set(names)
 

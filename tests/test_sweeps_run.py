@@ -271,6 +271,8 @@ REFUSED = {
     "seed -1": ({"seed": -1}, "seed"), "seed 0.5": ({"seed": 0.5}, "seed"),
     "allocation": ({"allocation": "gredy"}, "greedy"),
     "allocation without effect": ({"allocation": "exact", "methods": ("uniform-msp",)}, "changes nothing"),
+    "sensitivity": ({"sensitivity": "revers"}, "reverse"),
+    "sensitivity without effect": ({"sensitivity": "reverse", "methods": ("uniform-msp",)}, "changes nothing"),
     "budget without effect": ({"methods": ("none",)}, "changes nothing"), "executor": ({"executor": 3}, "executor"),
     "card": ({"card": "3nn"}, "3nm"),
 }

@@ -19,7 +19,8 @@ from qtaml_codesign.errors import InputError, PlanError
 from qtaml_codesign.nets.prefix import LayerAlone
 from qtaml_codesign.nets.storage import StoredModel, store_tensor
 from qtaml_codesign.sweeps.trial import store_model, task_for
-from qtaml_codesign.tac.baselines import method_label
+from qtaml_codesign.tac import planner
+from qtaml_codesign.tac.baselines import METHOD_RULES, method_label
 from qtaml_codesign.tac.correction import correction_factor
 from qtaml_codesign.tac.evaluation import deploy, errors_for
 from qtaml_codesign.tac.plan import BUDGET_FREE_METHODS, METHODS
@@ -48,7 +49,7 @@ def test_every_method_makes_a_plan_within_its_budget(method: str, tiny_net: qc.W
     budget = 0.0 if method in BUDGET_FREE_METHODS else 0.4
     plan = qc.plan(tiny_net, method=method, flip_probability=0.1, budget=budget)
     assert plan.method == method
-    assert set(plan.depths) == set(plan.mean_correction) == set(plan.scores) == set(tiny_net.weights)
+    assert set(plan.depths) == set(plan.mean_correction) == set(tiny_net.weights)
     assert plan.overhead <= budget
     if method not in BUDGET_FREE_METHODS:
         assert plan.overhead > 0.2
@@ -59,6 +60,37 @@ def test_every_method_makes_a_plan_within_its_budget(method: str, tiny_net: qc.W
         assert not any(plan.mean_correction.values())
     if method == "uniform-msp":
         assert set(plan.depths.values()) == {3}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_gains_are_measured_where_the_method_allocates_by_them(
+    method: str, tiny_net: qc.Workload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others run no calibration, and say nothing about what would follow from it."""
+    budget = 0.0 if method in BUDGET_FREE_METHODS else 0.4
+    rule = METHOD_RULES[method]
+    needed = rule.score == "jacobian" and rule.spend == "allocate"
+    measured, real = [], planner.jacobian_gains
+
+    def watched(*given: object, **named: object) -> object:
+        measured.append(method)
+        return real(*given, **named)
+
+    monkeypatch.setattr(planner, "_GAINS", {})
+    monkeypatch.setattr(planner, "jacobian_gains", watched)
+    plan = qc.plan(tiny_net, method=method, flip_probability=0.1, budget=budget)
+    assert (len(measured) == 1) == needed
+    assert plan.sensitivity == ("reverse" if needed else "none")
+    derived = [plan.rho_star, plan.predicted_variance, plan.uniform_variance, plan.predicted_gain]
+    derived += [layer.jacobian_gain for layer in plan.layers]
+    assert all((value is not None) == needed for value in derived)
+    ranks = needed or rule.score != "jacobian"
+    assert set(plan.scores) == (set(tiny_net.weights) if ranks else set())
+    assert qc.TacPlan.from_json(plan.to_json()) == plan
+    asked = qc.plan(tiny_net, method=method, flip_probability=0.1, budget=budget, sensitivity="reverse")
+    assert asked.sensitivity == "reverse"
+    assert asked.predicted_variance is not None
+    assert asked.depths == plan.depths
 
 
 def test_scores_are_what_the_methods_say(tiny_net: qc.Workload) -> None:
@@ -92,7 +124,7 @@ def test_sensitivity_score_measures_the_noise_of_one_layer(tiny_net: qc.Workload
 
 
 def test_predicted_variance_matches_the_formula(tiny_net: qc.Workload) -> None:
-    plan = qc.plan(tiny_net, method="uniform-msp", flip_probability=0.1, budget=0.3)
+    plan = qc.plan(tiny_net, method="uniform-msp", flip_probability=0.1, budget=0.3, sensitivity="reverse")
     step = 2.0**-7
     total = sum(
         layer.weights * layer.jacobian_gain**2 * layer.scale**2 * 0.09 * step**2 * (4 ** (8 - layer.depth) - 1) / 3
@@ -176,7 +208,7 @@ def test_slope_correction_takes_the_slope_of_the_stored_codes_under_protection(s
 
 
 def test_random_protection_deploys_any_planes_and_predicts_what_they_leave(small: qc.Workload) -> None:
-    plan = qc.plan(small, method="random", flip_probability=0.1, budget=0.3, seed=2)
+    plan = qc.plan(small, "random", 0.1, budget=0.3, seed=2, sensitivity="reverse")
     stored = {tensor.name: tensor for tensor in deploy(small, plan)}
     exposed = left = 0.0
     assert any(layer.planes for layer in plan.layers)
@@ -184,7 +216,7 @@ def test_random_protection_deploys_any_planes_and_predicts_what_they_leave(small
         planes = layer.planes or tuple(range(layer.bits - layer.depth, layer.bits))
         assert len(planes) == layer.depth
         variance = sum(4**plane for plane in range(layer.bits) if plane not in planes) * 0.09 * 4.0**-7
-        left += layer.weights * layer.score * variance
+        left += layer.weights * layer.jacobian_gain**2 * layer.scale**2 * variance
         exposed += layer.weights * (layer.bits - len(planes))
         assert stored[layer.name].planes == layer.planes
     assert plan.predicted_variance == pytest.approx(left, rel=1e-9)
@@ -328,7 +360,7 @@ def test_budget_is_spent_to_the_bit_and_never_beyond(
 def test_a_readout_gain_amplifies_the_predicted_variance_and_a_factor_in_the_codes_does_not(
     small: qc.Workload,
 ) -> None:
-    plain, corrected = qc.plan(small, "none", 0.1), qc.plan(small, "mean-only", 0.1)
+    plain, corrected = (qc.plan(small, method, 0.1, sensitivity="reverse") for method in ("none", "mean-only"))
     assert corrected.predicted_variance == pytest.approx(plain.predicted_variance, rel=1e-12)
     rescaled = qc.plan(small, "tac-rescaled", 0.1)
     step, layers = 2.0**-7, rescaled.layers

@@ -35,8 +35,8 @@ def plan(
         str | None, typer.Option("--allocation", help="greedy (the paper's, default) or exact (integer programme).")
     ] = None,
     sensitivity: Annotated[
-        str, typer.Option("--sensitivity", help="Jacobian gains by reverse, finite-difference, random-sign or auto.")
-    ] = "reverse",
+        str, typer.Option("--sensitivity", help="Jacobian gains by auto, reverse, finite-difference or random-sign.")
+    ] = "auto",
     bits: Annotated[
         int | None, typer.Option("--bits", help="Bits per weight, default 8; a card names its own.")
     ] = None,
@@ -80,6 +80,10 @@ def _correction(layer: LayerPlan) -> str:
     return ", ".join([*written, *read, *moved]) or "no"
 
 
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"
+
+
 def _print(made: TacPlan) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -89,13 +93,16 @@ def _print(made: TacPlan) -> None:
         table.add_column(column, justify="left" if column == "layer" else "right", no_wrap=True)
     for layer in made.layers:
         table.add_row(
-            layer.name, str(layer.weights), f"{layer.scale:.4g}", f"{layer.jacobian_gain:.3g}", f"{layer.score:.3g}",
+            layer.name, str(layer.weights), f"{layer.scale:.4g}", _number(layer.jacobian_gain), _number(layer.score),
             _depth(layer), _correction(layer),
         )
     Console(width=Console(width=_WIDEST).measure(table).maximum).print(table)  # a narrow terminal wraps, nothing is cut
     print(f"overhead: {made.overhead:.4%} of the stored bits protected (budget {made.budget:.4%})")
-    print(f"rho*: {made.rho_star:.4g} (predicted output variance of TAC / Uniform-MSP; small = uneven layers)")
-    print(f"predicted output variance: {made.predicted_variance:.4g}; Uniform-MSP here: {made.uniform_variance:.4g}")
-    print(f"predicted gain: {made.predicted_gain:.4g} times less output variance than Uniform-MSP at this budget")
+    if made.rho_star is None:
+        print(f"no Jacobian gains: {made.method} needs none; with --sensitivity the output variance is predicted")
+    else:
+        print(f"rho*: {made.rho_star:.4g} (predicted output variance of TAC / Uniform-MSP; small = uneven layers)")
+        print(f"predicted output variance: {made.predicted_variance:.4g}; Uniform-MSP: {made.uniform_variance:.4g}")
+        print(f"predicted gain: {made.predicted_gain:.4g} times less output variance than Uniform-MSP at this budget")
     for warning in made.warnings:
         print(f"warning: {warning}", file=sys.stderr)

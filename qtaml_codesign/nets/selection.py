@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from qtaml_codesign.errors import WorkloadError, did_you_mean
 
-NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm)
+NORMS_WITH_STATISTICS = (_NormBase,)
+NORMS = (*NORMS_WITH_STATISTICS, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm)
 
 
 def stored_names(module: nn.Module, patterns: str | Iterable[str] | None) -> tuple[str, ...]:
@@ -35,11 +37,13 @@ def stored_names(module: nn.Module, patterns: str | Iterable[str] | None) -> tup
             next_step="name the tensors to store with tensors=[...], leaving this one out",
         )
     if not names:
+        packed = ", ".join(f"{name} ({kind})" for name, kind, _ in packed_weights(module))
         raise WorkloadError(
             "the module has no weight tensor to store", where="model",
             rule="at least one parameter with two axes or more",
-            value=", ".join(parameters) or f"{type(module).__name__} without parameters",
-            next_step="pass a module with weights, or name what to store with tensors=['*.bias', ...]",
+            value=packed or ", ".join(parameters) or f"{type(module).__name__} without parameters",
+            next_step="pass the float network: the memory quantises it itself" if packed
+            else "pass a module with weights, or name what to store with tensors=['*.bias', ...]",
         )
     return names
 
@@ -51,12 +55,33 @@ def aliases(module: nn.Module) -> dict[str, str]:
     return {name: first[id(parameter)] for name, parameter in every}
 
 
+def packed_weights(module: nn.Module) -> Iterator[tuple[str, str, int]]:
+    """(name, class, numbers) of the submodules that keep quantised weights packed away, as no tensor of theirs."""
+    for name, part in module.named_modules():
+        packed = [value for value in vars(part).values() if isinstance(value, torch.ScriptObject)]
+        count = sum(tensor.numel() for value in packed for tensor in _unpacked(value) if tensor.is_quantized)
+        if count:
+            yield name, type(part).__name__, count
+
+
+def _unpacked(value: Any) -> Iterator[Tensor]:
+    """Every tensor in a packed object, at any depth."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, torch.ScriptObject):
+        ways = [way for way in ("unpack", "__getstate__") if value._has_method(way)]  # type: ignore[attr-defined]
+        yield from _unpacked(getattr(value, ways[0])() if ways else None)
+    elif isinstance(value, tuple | list):
+        for part in value:
+            yield from _unpacked(part)
+
+
 def _weights(module: nn.Module) -> tuple[str, ...]:
     norms = [part for part in module.modules() if isinstance(part, NORMS)]
     of_norms = {id(parameter) for norm in norms for parameter in norm.parameters(recurse=False)}
     return tuple(
         name for name, parameter in module.named_parameters()
-        if parameter.ndim >= 2 and parameter.numel() and id(parameter) not in of_norms and not _is_bias(name)
+        if parameter.ndim >= 2 and parameter.numel() and id(parameter) not in of_norms and not is_bias(name)
     )
 
 
@@ -64,7 +89,7 @@ def _is_dense_float(parameter: nn.Parameter) -> bool:
     return parameter.is_floating_point() and parameter.layout == torch.strided
 
 
-def _is_bias(name: str) -> bool:
+def is_bias(name: str) -> bool:
     """A parameter called bias or bias_...: some have two axes or more, such as bias_k of attention."""
     leaf = name.rpartition(".")[2]
     return leaf == "bias" or leaf.startswith("bias_")

@@ -10,7 +10,6 @@ Source: arXiv 2606.00741, Lemma 4.3 and Algorithm 1 step 1.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 import warnings
@@ -20,13 +19,13 @@ from typing import Literal, cast, get_args
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import vjp, vmap
 
 from qtaml_codesign.checks import number_within, whole_number
 from qtaml_codesign.errors import InputError, WorkloadError, did_you_mean
-from qtaml_codesign.nets.inputs import Inputs, batches, each, sample_count
+from qtaml_codesign.nets.inputs import Inputs, batches, each
+from qtaml_codesign.nets.probes import MOST_PROBES, Probe, Progress, Squares, attached, finite_difference, random_sign
 from qtaml_codesign.nets.taps import Layer, squared_jacobians, tappable
 from qtaml_codesign.nets.threads import single_threaded
 from qtaml_codesign.nets.workload import Workload
@@ -40,8 +39,6 @@ GRADIENT_FLOATS = 3_000_000
 """Gradients of weights held at once: about what the caches of a core hold."""
 GRADIENT_FLOATS_OF_A_SAMPLE = 1_000_000
 """Above this a sample alone is so large that passes one by one are faster."""
-PROBES = {"reverse": 1, "finite-difference": 8, "random-sign": 64}
-Squares = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -66,12 +63,13 @@ class JacobianGains:
 
 def jacobian_gains(
     workload: Workload,
-    method: str = "reverse",
+    method: str = "auto",
     *,
     seed: int = 0,
     probes: int | None = None,
     step: float = 1e-3,
     double: bool = False,
+    progress: Progress | None = None,
 ) -> JacobianGains:
     """Measure J_l^2 of every stored tensor on the calibration inputs.
 
@@ -83,9 +81,11 @@ def jacobian_gains(
             `random-sign`: v^T dz/dW with random signs v per input and logit; unbiased, and its cost does not grow with
             the number of logits. `auto`: reverse up to 128 logits per input, else random-sign.
         seed: key of the random probes.
-        probes: random probes per layer (finite differences, 8) or in all (random signs, 64), at least 2.
+        probes: random probes, at least 2: per layer for finite differences (8); in all for random signs (as many as
+            bring every standard error below 3 % of the gain, 4 to 64).
         step: finite-difference step.
         double: take the gradients in float64; finite differences always are.
+        progress: called with (steps done, steps known so far); probes may be added until the gains are precise.
 
     Example:
         >>> from qtaml_codesign.nets.workload import load_workload
@@ -97,17 +97,24 @@ def jacobian_gains(
     started = time.perf_counter()
     with single_threaded(), torch.inference_mode(False), torch.enable_grad():
         known = _resolved(workload, method)
-        count = probes or PROBES[known]
         dtype = torch.float64 if double or known == "finite-difference" else None
-        probe = _Probe(workload, workload.network.differentiable(dtype), dtype, tuple(workload.weights))
+        probe = Probe(workload, workload.network.differentiable(dtype), dtype, tuple(workload.weights))
         measure: dict[Method, Callable[[], tuple[Squares, int]]] = {
-            "reverse": lambda: _reverse(probe),
-            "random-sign": lambda: _random_sign(probe, seed, count),
-            "finite-difference": lambda: _finite_difference(probe, seed, count, step),
+            "reverse": lambda: _reverse(probe, tell),
+            "random-sign": lambda: random_sign(probe, seed, probes, tell),
+            "finite-difference": lambda: finite_difference(probe, seed, probes or MOST_PROBES[known], step, tell),
         }
+        latest = [1]
+
+        def tell(done: int, total: int) -> None:
+            latest[0] = total
+            if progress is not None:
+                progress(done, total)
+
         with warnings.catch_warnings():  # operations that vmap loops over; it says so for each
             warnings.filterwarnings("ignore", "There is a performance drop", UserWarning)
             squares, passes = measure[known]()
+        tell(latest[0], latest[0])
     names, spread = list(workload.weights), np.zeros(squares.shape[1])
     if squares.shape[0] > 1:
         spread = squares.std(axis=0, ddof=1) / math.sqrt(squares.shape[0])
@@ -118,66 +125,30 @@ def jacobian_gains(
     )
 
 
-@dataclass(frozen=True)
-class _Probe:
-    """A differentiable copy of the network and what is measured on it."""
-
-    workload: Workload
-    module: nn.Module
-    dtype: torch.dtype | None
-    names: tuple[str, ...]
-
-    @property
-    def parameters(self) -> list[Tensor]:
-        return [self.module.get_parameter(name) for name in self.names]
-
-    @property
-    def samples(self) -> int:
-        return sample_count(self.workload.calibration)
-
-    def batches(self, size: int) -> list[Inputs]:
-        return list(batches(self.workload.calibration, size))
-
-    def logits(self, inputs: Inputs) -> Tensor:
-        """Logits that depend on the stored tensors, (samples, outputs)."""
-        return self.workload.network.call(self.module, inputs, dtype=self.dtype).flatten(1)
-
-    def squared_gradients(self, output: Tensor, keep: bool) -> Squares:
-        """(L,) squared Frobenius norm of d output / d W_l, output a scalar."""
-        gradients = torch.autograd.grad(output, self.parameters, retain_graph=keep, allow_unused=True)
-        return np.array([0.0 if part is None else float(part.double().square().sum()) for part in gradients])
-
-    def per_weight(self, squares: Squares) -> Squares:
-        """Divide by n_l and by the number of inputs."""
-        sizes = np.array([parameter.numel() for parameter in self.parameters])
-        scaled: Squares = squares / sizes / self.samples
-        return scaled
-
-
-def _reverse(probe: _Probe) -> tuple[Squares, int]:
+def _reverse(probe: Probe, progress: Progress) -> tuple[Squares, int]:
     """(1, L) exact squares, and the number of vector-Jacobian products: one per input and logit.
 
     Weights used once, as a linear map, need no gradient of their own (`taps`); the gradients of the others are formed.
     """
     first = each(probe.workload.calibration, lambda part: part[:1])
     logits, layers = tappable(probe.logits, first, dict(zip(probe.names, probe.parameters, strict=True)))
-    outputs = _attached(logits).numel()
-    found = _tapped(probe, layers, outputs)
+    outputs = attached(logits).numel()
+    found = _tapped(probe, layers, progress)
     rest = replace(probe, names=tuple(name for name in probe.names if name not in found))
     if rest.names:
-        found |= dict(zip(rest.names, _by_weights(rest, outputs).tolist(), strict=True))
+        found |= dict(zip(rest.names, _by_weights(rest, outputs, progress).tolist(), strict=True))
     squares = np.array([found[name] for name in probe.names])
     return probe.per_weight(squares)[None], outputs * probe.samples
 
 
-def _tapped(probe: _Probe, layers: list[Layer], outputs: int) -> dict[str, float]:
+def _tapped(probe: Probe, layers: list[Layer], progress: Progress) -> dict[str, float]:
     """Squares of tapped layers by name; none when samples cannot be batched or go different ways."""
     if not layers:
         return {}
     parameters = {layer.name: probe.module.get_parameter(layer.name) for layer in layers}
     try:
         probe.module.requires_grad_(False)
-        found = squared_jacobians(probe.logits, probe.workload.calibration, layers, parameters, TAPPED_FLOATS)
+        found = squared_jacobians(probe.logits, probe.workload.calibration, layers, parameters, TAPPED_FLOATS, progress)
     except (RuntimeError, WorkloadError):
         return {}
     finally:
@@ -186,7 +157,7 @@ def _tapped(probe: _Probe, layers: list[Layer], outputs: int) -> dict[str, float
     return dict(zip(parameters, found.tolist(), strict=True))
 
 
-def _by_weights(probe: _Probe, outputs: int) -> Squares:
+def _by_weights(probe: Probe, outputs: int, progress: Progress) -> Squares:
     """(L,) exact squares by the gradient of every weight: many samples at a time, or one by one.
 
     Gradients of several samples are held at once only while they are small, where that is faster; an operation that
@@ -197,11 +168,11 @@ def _by_weights(probe: _Probe, outputs: int) -> Squares:
         try:
             return _together(probe, max(1, GRADIENT_FLOATS // floats))
         except (RuntimeError, WorkloadError):
-            return _one_by_one(probe)
-    return _one_by_one(probe)
+            return _one_by_one(probe, progress)
+    return _one_by_one(probe, progress)
 
 
-def _together(probe: _Probe, samples: int) -> Squares:
+def _together(probe: Probe, samples: int) -> Squares:
     """The reverse passes of all logits of `samples` inputs in one, by vmap over the vector-Jacobian product."""
     module, network = probe.module, probe.workload.network
     weights = {name: module.get_parameter(name).detach() for name in probe.names}
@@ -218,50 +189,15 @@ def _together(probe: _Probe, samples: int) -> Squares:
     return found
 
 
-def _one_by_one(probe: _Probe) -> Squares:
+def _one_by_one(probe: Probe, progress: Progress) -> Squares:
     """The same with one reverse pass per sample and logit."""
     total = np.zeros(len(probe.parameters))
-    for sample in probe.batches(1):
-        logits = _attached(probe.logits(sample)).flatten()
+    for done, sample in enumerate(probe.batches(1)):
+        progress(done, probe.samples)
+        logits = attached(probe.logits(sample)).flatten()
         for index in range(logits.numel()):
             total += probe.squared_gradients(logits[index], keep=index < logits.numel() - 1)
     return total
-
-
-def _random_sign(probe: _Probe, seed: int, count: int) -> tuple[Squares, int]:
-    """(probes, L): E over v of ||sum_x v_x^T dz_x/dW||^2 is the sum over x of ||dz_x/dW||_F^2."""
-    squares, passes = np.zeros((count, len(probe.parameters))), 0
-    for start, batch in enumerate(probe.batches(probe.workload.batch_size)):
-        logits = _attached(probe.logits(batch))
-        for index in range(count):
-            signs = _generator(seed, "signs", index, start).integers(0, 2, size=tuple(logits.shape)) * 2.0 - 1.0
-            weighted = (logits * torch.from_numpy(signs).to(logits)).sum()
-            squares[index] += probe.squared_gradients(weighted, keep=index < count - 1)
-            passes += 1
-    return probe.per_weight(squares), passes
-
-
-def _finite_difference(probe: _Probe, seed: int, count: int, step: float) -> tuple[Squares, int]:
-    """(probes, L): ||z(W_l + step xi) - z(W_l)||^2 / step^2, summed over inputs."""
-    squares, passes = np.zeros((count, len(probe.parameters))), 0
-    with torch.no_grad():
-        for batch in probe.batches(probe.workload.batch_size):
-            clean = probe.logits(batch)
-            for layer, (name, weight) in enumerate(zip(probe.workload.weights, probe.parameters, strict=True)):
-                kept = weight.detach().clone()
-                for index in range(count):
-                    noise = _generator(seed, name, index).standard_normal(tuple(weight.shape))
-                    weight.copy_(kept + step * torch.from_numpy(noise).to(weight))
-                    squares[index, layer] += float((probe.logits(batch) - clean).square().sum()) / step**2
-                weight.copy_(kept)
-            passes += 1 + count * len(probe.parameters)
-    return probe.per_weight(squares), passes
-
-
-def _generator(seed: int, name: str, *index: int) -> np.random.Generator:
-    """Random numbers keyed by what they are for."""
-    words = np.frombuffer(hashlib.sha256(name.encode()).digest()[:16], dtype=np.uint32)
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, *words.tolist(), *index])))
 
 
 def _resolved(workload: Workload, method: str) -> Method:
@@ -269,16 +205,6 @@ def _resolved(workload: Workload, method: str) -> Method:
         return cast(Method, method)
     outputs = workload.run(next(batches(workload.calibration, 1))).numel()
     return "reverse" if outputs <= MOST_LOGITS_FOR_REVERSE else "random-sign"
-
-
-def _attached(logits: Tensor) -> Tensor:
-    if logits.requires_grad:
-        return logits
-    raise WorkloadError(
-        "the logits cannot be differentiated by the stored tensors", where="model(calibration)",
-        rule="gradients flow from the logits to the weights", value="logits without a gradient",
-        next_step="remove torch.no_grad() and detach() from forward(), or use sensitivity='finite-difference'",
-    )
 
 
 def _check(method: str, seed: int, probes: int | None, step: float) -> None:

@@ -34,6 +34,7 @@ from torch.overrides import TorchFunctionMode
 from qtaml_codesign.nets.inputs import Inputs, batches, each, sample_count
 
 Run = Callable[[Inputs], Tensor]
+Told = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -121,23 +122,24 @@ def tappable(run: Run, sample: Inputs, parameters: Mapping[str, Tensor]) -> tupl
 
 
 def squared_jacobians(
-    run: Run, inputs: Inputs, layers: list[Layer], parameters: Mapping[str, Tensor], floats: int
+    run: Run, inputs: Inputs, layers: list[Layer], parameters: Mapping[str, Tensor], floats: int, told: Told
 ) -> Tensor:
     """(L,) float64: sum over samples and logits of || dz/dW_l ||_F^2; every sample runs as a batch of its own.
 
     Args:
-        run: inputs -> logits.
-        inputs: all samples.
-        layers: from `tappable`.
-        parameters: the weights of these layers; they require no gradients.
-        floats: features and gradients held at once, if one sample and logit allow it.
+        run, inputs: inputs -> logits, and all samples.
+        layers, parameters: from `tappable`, and the weights of these layers; they require no gradients.
+        floats: features and gradients held at once, if one sample and logit allow it. told: (parts done, parts).
 
     Raises:
         RuntimeError: an operation cannot be batched over samples, or a sample takes another way through the network.
     """
     of_sample = sum(layer.inputs + layer.tap.numel() for layer in layers)
-    parts = (_squares(run, batch, layers, parameters) for batch in batches(inputs, max(1, floats // of_sample)))
-    return torch.stack(list(parts)).sum(dim=0)
+    parts, found = list(batches(inputs, max(1, floats // of_sample))), []
+    for done, batch in enumerate(parts):
+        told(done, len(parts))
+        found.append(_squares(run, batch, layers, parameters))
+    return torch.stack(found).sum(dim=0)
 
 
 def _squares(run: Run, batch: Inputs, layers: list[Layer], parameters: Mapping[str, Tensor]) -> Tensor:

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from qtaml_codesign.errors import WorkloadError, did_you_mean
+from qtaml_codesign.nets.chance import check_clean, clean_notes
+from qtaml_codesign.nets.exposure import measure_exposure
 from qtaml_codesign.nets.inputs import Inputs, describe, private_inputs, sample_count, tensors_of
 from qtaml_codesign.nets.labels import checked_labels, count_right, predictions
 from qtaml_codesign.nets.network import GivenWeights, Logits, Network, Weights
@@ -69,12 +71,15 @@ class Workload:
             self.evaluation_inputs: Inputs = private_inputs(evaluation[0], "evaluation[0]")
             self._check_repeatable(was_drawn)
             clean = self.network.run(self.evaluation_inputs)
+            self.exposure, notes = measure_exposure(self.network, self.calibration, model, tensors is not None)
         self.name = name
         self.source: str | None = None
         self.labels: Tensor = checked_labels(evaluation[1], clean, sample_count(self.evaluation_inputs))
         self.classes = int(clean.shape[-1])
         self.clean_predictions: Tensor = predictions(clean).cpu()
         self.clean_correct: int = count_right(clean, self.labels)
+        self.clean_check = check_clean(self.labels, self.clean_predictions, self.clean_correct, self.classes)
+        self.warnings: tuple[str, ...] = (*notes, *clean_notes(self.clean_check))
         self.given_floors = None if residual_floors is None else self._checked_floors(residual_floors)
 
     @property

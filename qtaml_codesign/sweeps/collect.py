@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qtaml_codesign.nets.counts import TrialCounts
+from qtaml_codesign.nets.sensitivity import JacobianGains
 from qtaml_codesign.sweeps.crew import Crew, Job
 from qtaml_codesign.sweeps.stopping import StoppingRule
 from qtaml_codesign.sweeps.store import ResultStore
@@ -19,7 +20,10 @@ BATCH_TRIALS = 10
 
 @dataclass(frozen=True)
 class SweepProgress:
-    """How far a sweep is: `done` of `total` plans, then tasks; `trials` that this run has added."""
+    """How far a sweep is: `done` of `total` steps of the calibration, then plans, then tasks of the stage `trials`.
+
+    `trials` counts those that this run has added. The total of the calibration grows where it needs more random probes.
+    """
 
     stage: str
     done: int
@@ -31,18 +35,25 @@ ProgressReport = Callable[[SweepProgress], None]
 
 
 def collect_plans(
-    requests: Mapping[str, PlanRequest], crew: Crew, store: ResultStore, report: ProgressReport
+    requests: Mapping[str, PlanRequest], crew: Crew, store: ResultStore, report: ProgressReport,
+    calibrate: Callable[[Callable[[int, int], None]], JacobianGains],
 ) -> dict[str, str]:
-    """JSON of the plan of each request id; those the store knows are not made again."""
+    """JSON of the plan of each request id; those the store knows are not made again.
+
+    `calibrate(progress)` measures Jacobian gains; it is called once, if a plan that is made needs them.
+    """
     made = store.plans(requests)
     waiting = deque(request_id for request_id in requests if request_id not in made)
+    needed = any(requests[request_id].needs_gains for request_id in waiting)
+    gains = calibrate(lambda done, total: report(SweepProgress("calibration", done, total))) if needed else None
 
     def next_job() -> Job | None:
         if not waiting:
             return None
         request_id = waiting.popleft()
         request = requests[request_id]
-        return Job((request_id,), make_plan, (crew.handle, request),
+        arguments = (crew.handle, request, gains if request.needs_gains else None)
+        return Job((request_id,), make_plan, arguments,
                    f"plan {request_id[:12]}: {request.method}, budget {request.budget:g}")
 
     def finished(results: list[tuple[Job, Any]]) -> None:

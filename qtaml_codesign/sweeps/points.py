@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from qtaml_codesign.bits.profile import BitErrorProfile
 from qtaml_codesign.nets.counts import TrialCounts
+from qtaml_codesign.nets.sensitivity import JacobianGains
 from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.sweeps.collect import ProgressReport, SweepProgress, collect_plans, collect_trials
 from qtaml_codesign.sweeps.crew import Crew
@@ -14,6 +15,7 @@ from qtaml_codesign.sweeps.settings import SweepSettings
 from qtaml_codesign.sweeps.store import ResultStore
 from qtaml_codesign.sweeps.trial import PlanRequest, task_for
 from qtaml_codesign.tac.plan import TacPlan
+from qtaml_codesign.tac.planner import measured_gains
 
 COLUMNS = (
     "thickness_nm", "flip_probability", "method", "budget", "overhead", "accuracy", "accuracy_low", "accuracy_high",
@@ -74,7 +76,7 @@ class Measurement:
         requests = [self._request(point) for point in points]
         ids = [request.request_id for request in requests]
         report = self._onwards()
-        texts = collect_plans(dict(zip(ids, requests, strict=True)), self.crew, self.store, report)
+        texts = collect_plans(dict(zip(ids, requests, strict=True)), self.crew, self.store, report, self._gains)
         plans = [TacPlan.from_json(texts[request_id], where="result store") for request_id in ids]
         tensors = list(self.network.weights)
         tasks = [
@@ -92,7 +94,10 @@ class Measurement:
 
     def _request(self, point: Point) -> PlanRequest:
         return PlanRequest(self.network.digest, point.method, point.budget, self.settings.seed,
-                           self.settings.allocation, point.profile)
+                           self.settings.allocation, self.settings.sensitivity, point.profile)
+
+    def _gains(self, progress: Callable[[int, int], None]) -> JacobianGains:
+        return measured_gains(self.network, self.settings.sensitivity, self.settings.seed, progress)
 
     def _onwards(self) -> ProgressReport:
         """Progress that counts on from what earlier calls have done."""

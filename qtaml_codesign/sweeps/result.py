@@ -24,6 +24,8 @@ from qtaml_codesign.sweeps.settings import SweepSettings
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from qtaml_codesign.nets.exposure import Exposure
+
 __all__ = ["COLUMNS", "Sweep"]
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Sweep:
         grid_nm: the oxide thicknesses, rising, shape (n,).
         settings: methods, budgets, seed, target, allocation and stopping rule.
         workload_name, workload_digest: the network and its evaluation set.
+        exposure: what share of the network lies in the tunnelling memory, and what does not.
         clean_correct, samples: correct answers of the float network, of this many evaluation samples.
         counts: sum over the distinct tasks of the sweep.
         tasks: number of distinct tasks; points that store the same codes under the same rates share one.
@@ -55,6 +58,7 @@ class Sweep:
     settings: SweepSettings
     workload_name: str
     workload_digest: str
+    exposure: Exposure
     clean_correct: int
     samples: int
     counts: TrialCounts

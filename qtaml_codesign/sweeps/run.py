@@ -42,6 +42,7 @@ def sweep(
     executor: Executor | None = None,
     out: str | Path | None = None,
     allocation: str | None = None,
+    sensitivity: str = "auto",
     interpolate: bool | None = None,
     refine: bool | None = None,
     reuse: Sequence[str | Path] = (),
@@ -69,6 +70,8 @@ def sweep(
         executor: any `concurrent.futures.Executor` instead; it is left running.
         out: folder for the result store, the CSV files, the figure and run.json; None keeps everything in memory.
         allocation: "greedy" (default) or "exact", for methods that allocate by score.
+        sensitivity: how Jacobian gains are measured, "auto" (default), "reverse", "random-sign" or
+            "finite-difference"; see `plan`.
         interpolate: measure at knots that the accuracy's own shape asks for, interpolate the grid between them, and
             bisect the frontier; the cost does not depend on the number of thicknesses. Default: on a grid of more than
             48 thicknesses (`MOST_POINTS`).
@@ -84,7 +87,8 @@ def sweep(
         >>> result.to_frame().shape
         (4, 12)
     """
-    settings = check_settings(methods, budgets, seed, target, allocation, stopping_rule(trials, half_width, max_trials))
+    settings = check_settings(methods, budgets, seed, target, allocation, stopping_rule(trials, half_width, max_trials),
+                              sensitivity)
     device = as_card(card)
     grid = thickness_grid(device) if thickness_nm is None else checked_grid(thickness_nm)
     flips = flip_probability(device, grid)
@@ -114,6 +118,7 @@ def find_frontier(
     executor: Executor | None = None,
     out: str | Path | None = None,
     allocation: str | None = None,
+    sensitivity: str = "auto",
     reuse: Sequence[str | Path] = (),
     progress: ProgressReport | None = None,
 ) -> Sweep:
@@ -137,7 +142,8 @@ def find_frontier(
         >>> bool(row.thickness_low_nm < row.thickness_nm < row.thickness_high_nm)
         True
     """
-    settings = check_settings(methods, budgets, seed, target, allocation, stopping_rule(None, half_width, max_trials))
+    settings = check_settings(methods, budgets, seed, target, allocation, stopping_rule(None, half_width, max_trials),
+                              sensitivity)
     device = as_card(card)
     grid = thickness_grid(device) if thickness_nm is None else checked_grid(thickness_nm)
     session = Session(workload, device, settings, worker_count(workers, executor), executor, out, reuse, progress)

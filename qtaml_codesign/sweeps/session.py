@@ -22,6 +22,7 @@ from qtaml_codesign.sweeps.outputs import writable_folder
 from qtaml_codesign.sweeps.points import Measurement
 from qtaml_codesign.sweeps.result import Sweep
 from qtaml_codesign.sweeps.settings import SweepSettings
+from qtaml_codesign.sweeps.soundness import check_evaluation
 from qtaml_codesign.sweeps.store import STORE_NAME, ResultStore, lender
 from qtaml_codesign.sweeps.trial import handle_for
 
@@ -67,6 +68,7 @@ class Session:
         """
         folder = None if self.out is None else writable_folder(self.out)
         network = _known_workload(self.workload)
+        notes = check_evaluation(network, self.settings.target)
         settings = _deciding(self.settings, network) if deciding else self.settings
         leaves_process = self.width > 1 or not (self.executor is None or isinstance(self.executor, ThreadPoolExecutor))
         crew = Crew(handle_for(network, portable=leaves_process), self.width, self.executor)
@@ -74,7 +76,7 @@ class Session:
         lenders = [lender(place) for place in self.reuse]
         with ResultStore(path, lenders) as store, crew, single_threaded():
             before = store.count_trials()
-            measurement = Measurement(network, settings, crew, store, self.progress or _silent)
+            measurement = Measurement(network, settings, crew, store, self.progress or _silent, notes=[*notes])
             rows = measure(measurement)
             new_trials = store.count_trials() - before - store.borrowed_trials
             result = self._result(measurement, rows, new_trials, store.borrowed_trials)
@@ -87,7 +89,8 @@ class Session:
         return Sweep(
             points=rows.points, knots=rows.knots, interpolated=rows.interpolated, card=self.card,
             grid_nm=rows.grid_nm, settings=measurement.settings, workload_name=network.name,
-            workload_digest=network.digest, clean_correct=network.clean_correct, samples=network.samples,
+            workload_digest=network.digest, exposure=network.exposure, clean_correct=network.clean_correct,
+            samples=network.samples,
             counts=TrialCounts.total([counts[key] for key in sorted(counts)]),
             tasks=len(counts), new_trials=new_trials, borrowed_trials=borrowed_trials,
             warnings=tuple(dict.fromkeys([*rows.warnings, *measurement.notes, *measurement.crew.notes])),

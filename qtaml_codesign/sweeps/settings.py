@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from qtaml_codesign.checks import number_within, whole_number
 from qtaml_codesign.errors import InputError, did_you_mean
+from qtaml_codesign.nets.sensitivity import METHODS as WAYS
 from qtaml_codesign.sweeps.stopping import DEFAULT_HALF_WIDTH, DEFAULT_MAX_TRIALS, StoppingRule
 from qtaml_codesign.tac import allocation as allocations
 from qtaml_codesign.tac.baselines import BUDGET_FREE_METHODS, METHOD_RULES, METHODS
@@ -28,6 +29,7 @@ class SweepSettings:
     target: float
     allocation: str
     rule: StoppingRule
+    sensitivity: str = "auto"
 
     def budgets_of(self, method: str) -> tuple[float, ...]:
         """The budgets a method is run at; 0 alone for a method that protects nothing."""
@@ -36,7 +38,7 @@ class SweepSettings:
 
 def check_settings(
     methods: Sequence[str], budgets: Sequence[float] | None, seed: int, target: float, allocation: str | None,
-    rule: StoppingRule,
+    rule: StoppingRule, sensitivity: str = "auto",
 ) -> SweepSettings:
     """The settings, or an InputError that names the choice that cannot be, or would change nothing."""
     chosen = _methods(methods)
@@ -48,7 +50,7 @@ def check_settings(
     return SweepSettings(
         methods=chosen, budgets=_budgets(DEFAULT_BUDGETS if budgets is None else budgets),
         seed=whole_number("seed", seed, least=0), target=float(target), allocation=_allocation(allocation, chosen),
-        rule=rule,
+        rule=rule, sensitivity=_sensitivity(sensitivity, chosen),
     )
 
 
@@ -115,3 +117,15 @@ def _allocation(allocation: str | None, methods: tuple[str, ...]) -> str:
                          where="allocation (--allocation)", rule="allocation comes with tac or a scoring baseline",
                          value=", ".join(methods), next_step="leave the allocation out, or add a method such as tac")
     return str(allocations.known(allocation))
+
+
+def _sensitivity(sensitivity: str, methods: tuple[str, ...]) -> str:
+    if sensitivity not in WAYS:
+        raise InputError("unknown way to measure Jacobian gains", where="sensitivity (--sensitivity)",
+                         rule=f"one of {', '.join(WAYS)}", value=sensitivity,
+                         next_step=did_you_mean(str(sensitivity), WAYS))
+    if sensitivity != "auto" and not any(METHOD_RULES[method].needs_gains for method in methods):
+        raise InputError("the sensitivity changes nothing here: none of the methods allocates by Jacobian gains",
+                         where="sensitivity (--sensitivity)", rule="sensitivity comes with a method such as tac",
+                         value=", ".join(methods), next_step="leave the sensitivity out, or add a method such as tac")
+    return sensitivity

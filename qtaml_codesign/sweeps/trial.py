@@ -20,11 +20,13 @@ from qtaml_codesign.nets.counts import TrialCounts
 from qtaml_codesign.nets.device import placed
 from qtaml_codesign.nets.evaluate import Trials, single_threaded
 from qtaml_codesign.nets.parcel import TOP_LEVEL, pack, unpack
+from qtaml_codesign.nets.sensitivity import JacobianGains
 from qtaml_codesign.nets.storage import StoredModel, store_tensor
 from qtaml_codesign.nets.workload import Workload, load_workload
 from qtaml_codesign.sweeps.task import ENGINE_VERSION, StoredLayer, SweepTask, content_digest
 from qtaml_codesign.tac.baselines import METHOD_RULES
 from qtaml_codesign.tac.plan import LayerPlan, TacPlan, plan
+from qtaml_codesign.tac.planner import keep_gains
 
 T = TypeVar("T")
 
@@ -89,14 +91,21 @@ class PlanRequest:
     budget: float
     seed: int
     allocation: str
+    sensitivity: str
     profile: BitErrorProfile
+
+    @property
+    def needs_gains(self) -> bool:
+        """Whether the plan follows from Jacobian gains."""
+        return METHOD_RULES[self.method].needs_gains or self.sensitivity != "auto"
 
     @property
     def request_id(self) -> str:
         """SHA-256 (hex) of the content."""
         return content_digest({
             "engine": ENGINE_VERSION, "workload_digest": self.workload_digest, "method": self.method,
-            "budget": self.budget, "seed": self.seed, "allocation": self.allocation, "profile": self.profile.to_json(),
+            "budget": self.budget, "seed": self.seed, "allocation": self.allocation, "sensitivity": self.sensitivity,
+            "profile": self.profile.to_json(),
         })
 
 
@@ -148,10 +157,13 @@ def _unpacked(handle: WorkloadHandle) -> tuple[Workload | None, str]:
         return None, failure.what
 
 
-def make_plan(handle: WorkloadHandle, request: PlanRequest) -> str:
-    """Job: the JSON of one protection plan."""
+def make_plan(handle: WorkloadHandle, request: PlanRequest, gains: JacobianGains | None) -> str:
+    """Job: the JSON of one protection plan, by gains that the driver has measured."""
+    if gains is not None:
+        keep_gains(handle.digest, request.sensitivity, request.seed, gains)
     with single_threaded():
         made = plan(resolve(handle), request.method, request.profile, request.budget, request.seed,
+                    sensitivity=request.sensitivity,
                     allocation=request.allocation if METHOD_RULES[request.method].spend == "allocate" else None)
     return made.to_json()
 

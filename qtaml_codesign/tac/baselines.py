@@ -36,6 +36,11 @@ class MethodRule:
     label: str
     summary: str
 
+    @property
+    def needs_gains(self) -> bool:
+        """Whether the depths follow from Jacobian gains."""
+        return self.score == "jacobian" and self.spend == "allocate"
+
 
 def _tac(correction: Correction, label: str, summary: str) -> MethodRule:
     return MethodRule("jacobian", "allocate", correction, True, label, summary)

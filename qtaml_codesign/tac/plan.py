@@ -35,7 +35,7 @@ def plan(
     seed: int = 0,
     *,
     allocation: str | None = None,
-    sensitivity: str = "reverse",
+    sensitivity: str = "auto",
     bits: int | None = None,
     encoding: str | None = None,
     correction_trials: int = CORRECTION_TRIALS,
@@ -52,7 +52,9 @@ def plan(
         budget: protected-bit fraction in [0, 1]; must be 0 for `mean-only` and `none`.
         seed: key of random probes, correction drawings and random protection.
         allocation: `greedy` (the paper's, default) or `exact` (integer programme), for methods that allocate by score.
-        sensitivity: `reverse`, `finite-difference`, `random-sign` or `auto`.
+        sensitivity: how Jacobian gains are measured. `auto`: only for methods that allocate by them, by reverse passes
+            up to 128 logits per input and random signs beyond. `reverse`, `finite-difference` or `random-sign`: so, for
+            every method.
         bits, encoding: storage format, 8 and offset_binary when left out; with a `FlipProbability` or a profile the
             format is theirs, and giving one here is refused.
         correction_trials: drawings per layer for the mean-correction decision.

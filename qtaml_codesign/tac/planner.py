@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from qtaml_codesign.bits.law import ReadLaw
 from qtaml_codesign.bits.profile import BitErrorProfile, RegionErrors
 from qtaml_codesign.nets.prefix import LayerAlone
+from qtaml_codesign.nets.probes import Progress
 from qtaml_codesign.nets.residual import residual_floors
 from qtaml_codesign.nets.sensitivity import JacobianGains, jacobian_gains
 from qtaml_codesign.nets.storage import StoredModel, StoredTensor, largest_magnitude, store_tensor
@@ -58,12 +59,13 @@ class Planner:
     def make(self, method: str, budget: float) -> TacPlan:
         """Steps 1 to 4 of Algorithm 1, or what the baseline does instead of them."""
         rule = METHOD_RULES[method]
-        gains = _measured_gains(self.workload, self.sensitivity, self.seed)
+        gains = self._gains(rule)
         stored = self._store()
-        jacobian_scores = {name: _magnitude(self.workload, name) * gains.gains[name] for name in self.errors}
+        squares = {} if gains is None else gains.gains
+        jacobian_scores = {name: _magnitude(self.workload, name) * gain for name, gain in squares.items()}
         scores = self._scores(rule, jacobian_scores, stored)
         floors, warnings = self._floors(rule, scores, budget)
-        problem = self._problem(scores, stored, floors, budget)
+        problem = self._problem(scores or dict.fromkeys(self.errors, 1.0), stored, floors, budget)
         protection = self._protection(rule, problem, budget, warnings)
         layers = self._protected(protection)
         corrections = self._corrections(rule, layers, warnings)
@@ -72,16 +74,30 @@ class Planner:
             weights_digest=weights_digest(self.workload.weights),
             budget=float(budget), seed=int(self.seed),
             allocation=self.allocation if rule.spend == "allocate" else "none",
-            sensitivity=gains.method, rho_star=saturation_ratio(problem.weights, list(jacobian_scores.values())),
-            predicted_variance=sum(
-                jacobian_scores[name] * _output_variance(layer.stored(corrections[name]), self.errors[name])
-                for name, layer in layers.items()
-            ),
+            sensitivity="none" if gains is None else gains.method,
+            rho_star=saturation_ratio(problem.weights, list(jacobian_scores.values())) if squares else None,
+            predicted_variance=self._predicted(jacobian_scores, layers, corrections) if squares else None,
             uniform_variance=self._problem(jacobian_scores, stored, floors, budget, use_half=False).variance(
                 allocations.uniform(problem)
-            ),
-            warnings=tuple(warnings), layers=self._layers(scores, gains, floors, layers, corrections),
+            ) if squares else None,
+            warnings=tuple(warnings), layers=self._layers(scores, squares, floors, layers, corrections),
         )
+
+    def _predicted(
+        self, scores: Mapping[str, float], layers: Mapping[str, ProtectedLayer],
+        corrections: Mapping[str, MeanCorrection],
+    ) -> float:
+        """Linear-response E||dz||^2 of the plan: sum_l s_l n_l sigma_l^2 of what is really stored and read."""
+        return sum(
+            scores[name] * _output_variance(layer.stored(corrections[name]), self.errors[name])
+            for name, layer in layers.items()
+        )
+
+    def _gains(self, rule: MethodRule) -> JacobianGains | None:
+        """Jacobian gains where the method allocates by them, or the user says how to measure them."""
+        if rule.needs_gains or self.sensitivity != "auto":
+            return measured_gains(self.workload, self.sensitivity, self.seed)
+        return None
 
     def _store(self) -> StoredModel:
         """Every tensor uncorrected and unprotected."""
@@ -178,14 +194,15 @@ class Planner:
         return corrections
 
     def _layers(
-        self, scores: Mapping[str, float], gains: JacobianGains, floors: NDArray[np.int64],
+        self, scores: Mapping[str, float], squares: Mapping[str, float], floors: NDArray[np.int64],
         layers: Mapping[str, ProtectedLayer], corrections: Mapping[str, MeanCorrection],
     ) -> tuple[LayerPlan, ...]:
         return tuple(
             LayerPlan(
                 name=name, weights=layer.weights.size, bits=layer.tensor.format.bits,
                 encoding=layer.tensor.format.encoding, scale=layer.tensor.scale,
-                jacobian_gain=math.sqrt(gains.gains[name]), score=scores[name], floor=int(floors[index]),
+                jacobian_gain=math.sqrt(squares[name]) if squares else None, score=scores.get(name),
+                floor=int(floors[index]),
                 depth=layer.tensor.depth, corrected=corrections[name] != NOTHING, factor=corrections[name].factor,
                 gain=corrections[name].gain, offset=corrections[name].offset, deeper=layer.tensor.deeper,
                 planes=layer.tensor.planes,
@@ -229,9 +246,16 @@ def _output_variance(tensor: StoredTensor, errors: RegionErrors) -> float:
 _GAINS: dict[tuple[str, str, int], JacobianGains] = {}
 
 
-def _measured_gains(workload: Workload, sensitivity: str, seed: int) -> JacobianGains:
+def measured_gains(
+    workload: Workload, sensitivity: str, seed: int, progress: Progress | None = None
+) -> JacobianGains:
     """Jacobian gains of a workload, measured once per process: they do not depend on budget or flip probability."""
     key = (workload.digest, sensitivity, seed)
     if key not in _GAINS:
-        _GAINS[key] = jacobian_gains(workload, method=sensitivity, seed=seed)
+        _GAINS[key] = jacobian_gains(workload, method=sensitivity, seed=seed, progress=progress)
     return _GAINS[key]
+
+
+def keep_gains(workload_digest: str, sensitivity: str, seed: int, gains: JacobianGains) -> None:
+    """Gains that another process has measured."""
+    _GAINS[workload_digest, sensitivity, seed] = gains

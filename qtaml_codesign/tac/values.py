@@ -37,8 +37,9 @@ class LayerPlan(_Frozen):
         bits: B, bits per weight.
         encoding: how a level becomes a code.
         scale: ||W_l||_inf, fixed before the correction; what a stored value of 1 stands for.
-        jacobian_gain: J_l, root mean squared response of the logits to one weight of the layer.
-        score: what the method ranks the layer by; ||W_l||_inf^2 J_l^2 for TAC.
+        jacobian_gain: J_l, root mean squared response of the logits to one weight of the layer; None where it was not
+            measured.
+        score: what the method ranks the layer by, ||W_l||_inf^2 J_l^2 for TAC; None where it ranks by nothing.
         floor: smallest depth the method had to respect.
         depth: k_l, how many bit planes are protected; the top ones unless `planes` says which.
         corrected: whether the mean is corrected: factor, gain or offset is not neutral.
@@ -54,8 +55,8 @@ class LayerPlan(_Frozen):
     bits: Annotated[int, Field(ge=2, le=16)]
     encoding: Literal["offset_binary", "twos_complement", "sign_magnitude"]
     scale: NonNegative
-    jacobian_gain: NonNegative
-    score: NonNegative
+    jacobian_gain: NonNegative | None
+    score: NonNegative | None
     floor: Annotated[int, Field(ge=0)]
     depth: Annotated[int, Field(ge=0)]
     corrected: bool
@@ -76,7 +77,8 @@ class TacPlan(_Frozen):
         budget: protected-bit fraction that was asked for.
         seed: key of every random choice in the plan.
         allocation: `greedy` or `exact`; `none` for methods that do not allocate by score.
-        sensitivity: how the Jacobian gains were measured.
+        sensitivity: how the Jacobian gains were measured; `none` where they were not: then rho_star, predicted_variance
+            and uniform_variance are None.
         rho_star: saturation ratio of the scores ||W||^2 J^2, the predicted V_TAC / V_uniform.
         predicted_variance: linear-response E||dz||^2 of the plan, in squared logits.
         uniform_variance: the same for Uniform-MSP at the same budget.
@@ -100,9 +102,9 @@ class TacPlan(_Frozen):
     seed: Annotated[int, Field(ge=0)]
     allocation: Literal["greedy", "exact", "none"]
     sensitivity: str
-    rho_star: Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
-    predicted_variance: NonNegative
-    uniform_variance: NonNegative
+    rho_star: NonNegative | None
+    predicted_variance: NonNegative | None
+    uniform_variance: NonNegative | None
     layers: Annotated[tuple[LayerPlan, ...], Field(min_length=1)]
     warnings: tuple[str, ...]
 
@@ -118,8 +120,8 @@ class TacPlan(_Frozen):
 
     @property
     def scores(self) -> dict[str, float]:
-        """Score by tensor name."""
-        return {layer.name: layer.score for layer in self.layers}
+        """Score by tensor name; empty where the method ranks by nothing."""
+        return {layer.name: layer.score for layer in self.layers if layer.score is not None}
 
     @property
     def stored_bits(self) -> int:
@@ -137,8 +139,10 @@ class TacPlan(_Frozen):
         return self.protected_bits / self.stored_bits
 
     @property
-    def predicted_gain(self) -> float:
+    def predicted_gain(self) -> float | None:
         """How many times less output variance than Uniform-MSP at the same budget; inf when nothing is left."""
+        if self.predicted_variance is None or self.uniform_variance is None:
+            return None
         if self.predicted_variance == 0.0:
             return 1.0 if self.uniform_variance == 0.0 else float("inf")
         return self.uniform_variance / self.predicted_variance

@@ -1,0 +1,231 @@
+"""What share of a network lies in the tunnelling memory, what does not, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from qtaml_codesign.errors import WorkloadError
+from qtaml_codesign.nets.dataflow import Dataflow, address, held_tensors
+from qtaml_codesign.nets.inputs import Inputs, batches, moved, tensors_of
+from qtaml_codesign.nets.network import Network
+from qtaml_codesign.nets.selection import NORMS, NORMS_WITH_STATISTICS, is_bias, packed_weights
+
+NOT_CHOSEN = "not chosen by tensors="
+Row = tuple[str, int, str]
+"""Name, how many numbers, why they are not exposed."""
+
+_LISTED = 5
+_WATCHED_SAMPLES = 2
+_OUTSIDE = ("buffer ", "other ")
+"""Labels of what flips cannot reach where it acts as weights."""
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """How much of a network is exposed to flips.
+
+    Attributes:
+        stored_parameters: numbers in the stored tensors; a tied weight counts once.
+        parameters: numbers in all parameters, and in whatever else acts as weights.
+        unexposed: (name, how many numbers, why) of parameters and buffers outside the tunnelling memory, and of all
+            else that acts as weights.
+
+    Example:
+        >>> from qtaml_codesign.nets.workload import load_workload
+        >>> exposure = load_workload("small-cnn").exposure
+        >>> round(exposure.share, 4), exposure.reasons["bias"]
+        (0.9956, (2, 74))
+    """
+
+    stored_parameters: int
+    parameters: int
+    unexposed: tuple[Row, ...]
+
+    @property
+    def share(self) -> float:
+        """Stored parameters / all parameters and whatever else acts as weights, in 0..1."""
+        return self.stored_parameters / self.parameters
+
+    @cached_property
+    def reasons(self) -> dict[str, tuple[int, int]]:
+        """Why -> (tensors, numbers in them)."""
+        return {
+            why: (len(counts), sum(counts))
+            for why in dict.fromkeys(row[2] for row in self.unexposed)
+            for counts in [[count for _, count, reason in self.unexposed if reason == why]]
+        }
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What one forward pass showed: tensors beside the parameters that act as weights, and stored ones not read."""
+
+    outside: tuple[Row, ...]
+    unread: tuple[str, ...]
+    watched: bool = True
+
+
+def measure_exposure(
+    network: Network, calibration: Inputs, caller: nn.Module, chosen: bool
+) -> tuple[Exposure, tuple[str, ...]]:
+    """The exposure of a network, and warnings; refuses weights that flips cannot reach.
+
+    Args:
+        network: the private copy.
+        calibration: the first samples are run once, with every stored tensor replaced, as in a trial.
+        caller: the module as it was passed in; a closure may still hold its weights.
+        chosen: whether the user named the stored tensors; then what is not reached is listed, and not refused.
+    """
+    packed = tuple((f"{name} ({kind})", count, "packed quantised weights")
+                   for name, kind, count in packed_weights(network.module))
+    seen = _watch(network, calibration, caller)
+    outside = (*packed, *seen.outside)
+    if outside and not chosen:
+        raise _unreachable(outside, network)
+    rows = _registered(network, chosen, {name for name, _, _ in outside})
+    stored = sum(weight.size for weight in network.weights.values())
+    every = sum(parameter.numel() for parameter in network.module.parameters())
+    exposure = Exposure(stored, every + sum(count for _, count, _ in outside), (*outside, *rows))
+    return exposure, tuple(_notes(exposure, seen, network, calibration, chosen))
+
+
+def _notes(
+    exposure: Exposure, seen: _Seen, network: Network, calibration: Inputs, chosen: bool
+) -> Iterator[str]:
+    if not seen.watched:
+        yield ("the forward pass could not be watched, so weights that it reads past its parameters were not looked "
+               "for: compare Workload.exposure with what you know of the network")
+    if exposure.share < 0.5 and not chosen:
+        yield f"only {exposure.share:.1%} of {exposure.parameters} parameters lie in tunnelling cells, see .exposure"
+    idle = _without_effect(network, calibration, seen.unread)
+    if idle:
+        yield f"no effect on the calibration outputs, so flips there cost nothing: {_some(idle)}"
+
+
+def _without_effect(network: Network, calibration: Inputs, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of the stored tensors that may be zero without a change of the calibration outputs, all at once."""
+    if not names:
+        return ()
+    zeros = {name: 0.0 * network.weights[name] for name in names}
+    same = torch.equal(network.run(calibration), network.run(calibration, zeros))
+    return names if same else ()
+
+
+def _watch(network: Network, calibration: Inputs, caller: nn.Module) -> _Seen:
+    """Run some samples with every stored tensor replaced by a copy; see what is read instead of it, or beside it."""
+    copies = {name: parameter.detach().clone() for name, parameter in network.module.named_parameters()
+              if name in network.stored}
+    for size in (_WATCHED_SAMPLES, network.batch_size):
+        samples = moved(next(batches(calibration, size)), network.device)
+        looking = _Looking(network, samples, copies, caller)
+        try:
+            network.run_batch(samples, copies, looking.around, inference=False)
+        except WorkloadError:  # this number of samples does not suit the module, or it minds being watched
+            continue
+        return looking.seen()
+    return _Seen((), (), watched=False)
+
+
+class _Looking:
+    """One watched pass over a replica of the network."""
+
+    def __init__(self, network: Network, samples: Inputs, copies: Mapping[str, Tensor], caller: nn.Module) -> None:
+        self._network = network
+        self._samples = samples
+        self._copies = copies
+        self._own = dict(network.module.named_parameters())
+        self._caller = caller
+
+    @contextmanager
+    def around(self, module: Any) -> Iterator[None]:
+        """The context in which the replica runs."""
+        buffers = dict(module.named_buffers()) if isinstance(module, nn.Module) else {}
+        held = {address(tensor): path for path, tensor in held_tensors(module) if tensor.layout == torch.strided}
+        theirs = {address(tensor): f"{name} of the module that was passed in, held by a closure or a global"
+                  for name, tensor in self._caller.named_parameters() if tensor.layout == torch.strided}
+        leaves = {f"copy {name}": tensor for name, tensor in self._copies.items()}
+        leaves |= {f"own {name}": tensor for name, tensor in self._own.items()}
+        leaves |= {f"{_kind(name)} {name}": tensor for name, tensor in buffers.items()}
+        leaves = {label: tensor for label, tensor in leaves.items() if tensor.layout == torch.strided}
+
+        def name_of(tensor: Tensor) -> str:
+            nameless = f"a tensor {tuple(tensor.shape)} that no attribute holds"
+            return f"other {held.get(address(tensor), theirs.get(address(tensor), nameless))}"
+
+        self._flow = Dataflow(tensors_of(self._samples), leaves, name_of)
+        with self._flow:
+            yield
+
+    def seen(self) -> _Seen:
+        read = self._flow.read
+        twice = tuple((name, self._copies[name].numel(), f"a second reference to it is read, past {name} itself")
+                      for name in self._network.stored if f"own {name}" in read)
+        acting = tuple((label.partition(" ")[2], tensor.numel(), self._why(label, tensor))
+                       for label, tensor in self._flow.weights.items() if label.startswith(_OUTSIDE))
+        unread = tuple(name for name in self._network.stored if f"copy {name}" not in read)
+        return _Seen((*twice, *acting), unread)
+
+    def _why(self, label: str, tensor: Tensor) -> str:
+        kind = "buffer" if label.startswith("buffer ") else "tensor that is no parameter"
+        number = str(tensor.dtype).removeprefix("torch.")
+        same = next((name for name, stored in self._own.items() if _equal(tensor, stored)), None)
+        return f"{number} {kind} that acts as weights" + (f", a copy of {same}" if same else "")
+
+
+def _kind(buffer: str) -> str:
+    """A parametrisation keeps constants of its own in buffers, as the base of an orthogonal matrix."""
+    return "constant" if "parametrizations." in buffer else "buffer"
+
+
+def _equal(tensor: Tensor, stored: Tensor) -> bool:
+    if tensor.dtype != stored.dtype or stored.ndim < 2:
+        return False
+    return any(torch.equal(tensor, one) for one in (stored, stored.mT) if one.shape == tensor.shape)
+
+
+def _registered(network: Network, chosen: bool, told: set[str]) -> Iterator[Row]:
+    """Parameters and buffers that are not stored."""
+    norms = [part for part in network.module.modules() if isinstance(part, NORMS)]
+    of_norms = {id(parameter) for norm in norms for parameter in norm.parameters(recurse=False)}
+    for name, parameter in network.module.named_parameters():
+        if name not in network.stored and parameter.numel():
+            yield name, parameter.numel(), _why_not(name, parameter, of_norms, chosen)
+    statistics = {id(buffer) for part in network.module.modules() if isinstance(part, NORMS_WITH_STATISTICS)
+                  for buffer in part.buffers(recurse=False)}
+    for name, buffer in network.module.named_buffers():
+        if name not in told and buffer.numel():
+            whole = not (buffer.is_floating_point() or buffer.is_complex())
+            other = "buffer of whole numbers or truth values" if whole else "buffer"
+            yield name, buffer.numel(), "statistics of a norm" if id(buffer) in statistics else other
+
+
+def _why_not(name: str, parameter: Tensor, of_norms: set[int], chosen: bool) -> str:
+    if chosen:
+        return NOT_CHOSEN
+    if id(parameter) in of_norms:
+        return "parameter of a norm"
+    return "bias" if is_bias(name) else "fewer than two axes"
+
+
+def _some(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED]) + more
+
+
+def _unreachable(outside: tuple[Row, ...], network: Network) -> WorkloadError:
+    keep = ", ".join(repr(name) for name in network.stored[:_LISTED])
+    return WorkloadError(
+        "the network has weights that flips would not reach", where=f"model, {outside[0][0]}",
+        rule="whatever acts as weights is a floating-point parameter that forward() reads from its module",
+        value=_some(tuple(f"{name}: {why}" for name, _, why in outside)),
+        next_step="pass the float network (the memory quantises it itself), with every weight an nn.Parameter of a "
+        "registered module, read as self.layer.weight; or leave these outside the tunnelling memory by naming what "
+        f"lies in it: tensors=[{keep}{', ...' if len(network.stored) > _LISTED else ''}]",
+    )

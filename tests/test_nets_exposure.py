@@ -1,0 +1,350 @@
+"""What lies in the tunnelling memory, what does not, and weights that flips would pass by."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.nn.utils import parametrizations, prune
+
+from qtaml_codesign.errors import WorkloadError
+from qtaml_codesign.nets import exposure as exposures
+from qtaml_codesign.nets.workload import Workload
+
+KEY = 20260701
+
+
+def drawn(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(KEY))
+
+
+def make(model: nn.Module, inputs: torch.Tensor | None = None, **more: object) -> Workload:
+    inputs = drawn(12, 6) if inputs is None else inputs
+    with torch.no_grad():
+        labels = model.eval()(inputs).argmax(-1)
+    return Workload(model, inputs, (inputs, labels), **more)
+
+
+class Net(nn.Module):
+    """Two linear layers; `after(net)` adds what a case needs, `run(net, x)` is its forward pass."""
+
+    def __init__(self, run: object = None, after: object = None) -> None:
+        super().__init__()
+        torch.manual_seed(KEY)
+        self.first, self.last = nn.Linear(6, 6), nn.Linear(6, 3)
+        if after is not None:
+            after(self)
+        self.run = run
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.run is None:
+            return self.last(torch.tanh(self.first(x)))
+        return self.run(self, x)
+
+
+def with_first_by(weight: object) -> object:
+    """A forward pass whose first layer takes its weights from elsewhere."""
+    return lambda net, x: net.last(torch.tanh(functional.linear(x, weight(net), net.first.bias)))
+
+
+def quantised(weight: torch.Tensor) -> torch.Tensor:
+    return (weight / weight.abs().max() * 127.0).round().to(torch.int8)
+
+
+def keep(**attributes: object) -> object:
+    def after(net: Net) -> None:
+        for name, value in attributes.items():
+            setattr(net, name, value(net))
+    return after
+
+
+def as_buffer(value: object) -> object:
+    return lambda net: net.register_buffer("kept", value(net).detach())
+
+
+def closure() -> Net:
+    net = Net()
+    weight = net.first.weight
+    net.run = lambda self, x: self.last(torch.tanh(functional.linear(x, weight, self.first.bias)))
+    return net
+
+
+def from_numpy() -> Net:
+    values = drawn(6, 6).numpy()
+    return Net(with_first_by(lambda net: torch.from_numpy(values)))
+
+
+# a network with weights that flips would pass by -> which text the refusal names
+UNREACHABLE = {
+    "int8 buffer": (Net(with_first_by(lambda net: net.kept.float() * 0.01),
+                        as_buffer(lambda net: quantised(net.first.weight))), "kept: int8 buffer"),
+    "int8 buffer with a scale for each row": (
+        Net(with_first_by(lambda net: net.kept.float() * net.scale), lambda net: (
+            as_buffer(lambda net: quantised(net.first.weight))(net),
+            net.register_buffer("scale", torch.full((6, 1), 0.01)))), "kept: int8 buffer"),
+    "packed in int32": (Net(with_first_by(lambda net: ((net.kept[..., None] >> torch.arange(0, 32, 8)) & 255)
+                                          .reshape(6, -1)[:, :6] * 0.01),
+                            as_buffer(lambda net: torch.arange(12, dtype=torch.int32).reshape(6, 2) * 65537)),
+                        "int32 buffer"),
+    "flat float buffer": (Net(with_first_by(lambda net: net.kept.view(6, 6)),
+                              as_buffer(lambda net: drawn(36))), "kept: float32 buffer"),
+    "copy in a buffer": (Net(with_first_by(lambda net: net.kept), as_buffer(lambda net: net.first.weight.clone())),
+                         "kept: float32 buffer that acts as weights, a copy of first.weight"),
+    "view in a buffer": (Net(with_first_by(lambda net: net.kept), as_buffer(lambda net: net.first.weight)),
+                         "kept: float32 buffer that acts as weights, a copy of first.weight"),
+    "in a list": (Net(with_first_by(lambda net: net.held[0]), keep(held=lambda net: [net.first.weight])),
+                  "first.weight: a second reference"),
+    "in a dictionary": (Net(with_first_by(lambda net: net.held["w"][0]),
+                            keep(held=lambda net: {"w": (net.first.weight,)})),
+                        "first.weight: a second reference"),
+    "both ways": (Net(lambda net, x: net.last(torch.tanh(net.first(x) + x @ net.held[0])),
+                      keep(held=lambda net: [net.first.weight])), "first.weight: a second reference"),
+    "elementwise": (Net(lambda net, x: net.last(torch.tanh(net.first(x) * net.held[0].sum())),
+                        keep(held=lambda net: [net.first.weight])), "first.weight: a second reference"),
+    "tensor attribute": (Net(with_first_by(lambda net: net.held), keep(held=lambda net: drawn(6, 6))),
+                         "held: float32 tensor that is no parameter"),
+    "turned view as an attribute": (
+        Net(lambda net, x: net.last(torch.tanh(x @ net.held)), keep(held=lambda net: net.first.weight.detach().t())),
+        "held: float32 tensor that is no parameter that acts as weights, a copy of first.weight"),
+    "layers in a list": (Net(lambda net, x: net.last(torch.tanh(net.held[0](x))),
+                             keep(held=lambda net: [nn.Linear(6, 6)])),
+                         "held[0].weight"),
+    "closure": (closure(), "first.weight of the module that was passed in"),
+    "numpy": (from_numpy(), "float32 tensor that is no parameter"),
+    "convolution": (Net(lambda net, x: net.last(functional.conv1d(x[:, None], net.kept).flatten(1)),
+                        as_buffer(lambda net: drawn(6, 1, 6)[..., :6])), "kept"),
+    "table": (Net(lambda net, x: net.last(net.kept[(x.sum(1) > 0).long()]), as_buffer(lambda net: drawn(2, 6))),
+              "kept"),
+    "recurrent": (Net(lambda net, x: net.last(functional.linear(net.held(x[:, None])[0][:, 0], torch.eye(6))),
+                      lambda net: vars(net).update(held=nn.GRU(6, 6, batch_first=True))), "held.weight_ih_l0"),
+}
+
+
+@pytest.mark.parametrize("case", UNREACHABLE)
+def test_weights_that_flips_would_pass_by_are_refused(case):
+    net, named = UNREACHABLE[case]
+    with pytest.raises(WorkloadError, match="flips would not reach") as caught:
+        make(net)
+    assert named in str(caught.value.value)
+    assert "tensors=['first.weight', 'last.weight']" in caught.value.next_step
+
+
+@pytest.mark.parametrize("case", UNREACHABLE)
+def test_named_tensors_are_taken_at_their_word_and_the_rest_is_listed(case):
+    net, named = UNREACHABLE[case]
+    workload = make(net, tensors=["last.weight"])
+    listed = [f"{name}: {why}" for name, count, why in workload.exposure.unexposed if count >= 12]
+    expected = named.replace("first.weight: a second reference", "first.weight: not chosen by tensors=")
+    assert any(expected in row for row in listed), listed
+    assert workload.exposure.stored_parameters == 18
+
+
+class Masked(nn.Module):
+    """Attention with a causal mask, relative positions by an index table, rotations, and positions that are added."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.out = nn.Linear(6, 6), nn.Linear(6, 3)
+        self.bias_table = nn.Parameter(drawn(7, 2))
+        self.register_buffer("index", torch.arange(4)[:, None] - torch.arange(4)[None, :] + 3)
+        self.register_buffer("allowed", torch.ones(4, 4).tril())
+        self.register_buffer("distances", -(torch.arange(4.0)[:, None] - torch.arange(4.0)).abs())
+        self.register_buffer("positions", drawn(1, 4, 6))
+        self.register_buffer("rotation", drawn(4, 6).cos())
+        self.window = torch.full((4, 4), -math.inf).triu(1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.embed(x.reshape(-1, 1, 6).expand(-1, 4, 6)) * self.rotation + self.positions
+        scores = torch.baddbmm(self.distances.expand(len(x), 4, 4), x, x.mT)
+        scores = scores + self.bias_table[self.index].sum(-1) + self.window
+        scores = scores.masked_fill(self.allowed == 0, -math.inf)
+        mixed = functional.scaled_dot_product_attention(x, x, x, attn_mask=self.window)
+        return self.out(((self.allowed @ scores.softmax(-1)) @ x + mixed).mean(1))
+
+
+class Cached(nn.Module):
+    """Keeps its positions as a plain attribute once it has made them, and a buffer that each pass overwrites."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.made = nn.Linear(6, 3), None
+        self.register_buffer("last", torch.ones(6, 6))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.made is None:
+            self.made = torch.arange(6.0).expand(2, 6).sin()
+        self.last.copy_(x.T @ x)
+        return self.layer((x + self.made[:1]) @ self.last)
+
+
+def old_weight_norm() -> nn.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        layer = nn.utils.weight_norm(nn.Linear(6, 3))
+    with torch.no_grad():
+        layer(drawn(2, 6))
+    return layer
+
+
+def pruned() -> nn.Module:
+    layer = prune.random_unstructured(nn.Linear(6, 3), "weight", 0.5)
+    with torch.no_grad():
+        layer(drawn(2, 6))
+    return layer
+
+
+class FusedEncoder(nn.Module):
+    """Its attention mask goes into one operation with all weights of the layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.out = nn.TransformerEncoderLayer(6, 2, 8, batch_first=True), nn.Linear(6, 3)
+        self.register_buffer("mask", torch.full((3, 3), -math.inf).triu(1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.out(self.layer(x[:, None].expand(-1, 3, 6), src_mask=self.mask).mean(1))
+
+
+class Recurrent(nn.Module):
+    def __init__(self, kind: type[nn.RNNBase]) -> None:
+        super().__init__()
+        self.rnn, self.head = kind(2, 4, 2, batch_first=True, bidirectional=True), nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.rnn(x.reshape(-1, 3, 2))[0][:, -1])
+
+
+class Tied(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding, self.head = nn.Embedding(5, 4), nn.Linear(4, 5, bias=False)
+        self.head.weight = self.embedding.weight
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.embedding((x > 0).long().sum(1) % 5))
+
+
+REACHABLE = {
+    "masks and positions": Masked,
+    "cached": Cached,
+    "weight norm": lambda: parametrizations.weight_norm(nn.Linear(6, 3)),
+    "spectral norm": lambda: parametrizations.spectral_norm(nn.Linear(6, 3)),
+    "orthogonal": lambda: parametrizations.orthogonal(nn.Linear(6, 6)),
+    "old weight norm": old_weight_norm,
+    "old spectral norm": lambda: nn.utils.spectral_norm(nn.Linear(6, 3)).eval(),
+    "pruned": pruned,
+    "gru": lambda: Recurrent(nn.GRU),
+    "lstm": lambda: Recurrent(nn.LSTM),
+    "encoder": lambda: nn.Sequential(nn.TransformerEncoderLayer(6, 2, 8, batch_first=True), nn.Linear(6, 3)),
+    "fused encoder": FusedEncoder,
+    "tied": Tied,
+    "scripted layer": lambda: nn.Sequential(torch.jit.script(nn.Linear(6, 4)), nn.Linear(4, 3)),
+    "batch of a fixed size": lambda: nn.Sequential(nn.Linear(6, 3), nn.Unflatten(0, (12, 1)), nn.Flatten(0, 1)),
+}
+
+
+@pytest.mark.parametrize("case", REACHABLE)
+def test_what_flips_reach_is_not_refused(case):
+    torch.manual_seed(KEY)
+    workload = make(REACHABLE[case]())
+    assert workload.warnings == ()
+    exposure = workload.exposure
+    assert not any("acts as weights" in why or "second" in why for _, _, why in exposure.unexposed)
+    assert exposure.parameters == sum(parameter.numel() for parameter in workload.network.module.parameters())
+    assert exposure.stored_parameters == sum(weight.size for weight in workload.weights.values())
+
+
+def quantised_layers(kinds: set[type[nn.Module]]) -> nn.Module:
+    torch.manual_seed(KEY)
+    float_net = nn.Sequential(nn.Unflatten(1, (1, 6)), nn.Conv1d(1, 4, 3), nn.Flatten(), nn.Linear(16, 3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.ao.quantization.quantize_dynamic(float_net.eval(), kinds)
+
+
+def test_dynamically_quantised_layers_are_refused_or_listed():
+    with pytest.raises(WorkloadError, match="flips would not reach") as caught:
+        make(quantised_layers({nn.Linear}))
+    assert "packed quantised weights" in caught.value.value
+    workload = make(quantised_layers({nn.Linear}), tensors=["1.weight"])
+    assert workload.exposure.stored_parameters == 12
+    assert workload.exposure.parameters == 12 + 4 + 48
+    assert ("3._packed_params (LinearPackedParams)", 48, "packed quantised weights") in workload.exposure.unexposed
+
+
+def test_a_network_that_is_quantised_throughout_says_so():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.LSTM(6, 3)), {nn.LSTM})
+    with pytest.raises(WorkloadError, match="no weight tensor") as caught:
+        Workload(model, drawn(4, 2, 6), (drawn(4, 2, 6), torch.zeros(4, 2, dtype=torch.long)), logits=lambda z: z[0])
+    assert "PackedParameter" in caught.value.value
+    assert "float network" in caught.value.next_step
+
+
+def test_the_rest_is_listed_with_its_reason():
+    torch.manual_seed(KEY)
+    model = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.PReLU(8), nn.Linear(8, 3, bias=False))
+    model.register_buffer("spare", torch.zeros(2))
+    exposure = make(model).exposure
+    assert exposure.unexposed == (
+        ("0.bias", 8, "bias"), ("1.weight", 8, "parameter of a norm"), ("1.bias", 8, "parameter of a norm"),
+        ("2.weight", 8, "fewer than two axes"), ("spare", 2, "buffer"), ("1.running_mean", 8, "statistics of a norm"),
+        ("1.running_var", 8, "statistics of a norm"), ("1.num_batches_tracked", 1, "statistics of a norm"),
+    )
+    assert exposure.reasons["statistics of a norm"] == (3, 17)
+    assert (exposure.stored_parameters, exposure.parameters) == (72, 104)
+    assert exposure.share == 72 / 104
+
+
+def test_a_small_share_is_told():
+    model = nn.Sequential(nn.Linear(6, 3), nn.PReLU(3))
+    model.register_parameter("large", nn.Parameter(torch.zeros(100)))
+    (warning,) = make(model).warnings
+    assert "only 14.5% of 124 parameters" in warning
+    model = nn.Sequential(nn.Linear(6, 30), nn.Linear(30, 3))
+    assert make(model, tensors=["1.weight"]).warnings == ()
+
+
+def test_stored_tensors_without_effect_are_told():
+    net = Net(after=keep(spare=lambda net: nn.Linear(6, 4)))
+    (warning,) = make(net).warnings
+    assert warning.endswith("cost nothing: spare.weight")
+
+
+def test_experts_that_the_first_samples_do_not_choose_have_an_effect():
+    inputs = drawn(12, 6)
+    rare = int(inputs.sum(1)[2:].argmax()) + 2
+    bound = float(inputs.sum(1)[rare]) - 1e-3
+
+    def run(net: Net, x: torch.Tensor) -> torch.Tensor:
+        chosen = (x.sum(1, keepdim=True) > bound)
+        logits = net.last(torch.tanh(net.first(x)))
+        return torch.where(chosen, net.expert(x), logits) if bool(chosen.any()) else logits
+
+    assert make(Net(run, keep(expert=lambda net: nn.Linear(6, 3))), inputs).warnings == ()
+
+
+def test_a_network_that_cannot_be_watched_says_so(monkeypatch):
+    class Failing:
+        def __init__(self, *_: object) -> None:
+            raise WorkloadError("no", where="", rule="", value="", next_step="")
+
+    monkeypatch.setattr(exposures, "Dataflow", Failing)
+    (warning,) = make(Net()).warnings
+    assert "could not be watched" in warning
+
+
+def test_the_modules_own_tensors_are_left_alone():
+    net, inputs = Net(after=as_buffer(lambda net: drawn(3))), drawn(12, 6)
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    versions = {name: value._version for name, value in net.state_dict().items()}
+    workload = make(net, inputs)
+    assert {name: value._version for name, value in net.state_dict().items()} == versions
+    assert all(torch.equal(before[name], value) for name, value in workload.network.module.state_dict().items())
+    np.testing.assert_array_equal(workload.run(inputs).numpy(), net(inputs).detach().numpy())
