@@ -24,6 +24,7 @@ class MethodRule:
             an even share of the weights, `random` keyed by the seed, or `nothing`.
         correction: mean correction `decided` per layer (Algorithm 1 step 3), `always` or `never`.
         floored: whether layers inside residual blocks keep at least one protected plane.
+        label: short name for tables and plots.
         summary: one line for the reader.
     """
 
@@ -31,22 +32,44 @@ class MethodRule:
     spend: Rule
     correction: Correction
     floored: bool
+    label: str
     summary: str
 
 
 METHOD_RULES: dict[str, MethodRule] = {
-    "tac": MethodRule("jacobian", "allocate", "decided", True, "Algorithm 1: allocation and mean correction"),
-    "tac-bits-only": MethodRule("jacobian", "allocate", "never", True, "TAC's allocation without mean correction"),
-    "tac-always-corrected": MethodRule("jacobian", "allocate", "always", True, "TAC's allocation, all corrected"),
-    "mean-only": MethodRule("jacobian", "nothing", "always", False, "mean correction of every layer, no ECC"),
-    "uniform-msp": MethodRule("jacobian", "uniform", "never", False, "the same protected MSBs on every layer"),
-    "uniform-msp-fractional": MethodRule(
-        "jacobian", "fractional", "never", False, "Uniform-MSP, the rest of the budget on an even share of the weights"
+    "tac": MethodRule("jacobian", "allocate", "decided", True, "TAC", "Algorithm 1: allocation and mean correction"),
+    "tac-bits-only": MethodRule(
+        "jacobian", "allocate", "never", True, "TAC, bits only", "TAC's allocation without mean correction"
     ),
-    "magnitude": MethodRule("magnitude", "allocate", "never", False, "allocation by ||W||_inf^2 alone"),
-    "sensitivity": MethodRule("sensitivity", "allocate", "never", False, "allocation by measured output deviation"),
-    "random": MethodRule("jacobian", "random", "never", False, "planes of layers drawn at random"),
-    "none": MethodRule("jacobian", "nothing", "never", False, "no ECC, no correction"),
+    "tac-always-corrected": MethodRule(
+        "jacobian", "allocate", "always", True, "TAC, always corrected", "TAC's allocation, all corrected"
+    ),
+    "mean-only": MethodRule(
+        "jacobian", "nothing", "always", False, "mean correction only", "mean correction of every layer, no ECC"
+    ),
+    "uniform-msp": MethodRule(
+        "jacobian", "uniform", "never", False, "Uniform-MSP", "the same protected MSBs on every layer"
+    ),
+    "uniform-msp-fractional": MethodRule(
+        "jacobian", "fractional", "never", False, "Uniform-MSP, fractional",
+        "Uniform-MSP, the rest of the budget on an even share of the weights",
+    ),
+    "magnitude": MethodRule("magnitude", "allocate", "never", False, "magnitude", "allocation by ||W||_inf^2 alone"),
+    "sensitivity": MethodRule(
+        "sensitivity", "allocate", "never", False, "sensitivity", "allocation by measured output deviation"
+    ),
+    "random": MethodRule("jacobian", "random", "never", False, "random", "planes of layers drawn at random"),
+    "none": MethodRule("jacobian", "nothing", "never", False, "uncompensated", "no ECC, no correction"),
 }
 METHODS = tuple(METHOD_RULES)
 BUDGET_FREE_METHODS = tuple(name for name, rule in METHOD_RULES.items() if rule.spend == "nothing")
+
+
+def method_label(name: str) -> str:
+    """Short name of a method for tables and plots.
+
+    Example:
+        >>> method_label("tac-bits-only")
+        'TAC, bits only'
+    """
+    return METHOD_RULES[name].label
