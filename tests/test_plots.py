@@ -63,7 +63,7 @@ def curves_of(axes):
 
 
 def texts_of(figure):
-    return [text.get_text().replace("\n", " ") for legend in figure.legends for text in legend.get_texts()]
+    return [text.get_text().replace("\n", " ").replace("\u00a0", " ") for legend in figure.legends for text in legend.get_texts()]
 
 
 def drawn_stretches(line):

@@ -68,7 +68,7 @@ def percent(fractions: list[float]) -> str:
 def legend(axes: Any, handles: list[Any], columns: int, below: Side | None) -> None:
     """A legend that hides nothing: at the foot of a constrained layout, or on top in the axes, made higher for it."""
     for handle in handles:
-        handle.set_label(textwrap.fill(handle.get_label(), 30))
+        handle.set_label(textwrap.fill(handle.get_label().replace(" %", "\u00a0%"), 30))  # no line starts with a %
     if below:
         axes.figure.legend(handles=handles, loc=f"outside lower {below}", ncols=columns, fontsize=9, frameon=False)
         return
