@@ -63,7 +63,9 @@ def curves_of(axes):
 
 
 def texts_of(figure):
-    return [text.get_text().replace("\n", " ").replace("\u00a0", " ") for legend in figure.legends for text in legend.get_texts()]
+    texts = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+    assert not any(line.startswith("%") for text in texts for line in text.split("\n"))
+    return [text.replace("\n", " ").replace("\u00a0", " ") for text in texts]
 
 
 def drawn_stretches(line):
@@ -148,12 +150,12 @@ def test_interpolated_curves_are_lines_whose_knots_alone_are_marked():
 
 def test_coinciding_curves_are_drawn_once_and_named():
     once = curve("uniform-msp", 0.0, 1.9)
-    same = [once.assign(budget=budget) for budget in (0.0, 0.01, 0.1)]
+    same = [once.assign(budget=budget) for budget in (0.0, 0.01, 0.02, 0.03, 0.05, 0.1)]
     points = pd.concat([curve("tac", 0.01, 1.8), curve("tac", 0.1, 1.75), curve("tac", 0.0, 1.95), *same,
                         once.assign(method="none")], ignore_index=True)
     figure = draw(points)
     assert len(curves_of(figure.axes[0])) == 4
-    assert "Uniform-MSP 0, 1, 10 %; uncompensated 0 % (coincide)" in texts_of(figure)
+    assert "Uniform-MSP 0, 1, 2, 3, 5, 10 %; uncompensated 0 % (coincide)" in texts_of(figure)
     assert not any("coincide" in text for text in texts_of(draw(synthetic())))
 
 
