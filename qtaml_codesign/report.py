@@ -14,9 +14,9 @@ from qtaml_codesign.ecc.limits import extra_cells_per_protected_bit
 from qtaml_codesign.frontier import AT_OR_BELOW, BEYOND, Frontier
 from qtaml_codesign.physics.flip import flip_probability
 from qtaml_codesign.sweeps.result import Sweep
+from qtaml_codesign.tac.baselines import method_label
 
 MOST_ROWS = 30
-LABELS = {"tac": "TAC", "tac-bits-only": "TAC bits", "uniform-msp": "Uniform-MSP"}
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def _paired(table: pd.DataFrame, methods: tuple[str, ...]) -> bool:
 
 
 def _label(method: str) -> str:
-    return LABELS.get(method, method)
+    return method_label(method)
 
 
 def _percent(fraction: float) -> str:

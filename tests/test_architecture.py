@@ -31,8 +31,8 @@ LAYER_OF = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 WALLS = {
     "numba": lambda module: module.endswith(".kernels"),
     "torch": lambda module: LAYER_OF[room_of(module)] >= LAYER_OF["nets"],
-    "matplotlib": lambda module: module == f"{NAME}.plots",
-    "plotly": lambda module: module == f"{NAME}.plots",
+    "matplotlib": lambda module: room_of(module) == "plots",
+    "plotly": lambda module: room_of(module) == "plots",
     "typer": lambda module: room_of(module) == "commands",
     "rich": lambda module: room_of(module) == "commands",
     "yaml": lambda module: module == f"{NAME}.cards",

@@ -55,7 +55,9 @@ def write_outputs(sweep: Sweep, folder: Path) -> tuple[Path, ...]:
     table = frontier.to_frame()
     title = f"{sweep.card.name} card, {sweep.workload_name}"
     picture = io.BytesIO()
-    save_sweep(sweep.to_frame(), table, frontier.target, picture, title)
+    save_sweep(sweep.to_frame(), table, frontier.target, picture, title, window_s=sweep.card.window_s,
+               confidence=sweep.settings.rule.confidence, knots=sweep.knots if sweep.interpolated else None,
+               searched=sweep.settings.rule.threshold is not None)
     content = {
         "sweep.csv": csv_text(sweep.to_frame()).encode(),
         **({} if sweep.knots is None else {"knots.csv": csv_text(sweep.knots).encode()}),

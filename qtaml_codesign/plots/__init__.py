@@ -1,0 +1,70 @@
+"""The figures, drawn from tables alone: `points` as in `sweep.csv`, `table` as in `frontier.csv`.
+
+They use `matplotlib.figure.Figure` directly, so that a caller's pyplot state and backend stay as they were.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import BinaryIO
+
+import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
+
+from qtaml_codesign.plots.accuracy import draw_accuracy
+from qtaml_codesign.plots.frontier import draw_frontier, is_one_budget
+from qtaml_codesign.plots.style import percent
+
+__all__ = ["draw_accuracy", "draw_frontier", "draw_sweep", "save_sweep"]
+
+
+def draw_sweep(
+    points: pd.DataFrame, table: pd.DataFrame, target: float, title: str = "", *, window_s: float | None = None,
+    confidence: float = 0.95, knots: pd.DataFrame | None = None, searched: bool | None = None,
+) -> Figure:
+    """The two panels of `frontier.png`: accuracy against oxide thickness, and thinnest oxide against ECC overhead.
+
+    Args:
+        points, table: columns of `sweep.csv` and of `frontier.csv`.
+        target: fraction of the clean accuracy to keep.
+        title: card and workload; the line below it names target, window, trials and intervals.
+        window_s: inference window in s; None leaves it out.
+        confidence: two-sided level of the intervals.
+        knots: what was measured where `points` was interpolated; None: `points`.
+        searched: whether `points` are the knots of a search; None: when its curves have thicknesses of their own.
+    """
+    figure = Figure(figsize=(13.0, 7.4), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2, width_ratios=(1.25, 0.7 if is_one_budget(table) else 1.0))
+    draw_accuracy(points, target, left, knots, searched, below="left")
+    draw_frontier(points, table, target, right, below="right")
+    facts = _facts(points if knots is None else knots, target, window_s, confidence)
+    figure.suptitle(f"{title}\n{facts}" if title else facts, fontsize=12)
+    return figure
+
+
+def save_sweep(
+    points: pd.DataFrame, table: pd.DataFrame, target: float, path: Path | BinaryIO, title: str = "", *,
+    window_s: float | None = None, confidence: float = 0.95, knots: pd.DataFrame | None = None,
+    searched: bool | None = None,
+) -> None:
+    """Write `draw_sweep` as a PNG whose bytes hold neither a date nor the name of a program."""
+    figure = draw_sweep(points, table, target, title, window_s=window_s, confidence=confidence, knots=knots,
+                        searched=searched)
+    figure.savefig(path, dpi=150, format="png", metadata={"Software": None})
+
+
+def _facts(measured: pd.DataFrame, target: float, window_s: float | None, confidence: float) -> str:
+    """Target, inference window, trials per measured point and what the bars are."""
+    clean = float(measured["clean_accuracy"].iloc[0])
+    facts = [f"target {target:.3g} × clean = {target * clean:.4g}"]
+    if window_s is not None:
+        facts.append(f"inference window {EngFormatter('s')(window_s) if window_s < 1.0 else f'{window_s:.4g} s'}")
+    if measured["budget"].nunique() == 1:
+        facts.append(f"budget {percent([float(measured['budget'].iloc[0])])}")
+    if "trials" in measured:
+        few, many = int(measured["trials"].min()), int(measured["trials"].max())
+        facts.append(f"{few} trials per point" if few == many else f"{few} to {many} trials per point")
+    return "; ".join([*facts, f"bars and bands: {100.0 * confidence:.3g} % intervals over trials"])

@@ -1,0 +1,169 @@
+"""Accuracy against oxide thickness."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from qtaml_codesign.plots.style import Look, Side, budget_colours, label, legend, looks, percent
+
+CLOSE_OCTAVES = 1.5
+"""Neighbours of a grid no further apart than this in the flip probability are joined by a line."""
+
+FLAT = 0.05
+"""Neighbours of a grid whose accuracies differ by no more than this are joined too: the curve lies between them."""
+
+SEARCH_OCTAVES = 0.1
+"""Of a search, only the knots around the crossing, a sixteenth of an octave apart, are joined."""
+
+_TICKS = (0.4, 0.3, 0.2, 0.1, 0.05, 0.02, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-9, 1e-12, 1e-20, 1e-50, 1e-100, 1e-300)
+_SAME = ["thickness_nm", "accuracy", "accuracy_low", "accuracy_high"]
+_GAP = ["accuracy", "accuracy_low", "accuracy_high"]
+
+Curves = list[tuple[pd.DataFrame, list[tuple[str, float]]]]
+"""Rows of a curve by rising thickness, and the methods and budgets that it stands for."""
+
+
+def draw_accuracy(
+    points: pd.DataFrame, target: float, axes: Any, knots: pd.DataFrame | None = None, searched: bool | None = None,
+    below: Side | None = None,
+) -> Any:
+    """Accuracy against oxide thickness: a marker per measured point, coloured by budget, shaped by method.
+
+    Lines and bands join points of a grid where little can happen between them (`CLOSE_OCTAVES`, `FLAT`). A search
+    leaves its knots with bars: between them nothing was measured. Curves with the same rows are drawn once, and the
+    legend says so. The view ends where every curve has come within 0.01 of its value at the thickest oxide.
+
+    Args:
+        points: columns of `sweep.csv`.
+        target: fraction of the clean accuracy to keep.
+        axes: matplotlib axes.
+        knots: what was measured where `points` was interpolated; None: `points`.
+        searched: whether `points` are the knots of a search; None: when its curves have thicknesses of their own.
+        below: put the legend at the foot of the figure, on this side; None: into the axes.
+    """
+    if searched is None:
+        searched = bool(points.groupby("thickness_nm").size().nunique() > 1)
+    curves, look, colours = _distinct(points), looks(points), budget_colours(points)
+    for curve, names in curves:
+        method, budget = names[0]
+        measured = curve if knots is None else _rows_of(knots, method, budget)
+        _draw_curve(axes, curve, measured, look[method], colours.get(budget, look[method].colour), searched)
+    threshold = target * float(points["clean_accuracy"].iloc[0])
+    aim = axes.axhline(threshold, color="#b00020", linewidth=1.2, linestyle=(0, (2, 2)),
+                       label=f"target: {target:.3g} × clean")
+    axes.set(xlabel="oxide thickness (nm)", ylabel="accuracy", ylim=(0.0, 1.05), xlim=_busy_range(points))
+    axes.grid(alpha=0.25)
+    _flip_axis(points, axes)
+    legend(axes, [aim, *_handles(curves, look, colours, searched), _note(searched, knots is not None)], 3, below)
+    return axes
+
+
+def _distinct(points: pd.DataFrame) -> Curves:
+    """The curves of a table, those with the same rows as one."""
+    found: dict[bytes, tuple[pd.DataFrame, list[tuple[str, float]]]] = {}
+    for (method, budget), group in points.groupby(["method", "budget"], sort=False):
+        curve = group.sort_values("thickness_nm")
+        rows = curve[_SAME].to_numpy(float).tobytes()
+        found.setdefault(rows, (curve, []))[1].append((str(method), float(str(budget))))
+    return list(found.values())
+
+
+def _rows_of(knots: pd.DataFrame, method: str, budget: float) -> pd.DataFrame:
+    return knots[(knots["method"] == method) & (knots["budget"] == budget)].sort_values("thickness_nm")
+
+
+def _draw_curve(
+    axes: Any, curve: pd.DataFrame, measured: pd.DataFrame, look: Look, colour: Any, searched: bool
+) -> None:
+    joined = _joined(curve, searched)
+    places = np.flatnonzero(~joined) + 1
+    x = np.insert(curve["thickness_nm"].to_numpy(float), places, np.nan)
+    middle, low, high = (np.insert(curve[name].to_numpy(float), places, np.nan) for name in _GAP)
+    axes.plot(x, middle, linestyle=look.dashes, color=colour, linewidth=1.5)
+    axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+    axes.plot(measured["thickness_nm"], measured["accuracy"], look.marker, color=colour, markersize=4.5,
+              markeredgecolor="white", markeredgewidth=0.4, zorder=3)
+    alone = curve if searched else curve[~(np.append(joined, False) | np.insert(joined, 0, False))]
+    if len(alone):
+        bars = [alone["accuracy"] - alone["accuracy_low"], alone["accuracy_high"] - alone["accuracy"]]
+        axes.errorbar(alone["thickness_nm"], alone["accuracy"], yerr=np.maximum(bars, 0.0), fmt="none", ecolor=colour,
+                      elinewidth=1.0, zorder=2)
+
+
+def _joined(curve: pd.DataFrame, searched: bool) -> NDArray[np.bool_]:
+    """(n - 1,) whether a line may join each point of a curve with the next one."""
+    flips = np.maximum(curve["flip_probability"].to_numpy(float), np.finfo(float).tiny)
+    octaves = np.abs(np.diff(np.log2(flips)))
+    if searched:
+        return np.asarray(octaves <= SEARCH_OCTAVES)
+    flat = np.abs(np.diff(curve["accuracy"].to_numpy(float))) <= FLAT
+    return np.asarray((octaves <= CLOSE_OCTAVES) | flat)
+
+
+def _handles(curves: Curves, look: dict[str, Look], colours: dict[float, Any], searched: bool) -> list[Any]:
+    """A shape per method, a colour per budget, and what coincides."""
+    shapes = [Line2D([], [], color="black" if colours else own.colour, marker=own.marker,
+                     linestyle="none" if searched else own.dashes, label=label(method))
+              for method, own in look.items()]
+    shades = [Line2D([], [], color=colour, linewidth=3, label=f"budget {percent([budget])}")
+              for budget, colour in colours.items()]
+    same = [Line2D([], [], color=colours.get(names[0][1], look[names[0][0]].colour),
+                   marker=look[names[0][0]].marker,
+                   linestyle="none" if searched else look[names[0][0]].dashes, label=_coinciding(names))
+            for _, names in curves if len(names) > 1]
+    return [*shapes, *shades, *same]
+
+
+def _note(searched: bool, interpolated: bool) -> Any:
+    lines = "nothing between them" if searched else "lines: interpolated" if interpolated else "lines join close ones"
+    return Line2D([], [], color="none", label=f"markers: measured; {lines}")
+
+
+def _coinciding(names: list[tuple[str, float]]) -> str:
+    budgets: dict[str, list[float]] = {}
+    for method, budget in names:
+        budgets.setdefault(method, []).append(budget)
+    text = "; ".join(f"{label(method)} {percent(sorted(some))}" for method, some in budgets.items())
+    return f"{text} (coincide)"
+
+
+def _busy_range(points: pd.DataFrame) -> tuple[float, float]:
+    """Ends of the thickness axis: the thin end of the grid, and a little beyond the last thickness that matters."""
+    grid = np.sort(points["thickness_nm"].unique())
+    final = points.sort_values("thickness_nm").groupby(["method", "budget"])["accuracy"].transform("last")
+    away = points.loc[(final - points["accuracy"]).abs() > 0.01, "thickness_nm"]
+    last = float(away.max()) if len(away) else float(grid[-1])
+    following = float(grid[min(int(np.searchsorted(grid, last)) + 1, len(grid) - 1)])
+    end = min(float(grid[-1]), max(following, last + 0.25 * (last - float(grid[0]))))
+    margin = 0.02 * (end - float(grid[0]) or end)
+    return float(grid[0]) - margin, end + margin
+
+
+def _flip_axis(points: pd.DataFrame, axes: Any) -> None:
+    """Second axis on top: ticks at round flip probabilities, placed where the sweep's own curve has them."""
+    curve = points.drop_duplicates("thickness_nm").sort_values("thickness_nm")
+    curve = curve[curve["flip_probability"] > 0.0]
+    if len(curve) < 2:
+        return
+    log_flips, thickness = np.log(curve["flip_probability"].to_numpy(float)), curve["thickness_nm"].to_numpy(float)
+    wanted = [value for value in _TICKS if log_flips.min() <= np.log(value) <= log_flips.max()]
+    places = np.interp(-np.log(wanted), -log_flips, thickness) if wanted else np.empty(0)
+    start, end = axes.get_xlim()
+    kept = [index for index in _spaced(places, 0.06 * (end - start)) if start <= places[index] <= end]
+    top = axes.secondary_xaxis("top")
+    top.set_xticks(places[kept], [f"{wanted[index]:.3g}" for index in kept])
+    top.set_xlabel("flip probability per bit")
+
+
+def _spaced(places: Any, gap: float) -> list[int]:
+    """Indices of the ticks that stand at least `gap` apart, from the left."""
+    kept: list[int] = []
+    for index, place in enumerate(places):
+        if not kept or place - places[kept[-1]] >= gap:
+            kept.append(index)
+    return kept

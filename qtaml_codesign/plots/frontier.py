@@ -1,0 +1,159 @@
+"""Thinnest oxide against ECC overhead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from qtaml_codesign.plots.style import Look, Side, label, legend, looks, percent
+
+_SAME = ["overhead", "thickness_nm", "thickness_low_nm", "thickness_high_nm"]
+_ARROW_POINTS = 20.0
+
+Array = NDArray[np.float64]
+
+
+def draw_frontier(points: pd.DataFrame, table: pd.DataFrame, target: float, axes: Any = None,
+                  below: Side | None = None) -> Any:
+    """Thinnest oxide (nm) against the protected fraction of the stored bits (%), one line per method.
+
+    The lines are steps: an overhead between two budgets of the sweep buys what the smaller one buys. Thick bars are
+    intervals over trials, thin ones over evaluation images where the table has them. An open marker with an arrow
+    stands at the end of the range: at its thick end, upwards, when no oxide keeps the target; at its thin end,
+    downwards, when all do. So does the arrow of a bar that leaves the range. Where every method has one budget alone,
+    the methods stand side by side instead.
+
+    Args:
+        points: columns of `sweep.csv`; its thicknesses are the range.
+        table: columns of `frontier.csv`.
+        target: fraction of the clean accuracy to keep.
+        axes: matplotlib axes; None: of a new figure.
+        below: put the legend at the foot of the figure, on this side; None: into the axes.
+    """
+    if axes is None:
+        figure = Figure(figsize=(6.0, 5.4), dpi=150, layout="constrained")
+        FigureCanvasAgg(figure)
+        axes, below = figure.subplots(), "center"
+    ends = (float(points["thickness_nm"].min()), float(points["thickness_nm"].max()))
+    look, rows = looks(points), _rows_by_method(table)
+    if len(rows) and is_one_budget(table):
+        handles = _draw_side_by_side(axes, rows, look, ends)
+    else:
+        handles = _draw_lines(axes, rows, look, ends)
+    axes.set_ylabel(f"thinnest oxide that keeps {target:.3g} × clean (nm)")
+    axes.grid(alpha=0.25)
+    axes.margins(y=0.12)
+    legend(axes, [*handles, *_bar_handles(table), *_arrow_handles(table)], 2, below)
+    return axes
+
+
+def is_one_budget(table: pd.DataFrame) -> bool:
+    """Whether every method of a frontier has one budget alone: then there is no line to draw."""
+    return bool(table.groupby("method").size().max() == 1)
+
+
+def _rows_by_method(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    return {
+        str(method): rows.sort_values(["overhead", "budget"]).drop_duplicates("overhead")
+        for method, rows in table.groupby("method", sort=False)
+    }
+
+
+def _draw_side_by_side(
+    axes: Any, rows: dict[str, pd.DataFrame], look: dict[str, Look], ends: tuple[float, float]
+) -> list[Any]:
+    for place, (method, own) in enumerate(rows.items()):
+        _draw_points(axes, np.array([float(place)]), own, look[method], 7.0, ends)
+    few = len(rows) <= 3
+    names = [label(method) + ("\n" if few else ", ") + percent([float(own["overhead"].iloc[0])])
+             for method, own in rows.items()]
+    axes.set_xticks(range(len(rows)), names, rotation=0 if few else 40, ha="center" if few else "right")
+    axes.set(xlim=(-0.6, len(rows) - 0.4), xlabel="method, ECC overhead (protected bits, % of stored bits)")
+    return []
+
+
+def _draw_lines(
+    axes: Any, rows: dict[str, pd.DataFrame], look: dict[str, Look], ends: tuple[float, float]
+) -> list[Any]:
+    """One line for the methods whose rows are the same; markers shrink, so that those behind stay visible."""
+    groups: dict[bytes, list[str]] = {}
+    for method, own in rows.items():
+        groups.setdefault(own[_SAME].to_numpy(float).tobytes(), []).append(method)
+    sizes, handles = np.linspace(5.0 + 1.5 * (len(groups) - 1), 5.0, len(groups)), []
+    for names, size in zip(groups.values(), sizes, strict=True):
+        own, how = rows[names[0]], look[names[0]]
+        overhead = 100.0 * own["overhead"].to_numpy(float)
+        inside = own["thickness_nm"].where(own["status"] == "crossing").to_numpy(float)
+        text = "; ".join(label(name) for name in names) + (" (coincide)" if len(names) > 1 else "")
+        axes.plot(overhead, inside, color=how.colour, linewidth=1.6, linestyle=how.dashes, drawstyle="steps-post")
+        _draw_points(axes, overhead, own, how, float(size), ends)
+        handles.append(Line2D([], [], color=how.colour, marker=how.marker, linestyle=how.dashes, label=text))
+    axes.set_xlabel("ECC overhead (protected bits, % of stored bits)")
+    return handles
+
+
+def _draw_points(axes: Any, x: Array, rows: pd.DataFrame, look: Look, size: float, ends: tuple[float, float]) -> None:
+    inside = (rows["status"] == "crossing").to_numpy(bool)
+    kept_nowhere = (rows["status"] == "beyond-range").to_numpy(bool)
+    found = rows["thickness_nm"].fillna(ends[1]).to_numpy(float)
+    _draw_bars(axes, x, rows, ("thickness_low_nm", "thickness_high_nm"), look.colour, 1.8, size, ends)
+    if _has_images(rows):
+        _draw_bars(axes, x, rows, ("image_low_nm", "image_high_nm"), look.colour, 0.7, size, ends)
+    axes.plot(x[inside], found[inside], look.marker, color=look.colour, markersize=size, markeredgecolor="white",
+              markeredgewidth=0.5, zorder=3)
+    axes.plot(x[~inside], found[~inside], look.marker, color=look.colour, markersize=size, markerfacecolor="white",
+              zorder=3)
+    for place in np.flatnonzero(~inside):
+        _arrow(axes, x[place], found[place], look.colour, upwards=bool(kept_nowhere[place]))
+
+
+def _draw_bars(
+    axes: Any, x: Array, rows: pd.DataFrame, columns: tuple[str, str], colour: str, width: float,
+    size: float, ends: tuple[float, float],
+) -> None:
+    """Bars from the low to the high column; an end that is NaN lies outside the range and is drawn as an arrow."""
+    inside = (rows["status"] == "crossing").to_numpy(bool)
+    found = rows["thickness_nm"].fillna(ends[1]).to_numpy(float)
+    low, high = (rows[name].to_numpy(float) for name in columns)
+    open_low, open_high = inside & np.isnan(low), inside & np.isnan(high)
+    low = np.where(np.isnan(low), np.where(inside, ends[0], found), np.minimum(low, found))
+    high = np.where(np.isnan(high), ends[1], np.maximum(high, found))
+    some = high > low
+    axes.errorbar(x[some], found[some], yerr=np.stack([found - low, high - found])[:, some], fmt="none", ecolor=colour,
+                  elinewidth=width, capsize=size / 2.0 + 1.5, capthick=width, zorder=2)
+    for place in np.flatnonzero(open_low):
+        _arrow(axes, x[place], low[place], colour, upwards=False)
+    for place in np.flatnonzero(open_high):
+        _arrow(axes, x[place], high[place], colour, upwards=True)
+
+
+def _arrow(axes: Any, x: float, y: float, colour: str, upwards: bool) -> None:
+    """An arrow of fixed length on the page, from a point of the axes up or down."""
+    tip = _ARROW_POINTS if upwards else -_ARROW_POINTS
+    axes.annotate("", xy=(x, y), xytext=(0.0, tip), textcoords="offset points",
+                  arrowprops={"arrowstyle": "<|-", "color": colour, "linewidth": 1.2, "shrinkA": 0.0, "shrinkB": 3.0})
+
+
+def _has_images(table: pd.DataFrame) -> bool:
+    return "image_low_nm" in table and bool(table[["image_low_nm", "image_high_nm"]].notna().any(axis=None))
+
+
+def _bar_handles(table: pd.DataFrame) -> list[Any]:
+    bars = [(1.8, "interval over trials")]
+    if _has_images(table):
+        bars.append((0.7, "interval over evaluation images"))
+    return [Line2D([], [], color="black", marker="|", linestyle="none", markersize=12, markeredgewidth=width,
+                   label=text) for width, text in bars]
+
+
+def _arrow_handles(table: pd.DataFrame) -> list[Any]:
+    meanings = (("at-or-below-range", r"$\downarrow$", "thin end of the range, or thinner"),
+                ("beyond-range", r"$\uparrow$", "no oxide of the range keeps it"))
+    return [Line2D([], [], color="black", marker=marker, linestyle="none", markersize=10, label=text)
+            for status, marker, text in meanings if (table["status"] == status).any()]

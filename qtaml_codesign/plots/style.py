@@ -1,0 +1,79 @@
+"""How methods and budgets look, in every panel alike.
+
+A method has a marker, a dash pattern and a colour of its own. A budget among several has a colour of a ramp that
+darkens, which then takes the place of the method's in the curves. The method colours stay apart under simulated
+deuteranopia and protanopia; where two of them come near in grey, marker and dashes differ.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any, Literal, NamedTuple
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+
+from qtaml_codesign.tac.baselines import METHOD_RULES, method_label
+
+COLOURS = ("#004488", "#d55e00", "#000000", "#66b3e6", "#009e73", "#e69f00", "#117733")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "*", "<", ">", "h", "d", "8", "H")
+DASHES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (3, 1, 1, 1)))
+
+_ROW_POINTS = 13.0
+
+Side = Literal["left", "center", "right"]
+
+
+class Look(NamedTuple):
+    """Colour, marker and dash pattern of a method."""
+
+    colour: str
+    marker: str
+    dashes: Any
+
+
+def looks(points: pd.DataFrame) -> dict[str, Look]:
+    """The look of each method of a table, by its place there; the first fifteen have markers of their own."""
+    return {
+        method: Look(COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)], DASHES[index % len(DASHES)])
+        for index, method in enumerate(str(method) for method in dict.fromkeys(points["method"]))
+    }
+
+
+def label(method: str) -> str:
+    """The short name of a method; a name that this version does not know stands as it is."""
+    return method_label(method) if method in METHOD_RULES else method
+
+
+def budget_colours(points: pd.DataFrame) -> dict[float, Any]:
+    """A colour for each budget of a table, rising: from light to dark; none where there is one budget alone."""
+    budgets = sorted(points["budget"].unique())
+    if len(budgets) == 1:
+        return {}
+    ramp = mpl.colormaps["viridis_r"](np.linspace(0.15, 1.0, len(budgets)))
+    return {float(budget): ramp[index] for index, budget in enumerate(budgets)}
+
+
+def percent(fractions: list[float]) -> str:
+    """Budgets as text.
+
+    Example:
+        >>> percent([0.0, 0.01, 0.125])
+        '0, 1, 12.5 %'
+    """
+    return ", ".join(f"{100.0 * fraction:.3g}" for fraction in fractions) + " %"
+
+
+def legend(axes: Any, handles: list[Any], columns: int, below: Side | None) -> None:
+    """A legend that hides nothing: at the foot of a constrained layout, or on top in the axes, made higher for it."""
+    for handle in handles:
+        handle.set_label(textwrap.fill(handle.get_label().replace(" %", "\u00a0%"), 30))  # no line starts with a %
+    if below:
+        axes.figure.legend(handles=handles, loc=f"outside lower {below}", ncols=columns, fontsize=9, frameon=False)
+        return
+    rows = sum(1 + handle.get_label().count("\n") for handle in handles) / 2.0 + 1.5
+    share = min(_ROW_POINTS * rows / (72.0 * axes.bbox.height / axes.figure.dpi), 0.6)
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high + (high - low) * share / (1.0 - share))
+    axes.legend(handles=handles, loc="upper right", ncols=2, fontsize=9)
