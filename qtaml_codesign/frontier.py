@@ -23,7 +23,7 @@ AT_OR_BELOW = "at-or-below-range"
 BEYOND = "beyond-range"
 
 COLUMNS = ("method", "budget", "overhead", "thickness_nm", "thickness_low_nm", "thickness_high_nm",
-           "flip_probability", "status")
+           "flip_probability", "status", "image_low_nm", "image_high_nm")
 BUDGET_COLUMNS = ("method", "thickness_nm", "flip_probability", "budget", "overhead", "accuracy", "status")
 _NEEDED = ("thickness_nm", "flip_probability", "method", "budget", "overhead", "accuracy", "accuracy_low",
            "accuracy_high", "clean_accuracy")
@@ -78,6 +78,9 @@ class Frontier:
         meets the threshold; every thicker grid point keeps it. thickness_low_nm and thickness_high_nm are the same
         for the upper and the lower end of the accuracy's interval (the upper end allows a thinner oxide).
 
+        image_low_nm and image_high_nm are where accuracy + and - `image_half_width` meet it: the interval over
+        evaluation samples; NaN in a table without that column.
+
         status: "crossing"; "at-or-below-range" when already the thinnest grid point keeps the threshold (then
         thickness_nm is that grid point, and thickness_low_nm is NaN); "beyond-range" when the thickest one misses
         it (thickness_nm is NaN). A bound that lies outside the grid is NaN. An accuracy equal to the threshold
@@ -120,12 +123,13 @@ class Frontier:
         thickness = group["thickness_nm"].to_numpy(float)
         threshold = self.target * group["clean_accuracy"].to_numpy(float)
         found, first, status = crossing(thickness, group["accuracy"].to_numpy(float), threshold)
-        low, _, low_status = crossing(thickness, group["accuracy_high"].to_numpy(float), threshold)
-        high, _, _ = crossing(thickness, group["accuracy_low"].to_numpy(float), threshold)
-        if low_status == AT_OR_BELOW:
-            low = math.nan
+        low, high = _bounds(thickness, group["accuracy_low"], group["accuracy_high"], threshold)
+        image = (math.nan, math.nan)
+        if "image_half_width" in group.columns:
+            half = group["image_half_width"]
+            image = _bounds(thickness, group["accuracy"] - half, group["accuracy"] + half, threshold)
         flips = self._flips_at(found, thickness, group["flip_probability"].to_numpy(float))
-        return (method, budget, float(group["overhead"].iloc[first]), found, low, high, flips, status)
+        return (method, budget, float(group["overhead"].iloc[first]), found, low, high, flips, status, *image)
 
     def _flips_at(self, found: float, thickness: NDArray[np.float64], flips: NDArray[np.float64]) -> float:
         if math.isnan(found):
@@ -148,6 +152,15 @@ class Frontier:
         certain = best["accuracy_low"] >= self.target * best["clean_accuracy"]
         return (method, thickness, flips, float(best["budget"]), float(best["overhead"]), float(best["accuracy"]),
                 "certain" if certain else "uncertain")
+
+
+def _bounds(
+    thickness: NDArray[np.float64], lower: pd.Series, upper: pd.Series, threshold: NDArray[np.float64]
+) -> tuple[float, float]:
+    """Thinnest and thickest crossing that the two ends of an interval of the accuracy allow; NaN outside the grid."""
+    low, _, status = crossing(thickness, upper.to_numpy(float), threshold)
+    high, _, _ = crossing(thickness, lower.to_numpy(float), threshold)
+    return (math.nan if status == AT_OR_BELOW else low), high
 
 
 def crossing(

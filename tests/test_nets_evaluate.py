@@ -36,7 +36,8 @@ def test_counts_of_a_trial_from_first_principles(small):
     logits = small.run(small.evaluation_inputs, read.weights)
     correct = int((logits.argmax(1) == small.labels).sum())
     assert replace(counts, seconds=0.0) == TrialCounts(
-        1, 360, correct, correct**2, 38160 * 8, 38160 * 7, read.flips.bits_flipped, read.flips.expected_flips, 0.0
+        1, 360, correct, correct**2, correct**3, (logits.argmax(1) == small.labels).numpy(), 38160 * 8, 38160 * 7,
+        read.flips.bits_flipped, read.flips.expected_flips, 0.0,
     )
     assert counts.seconds > 0.0
     assert counts.nominal_ber == pytest.approx(0.1, rel=1e-12)

@@ -17,7 +17,7 @@ from qtaml_codesign.bits.noise import noise_model
 from qtaml_codesign.bits.profile import BitErrorProfile
 from qtaml_codesign.nets import reading
 from qtaml_codesign.nets.evaluate import Trials
-from qtaml_codesign.nets.labels import count_right, predictions
+from qtaml_codesign.nets.labels import count_right, group_index, predictions
 from qtaml_codesign.nets.reading import TrialReader
 from qtaml_codesign.nets.replica import Replica
 from qtaml_codesign.nets.storage import StoredModel, store_tensor
@@ -98,10 +98,27 @@ def test_right_answers_are_first_largest_logits_and_never_nan(rows, classes, ran
     choices = [0.0, 1.0, 1.0, -1.0, float("nan"), float("inf"), float("-inf"), -0.0]
     logits = torch.tensor([[random.choice(choices) for _ in range(classes)] for _ in range(rows)])
     labels = torch.tensor([random.randrange(classes) for _ in range(rows)])
-    expected = int((predictions(logits) == labels).sum())
-    assert count_right(logits, labels) == expected == count_right(logits.double(), labels)
-    assert count_right(logits.half(), labels) == expected
-    assert count_right(logits[None].expand(2, -1, -1), labels[None].expand(2, -1)) == 2 * expected
+    expected = (predictions(logits) == labels).int()
+    assert right_of(logits, labels) == expected.tolist() == right_of(logits.double(), labels)
+    assert right_of(logits.half(), labels) == expected.tolist()
+    twice = (logits[None].expand(2, -1, -1), labels[None].expand(2, -1))
+    assert right_of(*twice) == [int(expected.sum())] * 2 == right_of(twice[0].half(), twice[1])
+
+
+def right_of(logits, labels):
+    groups = group_index(labels)
+    right = np.zeros(groups.max() + 1, np.int64)
+    count_right(logits, labels, groups, right)
+    return right.tolist()
+
+
+@pytest.mark.parametrize(("rows", "groups"), [(1, 1), (7, 7), (512, 512), (513, 512), (1500, 512)])
+def test_groups_of_samples_are_even_runs_of_the_first_axis(rows, groups):
+    index = group_index(torch.zeros(rows, 3, dtype=torch.int64))
+    assert (index == index[:, :1]).all()
+    assert set(np.diff(index[:, 0]).tolist()) <= {0, 1}
+    sizes = np.bincount(index[:, 0])
+    assert (sizes.size, sizes.max() - sizes.min() <= 1) == (groups, True)
 
 
 class Stateful(nn.Module):

@@ -22,7 +22,7 @@ def collapse(x, centre=-2.0, width=0.5):
 
 def knot(x, law=collapse, half=0.0, plan="plan", trials=10):
     middle = law(x)
-    return Knot(x, middle, middle - half, middle + half, trials, 0.05, 2.0 ** (x - 1.0), 2.0 ** (x - 1.0), plan)
+    return Knot(x, middle, middle - half, middle + half, half, trials, 0.05, 2.0 ** (x - 1.0), 2.0 ** (x - 1.0), plan)
 
 
 def refined(law=collapse, threshold=0.93, half_width=0.01, half=0.0, plan_of=lambda x: "plan", **options):

@@ -71,9 +71,12 @@ def _print(result: Evaluation, method: str) -> None:
     interval = f"[{result.low:.4f}, {result.high:.4f}] at {result.confidence:.0%}"
     print(f"accuracy under flips: {result.accuracy:.4f}  {interval}")
     print(f"  plan {method}, {result.trials} trials x {counts.samples} samples (interval over trials)")
+    print(f"  over evaluation samples: [{result.image_low:.4f}, {result.image_high:.4f}], for these drawings")
     kept = f"  (kept: {result.accuracy / result.clean_accuracy:.1%})" if result.clean_accuracy > 0.0 else ""
     print(f"clean accuracy:       {result.clean_accuracy:.4f}{kept}")
     print(f"bit error rate:       nominal {result.nominal_ber:.6g}, realised {result.realised_ber:.6g}")
     print(f"  {counts.bits_flipped} flips over {counts.bits_exposed} exposed cells, {counts.bits_stored} stored cells")
+    for note in result.notes:
+        print(f"note: {note}", file=sys.stderr)
     if counts.bits_exposed == 0:
         print("note: every cell is protected, so no flip was injected", file=sys.stderr)

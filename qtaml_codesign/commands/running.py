@@ -42,7 +42,7 @@ def lenders(folder: Path, out: Path | None, reuse: list[Path] | None) -> list[Pa
 def _can_lend(place: Path) -> bool:
     """Whether a store found by itself can be read; if not, the reader is told, and the sweep goes on without it."""
     from qtaml_codesign.errors import StoreError
-    from qtaml_codesign.sweeps.store import lender
+    from qtaml_codesign.sweeps.lenders import lender
 
     try:
         lender(place).close()

@@ -53,12 +53,15 @@ class Trials:
         """Counts of one trial: read the stored network once, run the evaluation set, count."""
         started = time.perf_counter()
         read = self._read(trial)
-        correct = self._workload.count_correct(read.weights)
+        by_group = self._workload.count_by_group(read.weights)
+        correct = int(by_group.sum())
         return TrialCounts(
             trials=1,
             samples=self._workload.samples,
             correct=correct,
             correct_squares=correct**2,
+            correct_cubes=correct**3,
+            correct_by_group=by_group,
             bits_stored=self._bits_stored,
             bits_exposed=read.flips.bits_exposed,
             bits_flipped=read.flips.bits_flipped,

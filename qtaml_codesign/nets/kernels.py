@@ -6,9 +6,11 @@ import numba
 
 
 @numba.njit(cache=True, nogil=True)
-def count_first_largest(logits, labels):  # type: ignore[no-untyped-def]
-    """How many rows of logits (n, C) are largest at their label (n,), first of equals; a row with a NaN is not."""
-    right = 0
+def count_first_largest(logits, labels, groups, right):  # type: ignore[no-untyped-def]
+    """Add to right (G,) the rows of each group whose logits (n, C) are largest at their label (n,), first of equals.
+
+    groups: (n,) group of each row. A row with a NaN is not right.
+    """
     for i in range(labels.size):
         label = labels[i]
         largest = logits[i, label]
@@ -16,5 +18,4 @@ def count_first_largest(logits, labels):  # type: ignore[no-untyped-def]
         for c in range(logits.shape[1]):
             value = logits[i, c]
             first &= (value < largest) | ((value == largest) & (c >= label))
-        right += first
-    return right
+        right[groups[i]] += first

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from qtaml_codesign.errors import WorkloadError
@@ -11,6 +12,8 @@ from qtaml_codesign.nets.inputs import describe
 from qtaml_codesign.nets.kernels import count_first_largest
 
 COMPILED = (torch.float32, torch.float64)
+MOST_GROUPS = 512
+"""Evaluation samples are counted in at most this many groups: enough for a Student quantile near the normal one."""
 
 
 def checked_labels(given: object, logits: Tensor, inputs: int) -> Tensor:
@@ -50,18 +53,42 @@ def predictions(logits: Tensor) -> Tensor:
     return torch.where(torch.isnan(logits).any(dim=-1), -1, logits.argmax(dim=-1))
 
 
-def count_right(logits: Tensor, labels: Tensor) -> int:
-    """How many predictions equal their label.
+def group_index(labels: Tensor) -> NDArray[np.int64]:
+    """Group of each label, labels.shape: contiguous runs of the first axis, each sample its own up to 512.
 
     Example:
-        >>> count_right(torch.tensor([[0.0, 1.0], [float("nan"), 0.0]]), torch.tensor([1, 0]))
-        1
+        >>> group_index(torch.zeros(3, 2, dtype=torch.int64)).tolist()
+        [[0, 0], [1, 1], [2, 2]]
+    """
+    rows = labels.shape[0]
+    groups = np.arange(rows) * min(rows, MOST_GROUPS) // rows
+    shape = (rows, *(1 for _ in labels.shape[1:]))
+    return np.ascontiguousarray(np.broadcast_to(groups.reshape(shape), tuple(labels.shape)))
+
+
+def count_right(logits: Tensor, labels: Tensor, groups: NDArray[np.int64], right: NDArray[np.int64]) -> None:
+    """Add to `right`, (G,), how many predictions of each group equal their label.
+
+    Args:
+        logits: (n, ..., C).
+        labels: (n, ...).
+        groups: (n, ...) group of each label, 0..G-1.
+        right: counts to add to.
+
+    Example:
+        >>> right = np.zeros(2, dtype=np.int64)
+        >>> logits = torch.tensor([[0.0, 1.0], [float("nan"), 0.0]])
+        >>> count_right(logits, torch.tensor([1, 0]), np.array([0, 1]), right)
+        >>> right.tolist()
+        [1, 0]
     """
     if logits.dtype in COMPILED and logits.device.type == labels.device.type == "cpu":
         if logits.ndim > 2:
             logits, labels = logits.flatten(0, -2), labels.flatten()
-        return int(count_first_largest(logits.numpy(), labels.numpy()))
-    return int((predictions(logits) == labels.to(logits.device)).sum())
+        count_first_largest(logits.numpy(), labels.numpy(), groups.reshape(-1), right)
+        return
+    hits = (predictions(logits) == labels.to(logits.device)).cpu().numpy()
+    right += np.bincount(groups[hits], minlength=right.size)
 
 
 def _integers(given: object) -> Tensor:

@@ -19,7 +19,7 @@ from qtaml_codesign.errors import WorkloadError, did_you_mean
 from qtaml_codesign.nets.chance import check_clean, clean_notes
 from qtaml_codesign.nets.exposure import measure_exposure
 from qtaml_codesign.nets.inputs import Inputs, describe, private_inputs, sample_count, tensors_of
-from qtaml_codesign.nets.labels import checked_labels, count_right, predictions
+from qtaml_codesign.nets.labels import checked_labels, count_right, group_index, predictions
 from qtaml_codesign.nets.network import GivenWeights, Logits, Network, Weights
 from qtaml_codesign.nets.randomness import global_randomness_kept
 from qtaml_codesign.nets.selection import aliases
@@ -77,7 +77,10 @@ class Workload:
         self.labels: Tensor = checked_labels(evaluation[1], clean, sample_count(self.evaluation_inputs))
         self.classes = int(clean.shape[-1])
         self.clean_predictions: Tensor = predictions(clean).cpu()
-        self.clean_correct: int = count_right(clean, self.labels)
+        self.groups: NDArray[np.int64] = group_index(self.labels)
+        self.clean_by_group: NDArray[np.int64] = np.zeros(self.group_sizes.size, dtype=np.int64)
+        count_right(clean, self.labels, self.groups, self.clean_by_group)
+        self.clean_correct: int = int(self.clean_by_group.sum())
         self.clean_check = check_clean(self.labels, self.clean_predictions, self.clean_correct, self.classes)
         self.warnings: tuple[str, ...] = (*notes, *clean_notes(self.clean_check))
         self.given_floors = None if residual_floors is None else self._checked_floors(residual_floors)
@@ -111,11 +114,21 @@ class Workload:
 
     def count_correct(self, weights: GivenWeights | None = None) -> int:
         """Right answers over the evaluation set; a sample with a NaN logit counts as wrong."""
-        right, first = 0, 0
+        return int(self.count_by_group(weights).sum())
+
+    def count_by_group(self, weights: GivenWeights | None = None) -> NDArray[np.int64]:
+        """(G,) right answers of each group of evaluation samples (`nets.labels.group_index`)."""
+        right, first = np.zeros(self.group_sizes.size, dtype=np.int64), 0
         for logits in self.network.run_batches(self.evaluation_inputs, weights):
-            right += count_right(logits, self.labels[first : first + logits.shape[0]])
+            batch = slice(first, first + logits.shape[0])
+            count_right(logits, self.labels[batch], self.groups[batch], right)
             first += logits.shape[0]
         return right
+
+    @cached_property
+    def group_sizes(self) -> NDArray[np.int64]:
+        """(G,) labels in each group of evaluation samples."""
+        return np.bincount(self.groups.reshape(-1)).astype(np.int64)
 
     @cached_property
     def digest(self) -> str:

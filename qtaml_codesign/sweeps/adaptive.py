@@ -57,7 +57,7 @@ def measure_curves(
         measured = measurement.measure([_point(axis, place, key) for key, place in asked])
         for (key, place), point in zip(asked, measured, strict=True):
             found[key][place] = point
-        curves = {key: _curve(found[key], settings.rule.confidence) for key in keys}
+        curves = {key: _curve(found[key], measurement) for key in keys}
         asked = [(key, place) for key in keys
                  for place in curves[key].to_split(threshold, settings.rule.half_width, everywhere, within)]
         if not asked:
@@ -65,7 +65,7 @@ def measure_curves(
 
 
 def knot_rows(
-    curves: Mapping[Key, MeasuredCurve], axis: Axis, thickness_nm: NDArray[np.float64], clean: float, confidence: float
+    curves: Mapping[Key, MeasuredCurve], axis: Axis, thickness_nm: NDArray[np.float64], measurement: Measurement
 ) -> pd.DataFrame:
     """The knots inside the range of thickness as rows of `sweep.csv`, thickness rising within each curve."""
     x = axis.coordinates(thickness_nm)
@@ -75,7 +75,7 @@ def knot_rows(
     for place in {place for row in inside.values() for place in row} - set(thickness):
         thickness[place] = axis.thickness_nm(place)
     rows = [
-        (thickness[place], *curves[key].points[place].row(clean, confidence)[1:])
+        (thickness[place], *measurement.row(curves[key].points[place])[1:])
         for key, places in inside.items() for place in places
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
@@ -94,6 +94,7 @@ def rows_between(
             "thickness_nm": thickness, "flip_probability": probability, "method": method, "budget": budget,
             "overhead": at.overhead, "accuracy": at.accuracy, "accuracy_low": at.low, "accuracy_high": at.high,
             "trials": at.trials, "clean_accuracy": clean, "nominal_ber": at.nominal_ber, "realised_ber": np.nan,
+            "image_half_width": at.image_half_width,
         }, columns=list(COLUMNS)))
     return pd.concat(tables, ignore_index=True)
 
@@ -113,14 +114,15 @@ def _point(axis: Axis, place: float, key: Key) -> Point:
     return Point(np.nan, axis.flip_probability(place), *key, axis.profile(place))
 
 
-def _curve(points: Mapping[float, MeasuredPoint], confidence: float) -> Curve:
-    return Curve(tuple(_knot(place, points[place], confidence) for place in sorted(points)))
+def _curve(points: Mapping[float, MeasuredPoint], measurement: Measurement) -> Curve:
+    return Curve(tuple(_knot(place, points[place], measurement) for place in sorted(points)))
 
 
-def _knot(place: float, measured: MeasuredPoint, confidence: float) -> Knot:
-    accuracy, plan = measured.counts.accuracy(confidence), measured.plan
-    return Knot(place, accuracy.estimate, accuracy.low, accuracy.high, measured.counts.trials, plan.overhead,
-                measured.counts.nominal_ber, measured.point.flip_probability, _shape(plan))
+def _knot(place: float, measured: MeasuredPoint, measurement: Measurement) -> Knot:
+    accuracy, image = measurement.settings.rule.interval(measured.counts), measurement.image_half_width(measured.counts)
+    return Knot(place, accuracy.estimate, accuracy.low, accuracy.high, image, measured.counts.trials,
+                measured.plan.overhead, measured.counts.nominal_ber, measured.point.flip_probability,
+                _shape(measured.plan))
 
 
 def _shape(plan: TacPlan) -> Hashable:

@@ -70,8 +70,8 @@ def collect_plans(
 def collect_trials(
     tasks: Mapping[str, SweepTask], rule: StoppingRule, samples: int, crew: Crew, store: ResultStore,
     report: ProgressReport,
-) -> dict[str, list[TrialCounts]]:
-    """Per task id, the counts of exactly its first n trials, n chosen by the rule from those counts alone."""
+) -> dict[str, TrialCounts]:
+    """Per task id, the counts of exactly its first n trials, summed; the rule chooses n from those counts alone."""
     store.add_tasks({task_id: canonical_json(task.to_json()) for task_id, task in tasks.items()})
     board = _Board(tasks, rule, samples, crew, store, report)
     report(SweepProgress("trials", 0, len(tasks)))
@@ -105,7 +105,7 @@ class _Board:
     crew: Crew
     store: ResultStore
     report: ProgressReport
-    chosen: dict[str, list[TrialCounts]] = field(default_factory=dict)
+    chosen: dict[str, TrialCounts] = field(default_factory=dict)
     trials: int = 0
 
     def __post_init__(self) -> None:
@@ -136,7 +136,7 @@ class _Board:
         case = self._cases[task_id]
         wanted, enough = self.rule.decide(case.leading(), self.samples)
         if enough:
-            self.chosen[task_id] = [case.rows[trial] for trial in range(wanted)]
+            self.chosen[task_id] = TrialCounts.total([case.rows[trial] for trial in range(wanted)])
             del self._cases[task_id]
             return
         batches = missing_batches(set(case.rows), wanted)

@@ -26,7 +26,7 @@ WIDEST_ABOVE_HALF = 2.0**-3
 ALLOWANCE = 1.5
 """Intervals are widened by this many times the estimated error of interpolation."""
 
-CROSSING_SHARES = {"accuracy": 0.125, "low": 0.5, "high": 0.5}
+CROSSING_SHARES = {"accuracy": 0.125, "low": 0.5, "high": 0.5, "image_low": 1.0, "image_high": 1.0}
 """Where the target is crossed, interpolation may be wrong by this part of the half-width that is asked for."""
 
 
@@ -37,6 +37,7 @@ class Knot:
     Args:
         x: coordinate, rising with the flip probability.
         accuracy, low, high: mean over trials and its interval.
+        image_half_width: of the interval over evaluation samples.
         trials: drawings behind it.
         overhead: protected fraction of the stored bits.
         nominal_ber: expected flips per exposed bit.
@@ -48,11 +49,22 @@ class Knot:
     accuracy: float
     low: float
     high: float
+    image_half_width: float
     trials: int
     overhead: float
     nominal_ber: float
     flip_probability: float
     plan: Hashable
+
+    @property
+    def image_low(self) -> float:
+        """Lower end of the interval over evaluation samples."""
+        return self.accuracy - self.image_half_width
+
+    @property
+    def image_high(self) -> float:
+        """Upper end of the interval over evaluation samples."""
+        return self.accuracy + self.image_half_width
 
 
 @dataclass(frozen=True)
@@ -62,6 +74,7 @@ class Between:
     accuracy: NDArray[np.float64]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
+    image_half_width: NDArray[np.float64]
     trials: NDArray[np.int64]
     overhead: NDArray[np.float64]
     nominal_ber: NDArray[np.float64]
@@ -73,7 +86,7 @@ class Curve:
 
     Example:
         >>> def knot(x, accuracy):
-        ...     return Knot(x, accuracy, accuracy - 0.01, accuracy + 0.01, 10, 0.05, 0.1, 2.0 ** (x - 1), "plan")
+        ...     return Knot(x, accuracy, accuracy - 0.01, accuracy + 0.01, 0.02, 10, 0.05, 0.1, 2.0 ** (x - 1), "plan")
         >>> curve = Curve((knot(-4.0, 0.98), knot(0.0, 0.1)))
         >>> curve.to_split(0.9, 0.01), curve.to_split(0.05, 0.01, everywhere=False)
         ([-2.0], [])
@@ -88,7 +101,7 @@ class Curve:
 
         Args:
             threshold: the accuracy whose crossing is wanted. The cells where the accuracy and both ends of its
-                interval fall below it, seen from the fewest flips, are split until they are straight to a part of
+                intervals fall below it, seen from the fewest flips, are split until they are straight to a part of
                 `half_width` (`CROSSING_SHARES`), or `FINEST`.
             half_width: of the intervals that are asked for. Elsewhere a cell is split until it is straight to that,
                 or to half the interval of its knots where that is larger.
@@ -132,6 +145,8 @@ class Curve:
         trials = np.where(on_knot, self._values("trials")[nearest], self._of_two(np.minimum, "trials", cell))
         return Between(
             accuracy=self._mix("accuracy", cell, share), low=np.maximum(low, 0.0), high=np.minimum(high, 1.0),
+            image_half_width=np.where(hull, self._of_two(np.maximum, "image_half_width", cell),
+                                      self._mix("image_half_width", cell, share)),
             trials=trials.astype(np.int64),
             overhead=np.where(on_knot, self._values("overhead")[nearest], self._of_two(np.maximum, "overhead", cell)),
             nominal_ber=self._mix("nominal_ber", cell, np.clip(by_rate, 0.0, 1.0)),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import pandas as pd
+
 from qtaml_codesign.bits.profile import BitErrorProfile
 from qtaml_codesign.nets.counts import TrialCounts
 from qtaml_codesign.nets.sensitivity import JacobianGains
@@ -19,7 +21,7 @@ from qtaml_codesign.tac.planner import measured_gains
 
 COLUMNS = (
     "thickness_nm", "flip_probability", "method", "budget", "overhead", "accuracy", "accuracy_low", "accuracy_high",
-    "trials", "clean_accuracy", "nominal_ber", "realised_ber",
+    "trials", "clean_accuracy", "nominal_ber", "realised_ber", "image_half_width",
 )
 
 
@@ -42,15 +44,6 @@ class MeasuredPoint:
     plan: TacPlan
     task_id: str
     counts: TrialCounts
-
-    def row(self, clean_accuracy: float, confidence: float) -> tuple[object, ...]:
-        """The point as a row of `sweep.csv`, columns `COLUMNS`."""
-        accuracy = self.counts.accuracy(confidence)
-        return (
-            self.point.thickness_nm, self.point.flip_probability, self.point.method, self.point.budget,
-            self.plan.overhead, accuracy.estimate, accuracy.low, accuracy.high, self.counts.trials, clean_accuracy,
-            self.counts.nominal_ber, self.counts.realised_ber,
-        )
 
 
 @dataclass
@@ -85,12 +78,42 @@ class Measurement:
         ]
         distinct = {task.strong_id: task for task in tasks}
         chosen = collect_trials(distinct, self.settings.rule, self.network.samples, self.crew, self.store, report)
-        self.counts |= {task_id: TrialCounts.total(rows) for task_id, rows in chosen.items()}
+        self.counts |= chosen
         self.notes += [f"{plan.method}: {note}" for plan in plans for note in plan.warnings]
         return [
             MeasuredPoint(point, plan, task.strong_id, self.counts[task.strong_id])
             for point, plan, task in zip(points, plans, tasks, strict=True)
         ]
+
+    def row(self, measured: MeasuredPoint) -> tuple[object, ...]:
+        """A measured point as a row of `sweep.csv`, columns `COLUMNS`."""
+        point, counts, accuracy = measured.point, measured.counts, self.settings.rule.interval(measured.counts)
+        return (
+            point.thickness_nm, point.flip_probability, point.method, point.budget, measured.plan.overhead,
+            accuracy.estimate, accuracy.low, accuracy.high, counts.trials, self.network.clean_accuracy,
+            counts.nominal_ber, counts.realised_ber, self.image_half_width(counts),
+        )
+
+    def image_half_width(self, counts: TrialCounts) -> float:
+        """Half-width of accuracy - target x clean accuracy over evaluation samples."""
+        network, settings = self.network, self.settings
+        return counts.image_half_width(network.clean_by_group, network.group_sizes, settings.target,
+                                       settings.rule.confidence)
+
+    def near_clean(self, table: pd.DataFrame) -> list[str]:
+        """A warning when the accuracy that the target allows to lose is within the error over evaluation samples.
+
+        That error is taken at the point of the table (columns `COLUMNS`) whose accuracy is nearest the threshold.
+        """
+        network, target = self.network, self.settings.target
+        room = (1.0 - target) * network.clean_accuracy
+        nearest = (table["accuracy"] - target * network.clean_accuracy).abs().argmin()
+        half = float(table["image_half_width"].iloc[nearest])
+        if room > half:
+            return []
+        return [f"target {target:g} allows to lose {room:.4f} of accuracy, but {network.samples} evaluation samples "
+                f"tell such a loss only to +- {half:.4f}: what just keeps the target cannot be told from the clean "
+                "network; give more evaluation samples, or a lower target"]
 
     def _request(self, point: Point) -> PlanRequest:
         return PlanRequest(self.network.digest, point.method, point.budget, self.settings.seed,

@@ -81,10 +81,11 @@ class Sweep:
         """The columns of `sweep.csv`.
 
         thickness_nm is the oxide thickness of the base cell, flip_probability its p; accuracy is the mean over
-        `trials` drawings of all flips, with its Student interval over trials; overhead is the protected fraction of
-        the stored bits, at most the budget; nominal_ber and realised_ber are expected and counted flips per exposed
-        cell (NaN when every cell is protected). In an interpolated sweep `trials` is the smaller of the two knots', and
-        realised_ber is NaN: nothing was drawn at that thickness.
+        `trials` drawings of all flips, with its interval over trials (`StoppingRule.interval`); image_half_width is
+        half the interval of accuracy - target x clean accuracy over evaluation samples, paired, for the sweep's own
+        target; overhead is the protected fraction of the stored bits, at most the budget; nominal_ber and realised_ber
+        are expected and counted flips per exposed cell (NaN when every cell is protected). In an interpolated sweep
+        `trials` is the smaller of the two knots', and realised_ber is NaN: nothing was drawn at that thickness.
         """
         return self.points.copy()
 

@@ -18,12 +18,13 @@ from qtaml_codesign.nets.evaluate import single_threaded
 from qtaml_codesign.nets.workload import Workload, load_workload
 from qtaml_codesign.sweeps.collect import ProgressReport, SweepProgress
 from qtaml_codesign.sweeps.crew import Crew
+from qtaml_codesign.sweeps.lenders import lender
 from qtaml_codesign.sweeps.outputs import writable_folder
 from qtaml_codesign.sweeps.points import Measurement
 from qtaml_codesign.sweeps.result import Sweep
 from qtaml_codesign.sweeps.settings import SweepSettings
 from qtaml_codesign.sweeps.soundness import check_evaluation
-from qtaml_codesign.sweeps.store import STORE_NAME, ResultStore, lender
+from qtaml_codesign.sweeps.store import STORE_NAME, ResultStore
 from qtaml_codesign.sweeps.trial import handle_for
 
 
@@ -78,6 +79,7 @@ class Session:
             before = store.count_trials()
             measurement = Measurement(network, settings, crew, store, self.progress or _silent, notes=[*notes])
             rows = measure(measurement)
+            measurement.notes += [*store.notes, *measurement.near_clean(rows.points)]
             new_trials = store.count_trials() - before - store.borrowed_trials
             result = self._result(measurement, rows, new_trials, store.borrowed_trials)
         if folder is not None:

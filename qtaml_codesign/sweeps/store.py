@@ -1,7 +1,8 @@
 """The result file of a sweep: one SQLite database with a row of counts per trial.
 
 Rows are only ever added, a finished batch in one transaction, so a process may be killed at any moment: what was
-committed stays, what was not is run again. Only the process that drives a sweep writes.
+committed stays, what was not is run again. Only the process that drives a sweep writes. Every row carries a digest of
+its content, so that one changed by hand is found when it is read.
 """
 
 from __future__ import annotations
@@ -10,28 +11,45 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import quote
 
 from qtaml_codesign.errors import StoreError
 from qtaml_codesign.nets.counts import TrialCounts
+from qtaml_codesign.sweeps.rows import TRIAL_COLUMNS, row_digest, trial_counts, trial_values
 
 APPLICATION_ID = 0x71544143  # "qTAC"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 STORE_NAME = "results.sqlite"
 
 _SCHEMA = """
-CREATE TABLE task(task_id TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE plan(request_id TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE task(task_id TEXT PRIMARY KEY, json TEXT NOT NULL, digest BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE plan(request_id TEXT PRIMARY KEY, json TEXT NOT NULL, digest BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE trial(
     task_id TEXT NOT NULL, trial INTEGER NOT NULL CHECK(trial >= 0),
     correct INTEGER NOT NULL CHECK(correct BETWEEN 0 AND samples), samples INTEGER NOT NULL CHECK(samples > 0),
     bits_stored INTEGER NOT NULL, bits_exposed INTEGER NOT NULL CHECK(bits_exposed BETWEEN 0 AND bits_stored),
     bits_flipped INTEGER NOT NULL CHECK(bits_flipped BETWEEN 0 AND bits_exposed),
-    expected_flips REAL NOT NULL, seconds REAL NOT NULL,
+    expected_flips REAL NOT NULL, seconds REAL NOT NULL, correct_by_group BLOB NOT NULL, digest BLOB NOT NULL,
     PRIMARY KEY(task_id, trial)) WITHOUT ROWID;
 """
-_COLUMNS = "correct, samples, bits_stored, bits_exposed, bits_flipped, expected_flips, seconds"
+_COLUMNS = f"{', '.join(TRIAL_COLUMNS)}, digest"
 _KEEP = "ON CONFLICT DO NOTHING"  # not INSERT OR IGNORE, which would also drop rows that break a CHECK, in silence
+
+
+class Lending(Protocol):
+    """Another store whose finished plans and trials may be copied (`lenders.Lender`)."""
+
+    note: str | None
+
+    def trials(self, task_id: str) -> dict[int, TrialCounts]:
+        """Counts of the finished trials of a task."""
+
+    def plans(self, wanted: Iterable[str]) -> dict[str, str]:
+        """JSON of those of the wanted plans that it has."""
+
+    def close(self) -> None:
+        """Nothing more is wanted."""
 
 
 class ResultStore:
@@ -39,23 +57,24 @@ class ResultStore:
 
     Args:
         path: the database file. Created when missing; never deleted or overwritten.
-        lenders: other stores, opened with `lender`; plans and trials that this one lacks are copied from them.
-        read_only: refuse a missing file, and never write.
+        lenders: other stores (`lenders.lender`); plans and trials that this one lacks are copied from them.
+        read_only: refuse a missing file, never write, and leave out the check of the whole file.
         timeout_s: how long to wait for another process that is writing.
 
     Attributes:
         borrowed_trials: trials copied from the lenders so far.
 
     Example:
-        >>> one = TrialCounts(trials=1, samples=10, correct=9, correct_squares=81, bits_stored=80, bits_exposed=80,
-        ...                   bits_flipped=3, expected_flips=2.5, seconds=0.01)
+        >>> one = TrialCounts(trials=1, samples=10, correct=9, correct_squares=81, correct_cubes=729,
+        ...                   correct_by_group=[1] * 9 + [0], bits_stored=80, bits_exposed=80, bits_flipped=3,
+        ...                   expected_flips=2.5, seconds=0.01)
         >>> with ResultStore(None) as store:
         ...     store.add_trials([("task", 0, [one])])
         ...     store.trials("task")[0].correct
         9
     """
 
-    def __init__(self, path: Path | None, lenders: Sequence[ResultStore] = (), read_only: bool = False,
+    def __init__(self, path: Path | None, lenders: Sequence[Lending] = (), read_only: bool = False,
                  timeout_s: float = 20.0) -> None:
         self.path = path
         self.borrowed_trials = 0
@@ -67,7 +86,7 @@ class ResultStore:
                                        uri=path is not None)
         try:
             with self._explained():
-                self._open()
+                self._open(whole=not read_only)
         except BaseException:
             self._db.close()
             raise
@@ -84,6 +103,11 @@ class ResultStore:
             lender.close()
         self._db.close()
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Which lenders could not be used, or not to the end, and why."""
+        return tuple(lender.note for lender in self._lenders if lender.note is not None)
+
     def trials(self, task_id: str) -> dict[int, TrialCounts]:
         """Counts of each finished trial of a task, by trial index, rising."""
         rows = self._own_trials(task_id)
@@ -99,38 +123,39 @@ class ResultStore:
             rows = self._db.execute(
                 f"SELECT trial, {_COLUMNS} FROM trial WHERE task_id = ? ORDER BY trial", (task_id,)
             ).fetchall()
-        return {row[0]: _counts(row[1:]) for row in rows}
+        for trial, *values, digest in rows:
+            self._check_row("trial", {"task_id": task_id, "trial": trial}, values, digest)
+        return {row[0]: trial_counts(row[1:-1]) for row in rows}
 
     def add_trials(self, batches: Iterable[tuple[str, int, Sequence[TrialCounts]]]) -> None:
         """Add finished batches (task id, index of the first trial, one counts per trial) in one transaction."""
         rows = [
-            (task_id, first + offset, *_row(counts))
+            _with_digest("trial", task_id, first + offset, *trial_values(counts))
             for task_id, first, trials in batches
             for offset, counts in enumerate(trials)
         ]
-        self._write(f"INSERT INTO trial(task_id, trial, {_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?) {_KEEP}", rows)
+        self._write(f"INSERT INTO trial(task_id, trial, {_COLUMNS}) VALUES ({','.join('?' * 11)}) {_KEEP}", rows)
 
     def add_tasks(self, tasks: Mapping[str, str]) -> None:
-        """Add the JSON of each task by its id."""
-        self._write(f"INSERT INTO task VALUES (?,?) {_KEEP}", sorted(tasks.items()))
+        """Add the JSON of each task by its id; refuse one that stands there otherwise."""
+        self._write(f"INSERT INTO task VALUES (?,?,?) {_KEEP}",
+                    [_with_digest("task", *item) for item in sorted(tasks.items())])
+        for task_id in tasks:
+            self._json("task", "task_id", task_id)
 
     def add_plans(self, plans: Mapping[str, str]) -> None:
         """Add the JSON of each plan by the digest of its request."""
-        self._write(f"INSERT INTO plan VALUES (?,?) {_KEEP}", sorted(plans.items()))
+        self._write(f"INSERT INTO plan VALUES (?,?,?) {_KEEP}",
+                    [_with_digest("plan", *item) for item in sorted(plans.items())])
 
     def plans(self, wanted: Iterable[str] | None = None) -> dict[str, str]:
         """JSON of those of the wanted plans that are known, by the digest of their request; None: all of this file."""
         if wanted is None:
             with self._explained():
-                return dict(self._db.execute("SELECT request_id, json FROM plan").fetchall())
-        found, missing = {}, []
-        for request_id in wanted:
-            with self._explained():
-                row = self._db.execute("SELECT json FROM plan WHERE request_id = ?", (request_id,)).fetchone()
-            if row is None:
-                missing.append(request_id)
-            else:
-                found[request_id] = str(row[0])
+                wanted = [row[0] for row in self._db.execute("SELECT request_id FROM plan").fetchall()]
+        known = {request_id: self._json("plan", "request_id", request_id) for request_id in wanted}
+        found = {request_id: text for request_id, text in known.items() if text is not None}
+        missing = [request_id for request_id in known if request_id not in found]
         for lender in self._lenders:
             fresh = lender.plans([request_id for request_id in missing if request_id not in found])
             self.add_plans(fresh)
@@ -141,6 +166,26 @@ class ResultStore:
         """Number of trial rows of all tasks."""
         with self._explained():
             return int(self._db.execute("SELECT count(*) FROM trial").fetchone()[0])
+
+    def _json(self, table: str, key: str, name: str) -> str | None:
+        """The text of a task or a plan, or None where there is none."""
+        with self._explained():
+            row = self._db.execute(f"SELECT json, digest FROM {table} WHERE {key} = ?", (name,)).fetchone()
+        if row is None:
+            return None
+        self._check_row(table, {key: name}, row[:1], row[1])
+        return str(row[0])
+
+    def _check_row(self, table: str, key: Mapping[str, object], values: Sequence[object], digest: object) -> None:
+        if digest == row_digest(table, *key.values(), *values):
+            return
+        which = " AND ".join(f"{name} = {value!r}" for name, value in key.items())
+        raise self._error(
+            "a row of the result store is not as it was written", "the digest of every row fits its content",
+            f"table {table}, row {which}",
+            f"delete it (sqlite3 {self._where} \"DELETE FROM {table} WHERE {which}\"), and it is made again; or move "
+            "the file away, and the sweep starts anew",
+        )
 
     def _write(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
         if not rows:
@@ -155,7 +200,7 @@ class ResultStore:
                     self._db.execute("ROLLBACK")
                 raise
 
-    def _open(self) -> None:
+    def _open(self, whole: bool) -> None:
         tables = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         application = self._db.execute("PRAGMA application_id").fetchone()[0]
         if application == 0 and tables == 0:
@@ -168,9 +213,10 @@ class ResultStore:
             raise self._error("the result store was written by another version of qtaml-codesign",
                               f"schema version {SCHEMA_VERSION}", f"schema version {version}",
                               "install that version, or choose another --out folder")
-        health = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if health != "ok":
-            raise self._damaged(health)
+        if whole:
+            health = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if health != "ok":
+                raise self._damaged(health)
 
     def _create(self) -> None:
         """One transaction, so that two sweeps that start at once cannot both create the tables."""
@@ -214,27 +260,5 @@ class ResultStore:
         return StoreError(what, where=self._where, rule=rule, value=value, next_step=next_step)
 
 
-def lender(place: str | Path) -> ResultStore:
-    """The result store at a path, or in a folder, opened for reading alone."""
-    path = Path(place)
-    path = path / STORE_NAME if path.is_dir() else path
-    if not path.is_file():
-        raise StoreError(
-            "there is no result store to reuse", where=f"{place} (--reuse)",
-            rule=f"a folder with {STORE_NAME}, or such a file", value="no such file",
-            next_step="name the --out folder of an earlier sweep, or leave it out",
-        )
-    return ResultStore(path, read_only=True)
-
-
-def _row(counts: TrialCounts) -> tuple[object, ...]:
-    return (int(counts.correct), int(counts.samples), int(counts.bits_stored), int(counts.bits_exposed),
-            int(counts.bits_flipped), float(counts.expected_flips), float(counts.seconds))
-
-
-def _counts(row: Sequence[float]) -> TrialCounts:
-    correct, samples, stored, exposed, flipped = (int(value) for value in row[:5])
-    return TrialCounts(
-        trials=1, samples=samples, correct=correct, correct_squares=correct * correct, bits_stored=stored,
-        bits_exposed=exposed, bits_flipped=flipped, expected_flips=float(row[5]), seconds=float(row[6]),
-    )
+def _with_digest(table: str, *values: object) -> tuple[object, ...]:
+    return (*values, row_digest(table, *values))

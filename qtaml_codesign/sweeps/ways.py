@@ -17,10 +17,9 @@ from qtaml_codesign.sweeps.settings import SweepSettings
 
 def every_point(measurement: Measurement, card: DeviceCard, flips: FlipProbability, refine: bool) -> Rows:
     """Measure each thickness of the grid, and bisect the cells in which the curves cross the target."""
-    clean, confidence = measurement.network.clean_accuracy, measurement.settings.rule.confidence
     grid = np.asarray(flips.thickness_nm)
     measured = measurement.measure(_points(measurement.settings, flips))
-    table = pd.DataFrame([point.row(clean, confidence) for point in measured], columns=list(COLUMNS))
+    table = pd.DataFrame([measurement.row(point) for point in measured], columns=list(COLUMNS))
     if not refine or len(grid) == 1:
         return Rows(table, None, grid, flips.warnings)
     axis = axis_for(card)
@@ -30,7 +29,7 @@ def every_point(measurement: Measurement, card: DeviceCard, flips: FlipProbabili
     if min(map(len, known.values())) == 1:
         return Rows(table, None, grid, flips.warnings)
     curves = measure_curves(measurement, axis, grid, everywhere=False, known=known)
-    return Rows(table, knot_rows(curves, axis, grid, clean, confidence), grid, flips.warnings)
+    return Rows(table, knot_rows(curves, axis, grid, measurement), grid, flips.warnings)
 
 
 def interpolated(measurement: Measurement, card: DeviceCard, flips: FlipProbability) -> Rows:
@@ -39,16 +38,15 @@ def interpolated(measurement: Measurement, card: DeviceCard, flips: FlipProbabil
     axis, grid = axis_for(card), np.asarray(flips.thickness_nm)
     curves = measure_curves(measurement, axis, grid, everywhere=True)
     table = rows_between(curves, axis, flips, clean, rule.half_width)
-    knots = knot_rows(curves, axis, grid, clean, rule.confidence)
+    knots = knot_rows(curves, axis, grid, measurement)
     return Rows(table, knots, grid, flips.warnings, interpolated=True)
 
 
 def frontier_alone(measurement: Measurement, card: DeviceCard, flips: FlipProbability) -> Rows:
     """Bisect each curve for the crossing of the target; the knots and the ends are the table. flips: at the ends."""
-    clean, rule = measurement.network.clean_accuracy, measurement.settings.rule
     axis, ends = axis_for(card), np.asarray(flips.thickness_nm)
     curves = measure_curves(measurement, axis, ends, everywhere=False)
-    table = knot_rows(curves, axis, ends, clean, rule.confidence)
+    table = knot_rows(curves, axis, ends, measurement)
     return Rows(table, None, np.unique(table["thickness_nm"]), flips.warnings)
 
 

@@ -21,6 +21,9 @@ from qtaml_codesign.tac.values import TacPlan
 
 Progress = Callable[[int, int], None]
 
+FEW_TRIALS = 20
+"""With fewer trials the interval covers less than it says: the rare bad trial is likely to be missing."""
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -28,7 +31,8 @@ class Evaluation:
 
     Attributes:
         accuracy: mean over trials, in 0..1.
-        low, high: Student interval over trials, conditional on the evaluation set.
+        low, high: interval over trials, conditional on the evaluation set (`statistics.union_interval`).
+        image_low, image_high: interval over evaluation samples, conditional on the drawings (`group_half_width`).
         confidence: level of the interval.
         trials: drawings of all flips.
         clean_accuracy: accuracy of the untouched float network.
@@ -36,11 +40,14 @@ class Evaluation:
         nominal_ber: the same ratio as the law expects it.
         counts: the additive counts behind these figures.
         correct_by_trial: correct answers of every trial, in order; trials of one seed are paired between plans.
+        notes: what to know before the interval is relied on.
     """
 
     accuracy: float
     low: float
     high: float
+    image_low: float
+    image_high: float
     confidence: float
     trials: int
     clean_accuracy: float
@@ -48,6 +55,7 @@ class Evaluation:
     nominal_ber: float
     counts: TrialCounts
     correct_by_trial: tuple[int, ...]
+    notes: tuple[str, ...]
 
 
 def evaluate(
@@ -70,7 +78,7 @@ def evaluate(
         workload: the network the plan was made for, or its name.
         plan: from `qtaml_codesign.plan` or `TacPlan.load`.
         flip_probability: one number, (B,) by bit plane, a scalar `FlipProbability` or a profile; not all zero.
-        trials: >= 2, or the interval would be empty of meaning.
+        trials: >= 2, or the interval would be empty of meaning; below 20 its level is nominal, and `notes` says so.
         seed: key of the flips.
         confidence: two-sided level of the interval.
         noise: a noise model (or its name, `noise_model`) that makes the flips non-uniform at the same mean rate; the
@@ -109,11 +117,21 @@ def evaluate(
                 progress(trial + 1, trials)
     counts = TrialCounts.total(by_trial)
     interval = counts.accuracy(confidence)
+    image = counts.image_half_width(network.clean_by_group, network.group_sizes, 0.0, confidence)
     return Evaluation(
-        accuracy=interval.estimate, low=interval.low, high=interval.high, confidence=confidence, trials=trials,
+        accuracy=interval.estimate, low=interval.low, high=interval.high,
+        image_low=max(interval.estimate - image, 0.0), image_high=min(interval.estimate + image, 1.0),
+        confidence=confidence, trials=trials,
         clean_accuracy=network.clean_accuracy, realised_ber=counts.realised_ber, nominal_ber=counts.nominal_ber,
-        counts=counts, correct_by_trial=tuple(one.correct for one in by_trial),
+        counts=counts, correct_by_trial=tuple(one.correct for one in by_trial), notes=_notes(trials, confidence),
     )
+
+
+def _notes(trials: int, confidence: float) -> tuple[str, ...]:
+    if trials >= FEW_TRIALS:
+        return ()
+    return (f"with {trials} trials the {confidence:.0%} of the interval over trials is nominal: accuracy under flips "
+            f"is skewed, and a rare bad trial may be missing; {FEW_TRIALS} or more are needed",)
 
 
 def deploy(workload: Workload, plan: TacPlan) -> StoredModel:
