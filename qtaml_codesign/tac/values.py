@@ -10,9 +10,10 @@ from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from qtaml_codesign.errors import PlanError
+from qtaml_codesign.records import Record
 
 PLAN_FORMAT = "qtaml-codesign plan"
 PLAN_VERSION = 1
@@ -25,7 +26,7 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 
 
-class _Frozen(BaseModel):
+class _Frozen(Record):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
