@@ -178,8 +178,8 @@ OTHERS = {
 @pytest.mark.parametrize("name", OTHERS)
 def test_tables_of_other_options_are_kept(codesign, tiny, tmp_path, name):
     """What differs is said before the run; the earlier files are moved, not lost, and the same command moves none."""
-    common = ("sweep", "--device", "3nm", "--thickness", "1.75:1.8:2", "--budget", "0.25", "--trials", 2, "--workers", 1,
-              "--workload", tiny, "--out", tmp_path / "run")
+    common = ("sweep", "--device", "3nm", "--thickness", "1.75:1.8:2", "--budget", "0.25", "--trials", 2, "--workers",
+              1, "--workload", tiny, "--out", tmp_path / "run")
     assert news(codesign(*common).stderr) == []
     assert news(codesign(*common).stderr) == []
     assert not (tmp_path / "run" / "earlier").exists()

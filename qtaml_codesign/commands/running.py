@@ -163,7 +163,7 @@ class _Lines:
         self._news = _News(_QUIET_S, lambda text: print(text, file=sys.stderr, flush=True))
 
     def __call__(self, state: SweepProgress) -> None:
-        if self._news(state) or not state.total:
+        if self._news(state) or state.total < 2:
             return
         now = time.monotonic()
         if state.stage != self._stage:

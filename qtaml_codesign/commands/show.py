@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import TextIO
 
 _GAP = 2
-_LEAST_TEXT = 24
+_LEAST_TEXT = 20
 _LEAST_WIDTH = 20
 
 
@@ -74,7 +74,7 @@ def table_lines(
     heads = [["" for _ in range(height - column.count("\n"))] + column.split("\n") for column in columns]
     cells = [heads, *([[cell] for cell in row] for row in rows)]
     sizes = [max(len(line) for row in cells for line in row[place]) for place in range(len(columns))]
-    if width is not None and sum(sizes) + _GAP * (len(sizes) - 1) > width:
+    if width is not None and _across(sizes) > width:
         sizes = _narrowed(cells, sizes, [place for place, name in enumerate(columns) if name in text])
     flush = [name in left or name in text for name in columns]
     lines: list[str] = []
@@ -85,6 +85,10 @@ def table_lines(
             lines += _row_lines([_wrapped(row[place], wide[place]) for place in block],
                                 [wide[place] for place in block], [flush[place] for place in block])
     return lines
+
+
+def _across(sizes: Sequence[int]) -> int:
+    return sum(sizes) + _GAP * (len(sizes) - 1)
 
 
 def _narrowed(cells: list[list[list[str]]], sizes: list[int], text: list[int]) -> list[int]:
@@ -110,12 +114,14 @@ def _widened(
 
 
 def _blocks(sizes: list[int], keys: int, width: int | None) -> list[list[int]]:
-    """Columns by block: the keys, then as many of the others as fit, at least one."""
+    """Columns by block: the keys (fewer where they leave no room), then as many of the others as fit, at least one."""
+    while keys > 1 and width is not None and _across(sizes[:keys]) + _GAP + max(sizes[keys:], default=0) > width:
+        keys -= 1
     first = list(range(min(keys, len(sizes))))
     blocks: list[list[int]] = []
     for place in range(len(first), len(sizes)):
         trial = [*(blocks[-1] if blocks else first), place]
-        fits = width is None or sum(sizes[one] for one in trial) + _GAP * (len(trial) - 1) <= width
+        fits = width is None or _across([sizes[one] for one in trial]) <= width
         if blocks and not fits:
             blocks.append([*first, place])
         else:
