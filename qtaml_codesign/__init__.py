@@ -6,7 +6,7 @@ Data flows one way, as frozen values:
 
 Layers, each importing only from those above it:
 
-    L0  errors, checks, constants, statistics
+    L0  errors, checks, constants, statistics, records
     L1  card_schema, cards
     L2  physics
     L3  bits
@@ -17,7 +17,7 @@ Layers, each importing only from those above it:
     L8  frontier
     L9  sweeps
     L10 report
-    L11 commands
+    L11 commands, __main__
 
 L0 to L4 never import torch: a hardware engineer can use them without it. The public names below are loaded on
 first use, so that `import qtaml_codesign` and `codesign --help` stay quick.
@@ -98,4 +98,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    """The public names, and no others: rooms that happen to be loaded are not."""
+    return sorted([*__all__, "__all__", "__doc__", "__file__", "__name__", "__path__", "__version__"])

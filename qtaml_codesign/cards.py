@@ -7,6 +7,7 @@ makes of them.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +20,7 @@ from qtaml_codesign.errors import CardError, did_you_mean, nearest
 
 __all__ = [
     "CELL_FIELDS", "CellParameters", "DeviceCard", "Encoding", "FlipDirection", "Provenance", "Storage", "list_cards",
-    "load_card",
+    "load_card", "with_settings",
 ]
 
 _MOST_BYTES: Final = 1_000_000
@@ -65,6 +66,29 @@ def load_card(name_or_path: str | Path) -> DeviceCard:
 def as_card(card: DeviceCard | str | Path) -> DeviceCard:
     """A card as it is, or the one that a name or path stands for."""
     return card if isinstance(card, DeviceCard) else load_card(card)
+
+
+def with_settings(card: DeviceCard, settings: Iterable[str]) -> DeviceCard:
+    """A card with some fields replaced, all at once, as `FIELD=VALUE` texts; VALUE is written as in a card file.
+
+    Raises:
+        CardError: not FIELD=VALUE, an unknown field, or a card that breaks the schema.
+
+    Example:
+        >>> changed = with_settings(load_card("3nm"), ["cell.electrons=60", "sweep.thickness_nm=[1.7, 2.0]"])
+        >>> changed.cell.electrons, changed.sweep.thickness_nm
+        (60, (1.7, 2.0))
+    """
+    values: dict[str, Any] = {}
+    for setting in settings:
+        field, equals, text = setting.partition("=")
+        field = field.strip()
+        if not equals or not field or field in values:
+            what = "a field is set twice" if field in values else "not FIELD=VALUE"
+            raise CardError(what, where="--set", rule="FIELD=VALUE, each field once", value=setting,
+                            next_step="for instance --set barrier.height_eV=3.2")
+        values[field] = _parse(text, Path(f"--set {field}"))
+    return card.with_fields(values) if values else card
 
 
 def _devices() -> Path:

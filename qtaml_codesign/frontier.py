@@ -28,6 +28,8 @@ BUDGET_COLUMNS = ("method", "thickness_nm", "flip_probability", "budget", "overh
 _NEEDED = ("thickness_nm", "flip_probability", "method", "budget", "overhead", "accuracy", "accuracy_low",
            "accuracy_high", "clean_accuracy")
 
+_SHOWN_ANSWERS = 12
+
 FlipLaw = Callable[[float], float]
 """Oxide thickness in nm -> flip probability."""
 
@@ -70,6 +72,14 @@ class Frontier:
                              rule="one row per method, budget and thickness",
                              value=f"{first['method']}, budget {first['budget']}, {first['thickness_nm']} nm",
                              next_step="drop the repeated rows, or keep one run per table")
+
+    def __repr__(self) -> str:
+        """The answers in a few lines."""
+        table = self.to_frame()
+        shown = table.head(_SHOWN_ANSWERS)
+        lines = [f"  {row['method']} {row['budget']:g}: {_range_text(row)}" for _, row in shown.iterrows()]
+        more = [f"  and {len(table) - _SHOWN_ANSWERS} more; see to_frame()"] if len(table) > _SHOWN_ANSWERS else []
+        return "\n".join([f"Frontier: thinnest oxide that keeps {self.target:g} x clean accuracy", *lines, *more])
 
     def to_frame(self) -> pd.DataFrame:
         """One row per method and budget, in the order of the sweep: the columns of `frontier.csv`.
@@ -161,6 +171,12 @@ def _bounds(
     low, _, status = crossing(thickness, upper.to_numpy(float), threshold)
     high, _, _ = crossing(thickness, lower.to_numpy(float), threshold)
     return (math.nan if status == AT_OR_BELOW else low), high
+def _range_text(row: pd.Series) -> str:
+    if row["status"] == BEYOND:
+        return "beyond the range"
+    bound = "<= " if row["status"] == AT_OR_BELOW else ""
+    ends = "" if bound else f" [{row['thickness_low_nm']:.4f}, {row['thickness_high_nm']:.4f}]"
+    return f"{bound}{row['thickness_nm']:.4f}{ends} nm"
 
 
 def crossing(

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "qtaml_codesign"
 NAME = "qtaml_codesign"
 
 LAYERS = [
-    ["errors", "checks", "constants", "statistics"],
+    ["errors", "checks", "constants", "statistics", "records"],
     ["card_schema", "cards"],
     ["physics"],
     ["bits"],
@@ -24,7 +24,7 @@ LAYERS = [
     ["frontier"],
     ["sweeps"],
     ["report"],
-    ["commands"],
+    ["commands", "__main__"],
 ]
 LAYER_OF = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 

@@ -232,7 +232,24 @@ CASES: dict[str, tuple[Case, list[str]]] = {
     ),
     "plan: method that spends nothing": (plan_with("--method", "none"), ["budget", "none"]),
     "plan: probability above one": (plan_with("--flip-probability", 1.5), ["1.5"]),
-    "plan: probability of zero": (plan_with("--flip-probability", 0), ["flip"]),
+    "plan: probability below zero": (plan_with("--flip-probability", -0.1), ["flip", "-0.1"]),
+    "plan: probability that is no number": (plan_with("--flip-probability", "p"), ["--flip-probability", "p is not"]),
+    "plan: set without a card": (plan_with("--set", "window_s=1e-6"), ["--set", "window_s=1e-6"]),
+    "set: unknown field": (
+        lambda folder, tiny: ["flip", "--device", "3nm", "--set", "barrier.heigth_eV=3"],
+        ["barrier.heigth_eV", "did you mean height_eV"],
+    ),
+    "set: no value": (lambda folder, tiny: ["flip", "--device", "3nm", "--set", "window_s"], ["--set", "window_s"]),
+    "set: twice": (
+        lambda folder, tiny: ["flip", "--device", "3nm", "--set", "window_s=1", "--set", "window_s=2"],
+        ["set twice", "window_s=2"],
+    ),
+    "set: out of bounds": (
+        lambda folder, tiny: ["card", "check", "3nm", "--set", "cell.electrons=3"], ["flip_threshold", "electrons"],
+    ),
+    "set: broken YAML": (
+        lambda folder, tiny: ["card", "check", "3nm", "--set", "sweep.thickness_nm=[1.7"], ["--set sweep.thickness_nm"],
+    ),
     "plan: negative seed": (plan_with("--seed", -1), ["seed", "-1"]),
     "plan: both sources of flips": (plan_with("--device", "3nm"), ["--flip-probability", "--device"]),
     "plan: unwritable file": (
@@ -257,6 +274,10 @@ CASES: dict[str, tuple[Case, list[str]]] = {
     "sweep: unknown method": (sweep_with("--method", "uniform"), ["uniform", "uniform-msp"]),
     "sweep: budget list with text": (sweep_with("--budget", "0.1,five"), ["--budget", "five"]),
     "sweep: budget above one": (sweep_with("--budget", "0.1,5"), ["budget", "5"]),
+    "sweep: budget of many percent": (sweep_with("--budget", "5%,500%"), ["budget", "5.0"]),
+    "sweep: percent of text": (sweep_with("--budget", "five%"), ["--budget", "five"]),
+    "sweep: target of text": (sweep_with("--target", "most"), ["--target", "most"]),
+    "sweep: thickness twice in a list": (sweep_with("--thickness", "1.8,1.8", "--trials", 2), ["--thickness", "1.8"]),
     "sweep: target of zero": (sweep_with("--target", 0), ["target", "0"]),
     "sweep: no workers": (sweep_with("--workers", 0), ["workers", "0"]),
     "sweep: half-width of zero": (sweep_with("--half-width", 0), ["half", "0"]),

@@ -15,7 +15,9 @@ from qtaml_codesign.nets.zoo import ZOO
 from tests.conftest import ROOT
 
 COMMANDS = [
-    name.split() for name in ("sweep", "flip", "plan", "evaluate", "verify", "card list", "card show", "card check")
+    name.split()
+    for name in ("sweep", "frontier", "flip", "plan", "evaluate", "verify", "glossary", "card list", "card show",
+                 "card check")
 ]
 START = "from qtaml_codesign.commands.main import run; run()"
 
@@ -31,6 +33,69 @@ def test_launcher_of_the_checkout() -> None:
     done = finished(["cli.py", "flip", "--device", "3nm"], ROOT)
     assert done.returncode == 0, done.stderr
     assert "0.0999705" in done.stdout
+
+
+def test_the_package_runs_as_a_module() -> None:
+    done = finished(["-m", "qtaml_codesign", "flip", "--device", "3nm"], ROOT)
+    assert done.returncode == 0, done.stderr
+    assert "0.0999705" in done.stdout
+
+
+def test_a_shell_completes_commands_options_and_names() -> None:
+    def completed(line: str) -> list[str]:
+        words = {"_CODESIGN_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(line.split(" ")) - 1)}
+        return finished(["cli.py"], ROOT, **words).stdout.split()
+
+    assert completed("codesign fr") == ["frontier"]
+    assert completed("codesign sweep --half") == ["--half-width"]
+    assert completed("codesign sweep --device 3n") == ["3nm"]
+    assert set(completed("codesign plan --method uni")) == {"uniform-msp", "uniform-msp-fractional"}
+    assert "--install-completion" in finished(["cli.py", "--help"], ROOT).stdout
+
+
+@pytest.mark.parametrize("arguments", [
+    ["sweep", "--device", "3nm"], ["frontier", "--device", "3nm"],
+    ["plan", "--workload", "small-cnn", "--flip-probability", "0.1"],
+], ids=lambda arguments: arguments[0])
+def test_a_command_says_that_it_loads_before_it_does(arguments: list[str], tmp_path: Path) -> None:
+    """Nothing heavy is there yet: an interpreter that cannot import any of it still says so, and only then fails."""
+    script = (
+        "import sys\n"
+        "class Absent:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in {'numpy', 'torch'}:\n"
+        "            raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Absent())\n"
+        f"sys.argv = ['codesign', *{arguments!r}]\n{START}"
+    )
+    done = finished(["-c", script], tmp_path, PYTHONPATH=str(ROOT))
+    assert done.returncode == 2
+    assert done.stderr.startswith("loading ")
+    assert "small-cnn" in done.stderr.splitlines()[0]
+
+
+def test_the_methods_of_the_help_are_those_of_the_engine(codesign) -> None:  # type: ignore[no-untyped-def]
+    from qtaml_codesign.tac.baselines import METHODS
+
+    for command in ("sweep", "frontier", "plan"):
+        shown = re.sub(r"-\s+", "-", codesign(command, "--help").stdout)
+        listed = re.sub(r"\s+", " ", shown)
+        assert all(re.search(rf"[ ]{method}[,;. ]", listed) for method in METHODS), command
+        assert "--sensitivity" in listed
+
+
+def test_no_flips_are_said(codesign, tiny: str, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    for flips in (["--flip-probability", 0], ["--device", "sram_6t"]):
+        done = codesign("plan", "--workload", tiny, *flips, "--budget", "25%", "--out", tmp_path / "plan.json")
+        assert done.code == 0, done.stderr
+        assert "no flips: quantisation alone" in done.stderr
+        done = codesign("evaluate", "--workload", tiny, "--plan", tmp_path / "plan.json", *flips, "--trials", 2)
+        assert done.code == 0, done.stderr
+        assert "no flips: quantisation alone" in done.stderr
+        assert ("below the smallest float64" in done.stderr) == (flips[0] == "--device")
+        assert "0 flips over" in done.stdout
+    done = codesign("plan", "--workload", tiny, "--device", "3nm", "--out", tmp_path / "plan.json")
+    assert "no flips" not in done.stderr
 
 
 def test_relative_card_path() -> None:

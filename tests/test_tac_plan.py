@@ -404,14 +404,29 @@ def test_refusals(small: qc.Workload) -> None:
     with pytest.raises(PlanError, match="not a plan"):
         qc.evaluate(small, None, 0.1)  # type: ignore[arg-type]
     plan = qc.plan(small, "uniform-msp", 0.1, 0.25)
-    with pytest.raises(InputError, match="no bit can flip"):
-        qc.evaluate(small, plan, flip_probability=[0.0] * 8)
     with pytest.raises(PlanError, match="another format"):
         qc.evaluate(small, plan, flip_probability=BitErrorProfile.uniform(0.1, BitFormat(4)))
     with pytest.raises(PlanError, match="another network"):
         qc.evaluate(qc.load_workload("deep-cnn"), plan, flip_probability=0.1)
     with pytest.raises(InputError, match="no flip probability"):
         qc.plan(small, "tac")
+
+
+def test_no_flips_are_quantisation_alone(small: qc.Workload) -> None:
+    """p = 0: the plan protects nothing it need not, and every trial is the quantised network itself."""
+    from qtaml_codesign.tac.evaluation import deploy
+
+    chosen = qc.plan(small, "tac", flip_probability=0.0, budget=0.0)
+    assert set(chosen.depths.values()) == {0}
+    assert chosen.predicted_variance == 0.0
+    result = qc.evaluate(small, chosen, flip_probability=[0.0] * 8, trials=3)
+    quantised = {
+        tensor.name: tensor.values[tensor.codes].reshape(small.weights[tensor.name].shape)
+        for tensor in deploy(small, chosen).tensors
+    }
+    assert result.correct_by_trial == (small.count_correct(quantised),) * 3
+    assert result.counts.bits_flipped == 0
+    assert result.nominal_ber == result.realised_ber == 0.0
 
 
 @pytest.mark.parametrize("rate", [0.5, 0.8, 1e-20])

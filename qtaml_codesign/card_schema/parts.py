@@ -8,12 +8,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from qtaml_codesign.card_schema.problems import broken
 from qtaml_codesign.card_schema.quantities import QUANTITIES, plain_number, read_number
+from qtaml_codesign.records import Record
 
 Encoding = Literal["offset_binary", "twos_complement", "sign_magnitude"]
 FlipDirection = Literal["symmetric", "charge_loss"]
 
 
-class CardPart(BaseModel):
+class CardPart(Record):
     """Frozen, unknown keys forbidden, every number read by `read_number`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

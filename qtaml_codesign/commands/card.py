@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qtaml_codesign.commands.options import Changed
 from qtaml_codesign.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,49 +37,55 @@ def list_() -> None:
         log10 = float(flip_probability(card).log10_probability)
         summary = card.description.split(": ")[0].split(". ")[0].rstrip(".")
         rows.append([name, short(card.barrier.thickness_nm), power_of_ten(log10), summary])
-    print_table(["name", "thickness_nm", "flip_probability", "description"], rows, left=("name", "description"))
+    columns = ("name", "thickness_nm", "flip_probability", "description")
+    print_table(columns, rows, left=("name",), text=("description",))
 
 
 @app.command("show")
-def show(card: Card) -> None:
+def show(card: Card, changed: Changed = None) -> None:
     """Every number of a card with unit and origin, the figures that follow from it, and its sources.
 
     \b
     Example:
       codesign card show 3nm
     """
-    from qtaml_codesign.cards import load_card
-    from qtaml_codesign.commands.show import print_table
+    from qtaml_codesign.cards import load_card, with_settings
+    from qtaml_codesign.commands.show import print_table, say
     from qtaml_codesign.physics.flip import flip_probability
 
-    shown = load_card(card)
+    shown = with_settings(load_card(card), changed or [])
     flip = flip_probability(shown)
-    print(f"{shown.name}: {shown.description}\n")
+    say(f"{shown.name}: {shown.description}\n")
     columns = ("field", "value", "unit", "low", "high", "kind", "source")
-    print_table(columns, _fields(shown), left=("field", "unit", "kind", "source"))
+    print_table(columns, _fields(shown), left=("field", "unit", "kind"), text=("source",))
     print()
     print_table(("derived figure", "value"), _derived(shown, flip), left=("derived figure", "value"))
     print()
     region_columns = ("region", "tensors", "storage", "flips", "flip probability per plane, least significant first")
-    print_table(region_columns, _regions(flip), left=region_columns)
+    print_table(region_columns, _regions(flip), left=region_columns, text=region_columns[1:])
     print("\nsources:")
     for source in shown.sources:
-        print(f"  {source}")
+        say(f"  {source}")
     for warning in flip.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        say(f"warning: {warning}", sys.stderr)
 
 
 @app.command("check")
-def check(card: Card) -> None:
-    """Check a card against the schema; prints OK, or the error with exit code 2.
+def check(card: Card, changed: Changed = None) -> None:
+    """Check a card against the schema; prints OK and what to know about it, or the error with exit code 2.
 
     \b
     Example:
       codesign card check my_card.yaml
     """
-    from qtaml_codesign.cards import load_card
+    from qtaml_codesign.cards import load_card, with_settings
+    from qtaml_codesign.commands.show import say
+    from qtaml_codesign.physics.prospects import prospects
 
-    print(f"OK: {card} (card {load_card(card).name}, schema version 1)")
+    checked = with_settings(load_card(card), changed or [])
+    say(f"OK: {card} (card {checked.name}, schema version 1)")
+    for warning in prospects(checked):
+        say(f"warning: {warning}", sys.stderr)
 
 
 def _fields(card: DeviceCard) -> list[list[str]]:

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qtaml_codesign.commands.inputs import flip_input
+from qtaml_codesign.commands.inputs import flip_input, tell_no_flips
+from qtaml_codesign.commands.options import Changed, FlipRate, MaybeDevice
+from qtaml_codesign.commands.running import tell_loading
+from qtaml_codesign.commands.show import say
 
 if TYPE_CHECKING:
     from qtaml_codesign.tac.evaluation import Evaluation, Progress
@@ -19,10 +22,9 @@ if TYPE_CHECKING:
 def evaluate(
     workload: Annotated[str, typer.Option("--workload", help="Zoo name or FILE.py:FACTORY.")],
     plan: Annotated[Path, typer.Option("--plan", help="JSON file written by `codesign plan --out`.")],
-    flip_probability: Annotated[
-        float | None, typer.Option("--flip-probability", help="Flip probability of every stored bit.")
-    ] = None,
-    device: Annotated[str | None, typer.Option("--device", help="Device card that gives it: name or path.")] = None,
+    flip_probability: FlipRate = None,
+    device: MaybeDevice = None,
+    changed: Changed = None,
     trials: Annotated[int, typer.Option("--trials", help="Drawings of all flips, at least 2.")] = 30,
     seed: Annotated[int, typer.Option("--seed", help="Key of the flips.")] = 0,
     noise: Annotated[
@@ -41,17 +43,19 @@ def evaluate(
       codesign evaluate --workload small-cnn --plan plan.json --flip-probability 0.1
       codesign evaluate --workload small-cnn --plan plan.json --flip-probability 0.1 --noise msb-heavier
     """
+    tell_loading(f"workload {workload}")
     from qtaml_codesign.nets.workload import load_workload
     from qtaml_codesign.tac.evaluation import evaluate as measure
     from qtaml_codesign.tac.values import TacPlan
 
     made = TacPlan.load(plan)
-    flips = flip_input(flip_probability, device)
+    flips = flip_input(flip_probability, device, changed)
+    tell_no_flips(flips)
     with _progress_bar(trials) as progress:
         result = measure(load_workload(workload), made, flips, trials, seed, noise=noise, progress=progress)
     _print(result, made.method)
     if noise is not None:
-        print(f"noise model:          {noise}, which the plan does not know")
+        say(f"noise model:          {noise}, which the plan does not know")
 
 
 @contextmanager
@@ -69,14 +73,14 @@ def _progress_bar(trials: int) -> Iterator[Progress]:
 def _print(result: Evaluation, method: str) -> None:
     counts = result.counts
     interval = f"[{result.low:.4f}, {result.high:.4f}] at {result.confidence:.0%}"
-    print(f"accuracy under flips: {result.accuracy:.4f}  {interval}")
-    print(f"  plan {method}, {result.trials} trials x {counts.samples} samples (interval over trials)")
-    print(f"  over evaluation samples: [{result.image_low:.4f}, {result.image_high:.4f}], for these drawings")
+    say(f"accuracy under flips: {result.accuracy:.4f}  {interval}")
+    say(f"  plan {method}, {result.trials} trials x {counts.samples} samples (interval over trials)")
+    say(f"  over evaluation samples: [{result.image_low:.4f}, {result.image_high:.4f}], for these drawings")
     kept = f"  (kept: {result.accuracy / result.clean_accuracy:.1%})" if result.clean_accuracy > 0.0 else ""
-    print(f"clean accuracy:       {result.clean_accuracy:.4f}{kept}")
-    print(f"bit error rate:       nominal {result.nominal_ber:.6g}, realised {result.realised_ber:.6g}")
-    print(f"  {counts.bits_flipped} flips over {counts.bits_exposed} exposed cells, {counts.bits_stored} stored cells")
+    say(f"clean accuracy:       {result.clean_accuracy:.4f}{kept}")
+    say(f"bit error rate:       nominal {result.nominal_ber:.6g}, realised {result.realised_ber:.6g}")
+    say(f"  {counts.bits_flipped} flips over {counts.bits_exposed} exposed cells, {counts.bits_stored} stored cells")
     for note in result.notes:
-        print(f"note: {note}", file=sys.stderr)
+        say(f"note: {note}", sys.stderr)
     if counts.bits_exposed == 0:
-        print("note: every cell is protected, so no flip was injected", file=sys.stderr)
+        say("note: every cell is protected, so no flip was injected", sys.stderr)

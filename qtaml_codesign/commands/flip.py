@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qtaml_codesign.commands.options import Changed, Device
 from qtaml_codesign.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,15 +20,16 @@ _SHOWN_WARNINGS = 6
 
 
 def flip(
-    device: Annotated[str, typer.Option("--device", help="Device card: a shipped name or a path.")],
+    device: Device,
     thickness: Annotated[
         str | None,
-        typer.Option("--thickness", help="Oxide thickness A:B:N in nm, or one number. Default: the card's own."),
+        typer.Option("--thickness", help="Oxide thickness in nm: A:B:N or a list A,B,C. Default: the card's own."),
     ] = None,
     vary: Annotated[
         list[str] | None,
         typer.Option("--vary", help="FIELD=A:B:N[:log], FIELD a dotted card field; repeat it for a grid."),
     ] = None,
+    changed: Changed = None,
     tail: Annotated[
         str, typer.Option("--tail", help="binomial (exact), or the approximations poisson and leading.")
     ] = "binomial",
@@ -40,10 +42,10 @@ def flip(
       codesign flip --device 3nm --thickness 1.7:2.2:6
       codesign flip --device 3nm --vary window_s=1e-9:1e-3:7:log --csv flips.csv
     """
-    from qtaml_codesign.cards import load_card
+    from qtaml_codesign.cards import load_card, with_settings
     from qtaml_codesign.commands.files import check_writable, write_csv
     from qtaml_codesign.commands.ranges import parse_range
-    from qtaml_codesign.commands.show import print_table, short
+    from qtaml_codesign.commands.show import print_table, say, short
     from qtaml_codesign.physics.escape import TAIL_NOTES, check_tail
     from qtaml_codesign.physics.tables import flip_table
 
@@ -51,7 +53,7 @@ def flip(
     varied, used = _varied(vary or []), check_tail(tail)
     if csv is not None:
         check_writable(csv, "--csv")
-    card = load_card(device)
+    card = with_settings(load_card(device), changed or [])
     table = flip_table(card, grid, vary=varied, tail=used)
     if csv is not None:
         write_csv(csv, table.columns, table.rows, "--csv")
@@ -59,23 +61,26 @@ def flip(
     shown = [
         [short(cell, 9 if place < inputs else 6) for place, cell in enumerate(row)] for row in table.rows[:_SHOWN_ROWS]
     ]
-    print_table(table.columns, shown, left=("regime",), title=f"{card.name}: flip probability of one stored bit")
+    print_table(table.columns, shown, left=("regime",), keys=inputs,
+                title=f"{card.name}: flip probability of one stored bit")
     _notes(len(table.rows), TAIL_NOTES[used], card.flips, bool(card.regions or card.bit_planes), csv)
     for warning in table.warnings[:_SHOWN_WARNINGS]:
-        print(f"warning: {warning}", file=sys.stderr)
+        say(f"warning: {warning}", sys.stderr)
     if len(table.warnings) > _SHOWN_WARNINGS:
-        print(f"warning: and {len(table.warnings) - _SHOWN_WARNINGS} more like these at other points", file=sys.stderr)
+        say(f"warning: and {len(table.warnings) - _SHOWN_WARNINGS} more like these at other points", sys.stderr)
 
 
 def _notes(rows: int, tail: str, flips: str, overrides: bool, csv: Path | None) -> None:
+    from qtaml_codesign.commands.show import say
+
     direction = {"symmetric": "either stored value flips", "charge_loss": "only a charged cell flips"}[flips]
-    print(f"assumed: {tail}; flips {flips} ({direction}); rectangular WKB barrier", file=sys.stderr)
+    say(f"assumed: {tail}; flips {flips} ({direction}); rectangular WKB barrier", sys.stderr)
     if rows > _SHOWN_ROWS:
-        print(f"note: {_SHOWN_ROWS} of {rows} rows shown; --csv writes them all", file=sys.stderr)
+        say(f"note: {_SHOWN_ROWS} of {rows} rows shown; --csv writes them all", sys.stderr)
     if overrides:
-        print("note: this is the base cell; `codesign card show` has the regions and bit planes", file=sys.stderr)
+        say("note: this is the base cell; `codesign card show` has the regions and bit planes", sys.stderr)
     if csv is not None:
-        print(f"written: {csv}", file=sys.stderr)
+        say(f"written: {csv}", sys.stderr)
 
 
 def _varied(options: list[str]) -> dict[str, NDArray[np.float64]]:

@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from qtaml_codesign.physics.flip import FlipProbability
 
 
-def flip_input(flip_probability: float | None, device: str | None) -> float | FlipProbability:
+def flip_input(
+    flip_probability: str | None, device: str | None, changed: list[str] | None
+) -> float | FlipProbability:
     """The flip probability that `--flip-probability P` or `--device CARD` stands for; exactly one must be given."""
     if (flip_probability is None) == (device is None):
         raise InputError(
@@ -19,9 +21,28 @@ def flip_input(flip_probability: float | None, device: str | None) -> float | Fl
             next_step="for instance --flip-probability 0.1, or --device 3nm",
         )
     if device is not None:
-        from qtaml_codesign.cards import load_card
+        from qtaml_codesign.cards import load_card, with_settings
         from qtaml_codesign.physics.flip import flip_probability as of_card
 
-        return of_card(load_card(device))
-    assert flip_probability is not None
-    return flip_probability
+        return of_card(with_settings(load_card(device), changed or []))
+    if changed:
+        raise InputError("there is no card to change", where="--set", rule="--set comes with --device",
+                         value=changed[0], next_step="name a card with --device, or leave --set out")
+    from qtaml_codesign.commands.ranges import parse_fraction
+
+    return parse_fraction(str(flip_probability), "--flip-probability")
+
+
+def tell_no_flips(flips: float | FlipProbability) -> None:
+    """A line where no bit can flip: the number given is 0, or the card's lies below every float."""
+    import sys
+
+    from qtaml_codesign.commands.show import power_of_ten, say
+
+    if isinstance(flips, float):
+        if flips == 0.0:
+            say("note: no flips: quantisation alone", sys.stderr)
+    elif all(not planes.any() for planes in flips.by_region.values()):
+        chance = power_of_ten(float(flips.log10_probability))
+        say(f"note: no flips: quantisation alone; the flip probability of card {flips.card_name}, {chance}, is below "
+            "the smallest float64", sys.stderr)

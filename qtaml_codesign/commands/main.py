@@ -8,7 +8,8 @@ import traceback
 import typer
 
 from qtaml_codesign import __version__
-from qtaml_codesign.commands import card, evaluate, flip, frontier, plan, sweep, verify
+from qtaml_codesign.commands import card, evaluate, flip, frontier, glossary, plan, sweep, verify
+from qtaml_codesign.commands.show import say
 from qtaml_codesign.errors import CodesignError
 
 EXIT_BAD_INPUT = 2
@@ -16,12 +17,11 @@ EXIT_BAD_INPUT = 2
 app = typer.Typer(
     name="codesign",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="How thin may the oxide be, and how much ECC must I buy, for this network?\n\n"
-    "Start with: codesign sweep --device 3nm",
+    "Start with: codesign sweep --device 3nm; codesign glossary explains the words of the tables.",
 )
 app.command("sweep", short_help="The main job: thinnest oxide per ECC budget, smallest budget per oxide.")(sweep.sweep)
 app.command("frontier", short_help="The thinnest oxide per ECC budget alone, by bisection: the quickest answer.")(
@@ -31,6 +31,7 @@ app.command("flip", short_help="Physics only: flip probability over thickness an
 app.command("plan", short_help="One protection plan: which bits and layers.")(plan.plan)
 app.command("evaluate", short_help="Accuracy of a plan under flips, with its interval.")(evaluate.evaluate)
 app.command("verify", short_help="The theorems of the noise law, by Monte Carlo.")(verify.verify)
+app.command("glossary", short_help="What the words of the tables mean.")(glossary.glossary)
 app.add_typer(card.app, name="card")
 
 
@@ -60,7 +61,7 @@ def run() -> None:
     except Exception as failure:
         if debug:
             traceback.print_exc()
-        print(f"error: {_message(failure)}", file=sys.stderr)
+        say(f"error: {_message(failure)}", sys.stderr)
         sys.exit(EXIT_BAD_INPUT)
 
 

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qtaml_codesign.commands.inputs import flip_input
+from qtaml_codesign.commands.inputs import flip_input, tell_no_flips
+from qtaml_codesign.commands.options import (
+    Allocation,
+    Budget,
+    Changed,
+    FlipRate,
+    MaybeDevice,
+    Method,
+    Seed,
+    Sensitivity,
+)
+from qtaml_codesign.commands.running import tell_loading
+from qtaml_codesign.commands.show import print_table, say
 
-_WIDEST = 500
+WELL_SPENT = 0.98
 
 if TYPE_CHECKING:
     from qtaml_codesign.tac.values import LayerPlan, TacPlan
@@ -18,32 +30,20 @@ if TYPE_CHECKING:
 
 def plan(
     workload: Annotated[str, typer.Option("--workload", help="Zoo name or FILE.py:FACTORY.")],
-    flip_probability: Annotated[
-        float | None, typer.Option("--flip-probability", help="Flip probability of every stored bit.")
-    ] = None,
-    device: Annotated[str | None, typer.Option("--device", help="Device card that gives it: name or path.")] = None,
-    budget: Annotated[float, typer.Option("--budget", help="Protected-bit fraction; 0.05 = 5 % of stored bits.")] = 0.0,
-    method: Annotated[
-        str,
-        typer.Option(
-            "--method",
-            help="tac, tac-bits-only, tac-always-corrected, mean-only, uniform-msp, uniform-msp-fractional, magnitude, "
-            "sensitivity, random or none.",
-        ),
-    ] = "tac",
-    allocation: Annotated[
-        str | None, typer.Option("--allocation", help="greedy (the paper's, default) or exact (integer programme).")
-    ] = None,
-    sensitivity: Annotated[
-        str, typer.Option("--sensitivity", help="Jacobian gains by auto, reverse, finite-difference or random-sign.")
-    ] = "auto",
+    flip_probability: FlipRate = None,
+    device: MaybeDevice = None,
+    changed: Changed = None,
+    budget: Budget = "0",
+    method: Method = "tac",
+    allocation: Allocation = None,
+    sensitivity: Sensitivity = None,
     bits: Annotated[
         int | None, typer.Option("--bits", help="Bits per weight, default 8; a card names its own.")
     ] = None,
     encoding: Annotated[
         str | None, typer.Option("--encoding", help="offset_binary (default), twos_complement or sign_magnitude.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Key of every random choice.")] = 0,
+    seed: Seed = 0,
     out: Annotated[Path | None, typer.Option("--out", help="Write the plan as JSON, for `codesign evaluate`.")] = None,
 ) -> None:
     """Choose which bits of which layers to protect, and which layers to correct.
@@ -52,12 +52,17 @@ def plan(
     Example:
       codesign plan --workload small-cnn --flip-probability 0.1 --budget 0.05 --out plan.json
     """
+    tell_loading(f"workload {workload}")
+    from qtaml_codesign.commands.ranges import parse_fraction
     from qtaml_codesign.nets.workload import load_workload
     from qtaml_codesign.tac.plan import plan as make
 
+    flips, fraction = flip_input(flip_probability, device, changed), parse_fraction(budget, "--budget")
+    tell_no_flips(flips)
+    more: dict[str, Any] = {} if sensitivity is None else {"sensitivity": sensitivity}
     made = make(
-        load_workload(workload), method, flip_input(flip_probability, device), budget, seed,
-        allocation=allocation, sensitivity=sensitivity, bits=bits, encoding=encoding,
+        load_workload(workload), method, flips, fraction, seed, allocation=allocation, bits=bits, encoding=encoding,
+        **more,
     )
     if out is not None:
         made.save(out)
@@ -85,24 +90,25 @@ def _number(value: float | None) -> str:
 
 
 def _print(made: TacPlan) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=f"{made.method} plan for {made.workload}", title_justify="left")
-    for column in ("layer", "weights", "scale", "gain J", "score", "depth", "corrected"):
-        table.add_column(column, justify="left" if column == "layer" else "right", no_wrap=True)
-    for layer in made.layers:
-        table.add_row(
-            layer.name, str(layer.weights), f"{layer.scale:.4g}", _number(layer.jacobian_gain), _number(layer.score),
-            _depth(layer), _correction(layer),
-        )
-    Console(width=Console(width=_WIDEST).measure(table).maximum).print(table)  # a narrow terminal wraps, nothing is cut
-    print(f"overhead: {made.overhead:.4%} of the stored bits protected (budget {made.budget:.4%})")
-    if made.rho_star is None:
-        print(f"no Jacobian gains: {made.method} needs none; with --sensitivity the output variance is predicted")
-    else:
-        print(f"rho*: {made.rho_star:.4g} (predicted output variance of TAC / Uniform-MSP; small = uneven layers)")
-        print(f"predicted output variance: {made.predicted_variance:.4g}; Uniform-MSP: {made.uniform_variance:.4g}")
-        print(f"predicted gain: {made.predicted_gain:.4g} times less output variance than Uniform-MSP at this budget")
+    say(f"{made.method} plan for {made.workload}")
+    rows = [
+        (layer.name, str(layer.weights), f"{layer.scale:.4g}", _number(layer.jacobian_gain), _number(layer.score),
+         _depth(layer), _correction(layer))
+        for layer in made.layers
+    ]
+    print_table(("layer", "weights", "scale", "gain J", "score", "depth", "corrected"), rows, left=("layer",))
+    say(f"overhead: {made.overhead:.4%} of the stored bits protected (budget {made.budget:.4%})")
+    if made.overhead < WELL_SPENT * made.budget:
+        say("  a budget buys whole bit planes of whole layers; what is left of it buys no further one")
+    _print_prediction(made)
     for warning in made.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        say(f"warning: {warning}", sys.stderr)
+
+
+def _print_prediction(made: TacPlan) -> None:
+    if made.rho_star is None:
+        say(f"no Jacobian gains: {made.method} needs none; with --sensitivity the output variance is predicted")
+        return
+    say(f"rho*: {made.rho_star:.4g} (predicted output variance of TAC / Uniform-MSP; small = uneven layers)")
+    say(f"predicted output variance: {made.predicted_variance:.4g}; Uniform-MSP here: {made.uniform_variance:.4g}")
+    say(f"predicted gain: {made.predicted_gain:.4g} times less output variance than Uniform-MSP at this budget")

@@ -1,8 +1,9 @@
-"""Ranges and lists of numbers as options spell them: `A:B:N`, `A:B:N:log`, `A:B` and `0.01,0.05`."""
+"""Ranges and lists of numbers as options spell them: `A:B:N`, `A:B:N:log`, `A:B` and `0.01,5%`."""
 
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from qtaml_codesign.errors import InputError
@@ -12,21 +13,23 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _MOST_POINTS = 1_000_000
-_RULE = "A:B:N, A:B:N:log or one number"
+_RULE = "A:B:N, A:B:N:log, or numbers separated by commas"
 
 
 def parse_range(text: str, option: str) -> NDArray[np.float64]:
-    """N numbers from A to B, both included, evenly spaced (or evenly in the logarithm); or the one number given.
+    """N numbers from A to B, both included, evenly spaced (or evenly in the logarithm); or the numbers listed.
 
     Example:
         >>> parse_range("1.7:2.2:6", "--thickness").round(12).tolist()
         [1.7, 1.8, 1.9, 2.0, 2.1, 2.2]
+        >>> parse_range("1.75,1.8", "--thickness").tolist()
+        [1.75, 1.8]
     """
     import numpy as np
 
     parts = text.strip().split(":")
     if len(parts) == 1:
-        return np.array([_number(parts[0], text, option)])
+        return np.array([_number(part, text, option) for part in text.split(",")])
     logarithmic = len(parts) == 4 and parts[3].strip() == "log"
     if len(parts) != 3 and not logarithmic:
         raise _refused("not a range", text, option, "for instance 1.7:2.2:6, or 1e-9:1e-3:7:log")
@@ -59,23 +62,36 @@ def parse_ends(text: str, option: str) -> tuple[float, float]:
     return first, last
 
 
-def parse_numbers(text: str, option: str) -> tuple[float, ...]:
-    """Comma-separated finite numbers.
+def parse_fractions(text: str, option: str) -> tuple[float, ...]:
+    """Comma-separated fractions, each a number or a percentage.
 
     Example:
-        >>> parse_numbers("0.01, 0.05", "--budget")
-        (0.01, 0.05)
+        >>> parse_fractions("0.01, 5%, 12.5 %", "--budget")
+        (0.01, 0.05, 0.125)
     """
-    return tuple(_number(part, text, option, rule="numbers, separated by commas") for part in text.split(","))
+    return tuple(parse_fraction(part, option, text) for part in text.split(","))
+
+
+def parse_fraction(part: str, option: str, text: str | None = None) -> float:
+    """One fraction, a number or a percentage; 1.1% is the float64 nearest to 0.011.
+
+    Example:
+        >>> parse_fraction("1.1%", "--budget"), parse_fraction("0.05", "--budget")
+        (0.011, 0.05)
+    """
+    whole, rule = part if text is None else text, "fractions such as 0.05 or 5%, separated by commas"
+    stripped = part.strip()
+    if not stripped.endswith("%"):
+        return _number(part, whole, option, rule)
+    _number(stripped[:-1], whole, option, rule)
+    return float(Decimal(stripped[:-1].strip()) / 100)
 
 
 def _number(part: str, text: str, option: str, rule: str = _RULE) -> float:
     try:
         number = float(part) if "_" not in part else math.nan
     except ValueError:
-        percent = part.strip().endswith("%")
-        raise _refused(f"{part.strip() or 'an empty part'} is not a number", text, option,
-                       "5 % is written 0.05" if percent else "check it", rule) from None
+        raise _refused(f"{part.strip() or 'an empty part'} is not a number", text, option, "check it", rule) from None
     if not math.isfinite(number):
         raise _refused(f"{part.strip()} is not a finite number", text, option, "check it", rule)
     return number

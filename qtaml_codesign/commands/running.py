@@ -15,12 +15,13 @@ import typer
 
 if TYPE_CHECKING:
     from qtaml_codesign.report import SweepReport
-    from qtaml_codesign.sweeps.collect import SweepProgress
+    from qtaml_codesign.sweeps.progress import SweepProgress
 
 _QUIET_S = 10.0
+_TERMINAL_S = 2.0
+_FIRST_ROWS = 3
 _MOST_WORKERS = 8
 _INTERRUPTED = 130
-_LEAST_WIDTH = 100  # a narrow terminal wraps a long row; it is never cut short
 
 
 def default_folder(card: str, workload: str) -> Path:
@@ -52,24 +53,6 @@ def _can_lend(place: Path) -> bool:
     return True
 
 
-def stands_there(folder: Path) -> tuple[str, str] | None:
-    """Card and workload of the sweep whose tables lie in a folder; None where there are none that can be read."""
-    import json
-
-    try:
-        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        return record["card"]["name"], record["workload"]["name"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def tell_replaced(folder: Path, before: tuple[str, str] | None, now: tuple[str, str]) -> None:
-    """A line when the tables of another sweep were replaced."""
-    if before is not None and before != now:
-        print(f"note: the tables in {folder} were those of {' and '.join(before)}; they are replaced, its trials stay "
-              "in results.sqlite", file=sys.stderr)
-
-
 def usable_cpus() -> int:
     """CPUs that this process may use, at most 8: each worker holds its own copy of torch."""
     try:
@@ -91,26 +74,24 @@ def _bare(name: str) -> str:
 
 def print_report(report: SweepReport, folder: Path, knots: bool = False) -> None:
     """Facts, tables and notes on stdout, and which files were written."""
-    from rich.console import Console
-    from rich.table import Table
+    from qtaml_codesign.commands.show import print_table, say
 
-    console = Console(highlight=False, markup=False, soft_wrap=True, width=max(Console().width, _LEAST_WIDTH))
     for name, text in report.facts:
-        console.print(f"{name:<15} {text}")
+        say(f"{name:<15} {text}", indent=" " * 16)
     for content in report.tables:
-        console.print(f"\n{content.title}")
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        for column in content.columns:
-            table.add_column(column, justify="left" if column == "method" else "right", no_wrap=True, vertical="bottom")
-        for row in content.rows:
-            table.add_row(*row)
-        console.print(table, crop=False)
-        console.print(content.note)
-    console.print()
+        say(f"\n{content.title}")
+        print_table(content.columns, content.rows, left=("method", "field"), keys=content.keys)
+        say(content.note)
+    say("")
     for note in report.notes:
-        console.print(f"note: {note}")
+        say(f"note: {note}")
     between = ", knots.csv" if knots else ""
-    console.print(f"wrote results.sqlite, sweep.csv{between}, frontier.csv, frontier.png, run.json into {folder}")
+    say(f"wrote results.sqlite, sweep.csv{between}, frontier.csv, frontier.png, run.json into {folder}")
+
+
+def tell_loading(*what: str) -> None:
+    """The first line of a command that takes a while, before anything heavy is imported."""
+    print(f"loading {' and '.join(what)} ...", file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -126,7 +107,7 @@ def interruptible(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def progress_shown() -> Iterator[Callable[[SweepProgress], None]]:
-    """A bar with the time left on a terminal; a line now and then elsewhere. Always on stderr."""
+    """A bar with the time left on a terminal, a line now and then elsewhere, and the news between; always on stderr."""
     if not sys.stderr.isatty():
         yield _Lines()
         return
@@ -137,14 +118,39 @@ def progress_shown() -> Iterator[Callable[[SweepProgress], None]]:
                TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         rows = {}
+        news = _News(_TERMINAL_S, lambda text: bar.console.print(text, markup=False, highlight=False))
 
         def show(state: SweepProgress) -> None:
+            if news(state):
+                return
             if state.stage not in rows:
-                rows[state.stage] = bar.add_task(state.stage, total=state.total, trials="")
+                rows[state.stage] = bar.add_task(state.stage, total=None, trials="")
             trials = f"{state.trials} trials" if state.trials else ""
-            bar.update(rows[state.stage], completed=state.done, total=state.total, trials=trials)
+            bar.update(rows[state.stage], completed=state.done, total=state.total or None, trials=trials)
 
         yield show
+
+
+class _News:
+    """Notes and the first answer as they come; of the points that settle the first few, and then one now and then."""
+
+    def __init__(self, quiet_s: float, tell: Callable[[str], None]) -> None:
+        self._quiet_s, self._tell = quiet_s, tell
+        self._told, self._last = 0, 0.0
+
+    def __call__(self, state: SweepProgress) -> bool:
+        """Tell what a state has to tell; False where it only says how far the work is."""
+        from qtaml_codesign.report import answer_line, settled_line
+
+        if state.note:
+            self._tell(f"note: {state.note}")
+        if state.answer is not None:
+            self._tell(answer_line(state.answer))
+        now = time.monotonic()
+        if state.settled is not None and (self._told < _FIRST_ROWS or now - self._last >= self._quiet_s):
+            self._told, self._last = self._told + 1, now
+            self._tell(settled_line(state.settled))
+        return bool(state.note) or state.settled is not None
 
 
 class _Lines:
@@ -154,8 +160,11 @@ class _Lines:
         self._stage = ""
         self._began = self._last = time.monotonic()
         self._done_before = 0
+        self._news = _News(_QUIET_S, lambda text: print(text, file=sys.stderr, flush=True))
 
     def __call__(self, state: SweepProgress) -> None:
+        if self._news(state) or state.total < 2:
+            return
         now = time.monotonic()
         if state.stage != self._stage:
             self._stage, self._began, self._done_before = state.stage, now, state.done

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from qtaml_codesign.commands.options import Allocation, Budgets, Device, Seed, Target, Workers, WorkloadName
+from qtaml_codesign.commands.options import (
+    Allocation,
+    Budgets,
+    Changed,
+    Device,
+    Methods,
+    Seed,
+    Sensitivity,
+    Target,
+    Workers,
+    WorkloadName,
+)
 from qtaml_codesign.commands.running import (
     default_folder,
     interruptible,
     lenders,
     print_report,
     progress_shown,
-    stands_there,
-    tell_replaced,
+    tell_loading,
     usable_cpus,
 )
 
@@ -23,20 +33,14 @@ from qtaml_codesign.commands.running import (
 def sweep(
     device: Device,
     workload: WorkloadName = "small-cnn",
+    changed: Changed = None,
     thickness: Annotated[
         str | None,
-        typer.Option("--thickness", help="Oxide thickness A:B:N in nm. Default: the card's sweep range."),
+        typer.Option("--thickness", help="Oxide thickness in nm: A:B:N or a list A,B,C. Default: the card's range."),
     ] = None,
     budget: Budgets = None,
-    method: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--method",
-            help="tac, tac-bits-only, tac-always-corrected, mean-only, uniform-msp, uniform-msp-fractional, magnitude, "
-            "sensitivity, random or none; repeat it for several. Default: tac and uniform-msp.",
-        ),
-    ] = None,
-    target: Target = 0.95,
+    method: Methods = None,
+    target: Target = "0.95",
     trials: Annotated[
         int | None, typer.Option("--trials", help="Drawings per point; instead of the adaptive --half-width.")
     ] = None,
@@ -53,6 +57,7 @@ def sweep(
         Path | None, typer.Option("--out", help="Folder for the results. Default: runs/CARD-WORKLOAD.")
     ] = None,
     allocation: Allocation = None,
+    sensitivity: Sensitivity = None,
     interpolate: Annotated[
         bool | None,
         typer.Option(
@@ -84,23 +89,25 @@ def sweep(
       codesign sweep --device 3nm
       codesign sweep --device 3nm --thickness 1.72:1.9:7 --budget 0.02,0.05 --method tac --method magnitude
     """
-    from qtaml_codesign.cards import load_card
-    from qtaml_codesign.commands.ranges import parse_numbers, parse_range
+    tell_loading(f"workload {workload}", f"card {device}")
+    from qtaml_codesign.cards import load_card, with_settings
+    from qtaml_codesign.commands.ranges import parse_fraction, parse_fractions, parse_range
     from qtaml_codesign.report import sweep_report
     from qtaml_codesign.sweeps.run import sweep as run_sweep
     from qtaml_codesign.sweeps.settings import DEFAULT_METHODS
 
-    card = load_card(device)
+    card = with_settings(load_card(device), changed or [])
     folder = out if out is not None else default_folder(card.name, workload)
     grid = None if thickness is None else parse_range(thickness, "--thickness")
-    budgets = None if budget is None else parse_numbers(budget, "--budget")
-    before = stands_there(folder)
+    budgets = None if budget is None else parse_fractions(budget, "--budget")
+    wanted = parse_fraction(target, "--target")
+    more: dict[str, Any] = {} if sensitivity is None else {"sensitivity": sensitivity}
     with interruptible(folder), progress_shown() as report:
         result = run_sweep(
-            workload, card, grid, budgets, tuple(method) if method else DEFAULT_METHODS, seed, target=target,
+            workload, card, grid, budgets, tuple(method) if method else DEFAULT_METHODS, seed, target=wanted,
             trials=trials, half_width=half_width, max_trials=max_trials,
             workers=usable_cpus() if workers is None else workers, out=folder, allocation=allocation,
             interpolate=interpolate, refine=refine, reuse=lenders(folder, out, reuse), progress=report,
+            **more,
         )
     print_report(sweep_report(result), folder, result.knots is not None)
-    tell_replaced(folder, before, (result.card.name, result.workload_name))

@@ -20,28 +20,20 @@ def verify(
 
     Example: codesign verify --flip-probability 0.05 --bits 8 --trials 200
     """
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
     from qtaml_codesign.bits.verification import FALSE_FAILURE, verify_theorems
+    from qtaml_codesign.commands.show import print_table, say
 
     checks = verify_theorems(flip_probability=flip_probability, bits=bits, trials=trials, seed=seed)
-    table = Table(title=f"Read law of {bits}-bit weights, flip probability {flip_probability:g}", title_justify="left")
-    for name in ("theorem", "quantity", "predicted", "measured", "standard error", "z", "pass"):
-        table.add_column(name, justify="left" if name in ("theorem", "quantity", "pass") else "right")
-    for check in checks:
-        figures = (f"{check.predicted:.6g}", f"{check.measured:.6g}", f"{check.standard_error:.2g}", f"{check.z:+.2f}")
-        table.add_row(check.theorem, escape(check.quantity), *figures, "pass" if check.passed else "FAIL")
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=140)
-    console.print(table)
+    rows = [
+        (check.theorem, check.quantity, f"{check.predicted:.6g}", f"{check.measured:.6g}",
+         f"{check.standard_error:.2g}", f"{check.z:+.2f}", "pass" if check.passed else "FAIL")
+        for check in checks
+    ]
+    print_table(("theorem", "quantity", "predicted", "measured", "standard error", "z", "pass"), rows,
+                text=("theorem", "quantity"), left=("pass",), keys=2,
+                title=f"Read law of {bits}-bit weights, flip probability {flip_probability:g}")
     failed = sum(not check.passed for check in checks)
-    console.print(
-        f"{len(checks) - failed} of {len(checks)} rows pass; a correct sampler would fail one or more with probability "
-        f"below {FALSE_FAILURE:g}",
-        highlight=False,
-    )
+    say(f"{len(checks) - failed} of {len(checks)} rows pass; a correct sampler would fail one or more with probability "
+        f"below {FALSE_FAILURE:g}")
     if failed:
         raise typer.Exit(1)

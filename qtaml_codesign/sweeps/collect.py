@@ -10,28 +10,14 @@ from typing import Any
 from qtaml_codesign.nets.counts import TrialCounts
 from qtaml_codesign.nets.sensitivity import JacobianGains
 from qtaml_codesign.sweeps.crew import Crew, Job
+from qtaml_codesign.sweeps.progress import ProgressReport, SweepProgress
 from qtaml_codesign.sweeps.stopping import StoppingRule
 from qtaml_codesign.sweeps.store import ResultStore
 from qtaml_codesign.sweeps.task import SweepTask, canonical_json
 from qtaml_codesign.sweeps.trial import PlanRequest, make_plan, run_trials
 
 BATCH_TRIALS = 10
-
-
-@dataclass(frozen=True)
-class SweepProgress:
-    """How far a sweep is: `done` of `total` steps of the calibration, then plans, then tasks of the stage `trials`.
-
-    `trials` counts those that this run has added. The total of the calibration grows where it needs more random probes.
-    """
-
-    stage: str
-    done: int
-    total: int
-    trials: int = 0
-
-
-ProgressReport = Callable[[SweepProgress], None]
+TaskSettled = Callable[[str, TrialCounts], None]
 
 
 def collect_plans(
@@ -69,11 +55,14 @@ def collect_plans(
 
 def collect_trials(
     tasks: Mapping[str, SweepTask], rule: StoppingRule, samples: int, crew: Crew, store: ResultStore,
-    report: ProgressReport,
+    report: ProgressReport, settled: TaskSettled,
 ) -> dict[str, TrialCounts]:
-    """Per task id, the counts of exactly its first n trials, summed; the rule chooses n from those counts alone."""
+    """Per task id, the counts of exactly its first n trials, summed; the rule chooses n from those counts alone.
+
+    settled: called with the id of a task and those counts as soon as they are enough.
+    """
     store.add_tasks({task_id: canonical_json(task.to_json()) for task_id, task in tasks.items()})
-    board = _Board(tasks, rule, samples, crew, store, report)
+    board = _Board(tasks, rule, samples, crew, store, report, settled)
     report(SweepProgress("trials", 0, len(tasks)))
     crew.drain(board.next_job, board.finished)
     return board.chosen
@@ -105,6 +94,7 @@ class _Board:
     crew: Crew
     store: ResultStore
     report: ProgressReport
+    settled: TaskSettled
     chosen: dict[str, TrialCounts] = field(default_factory=dict)
     trials: int = 0
 
@@ -138,6 +128,7 @@ class _Board:
         if enough:
             self.chosen[task_id] = TrialCounts.total([case.rows[trial] for trial in range(wanted)])
             del self._cases[task_id]
+            self.settled(task_id, self.chosen[task_id])
             return
         batches = missing_batches(set(case.rows), wanted)
         case.awaited = len(batches)

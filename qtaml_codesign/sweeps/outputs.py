@@ -9,6 +9,8 @@ import platform
 import shlex
 import sys
 import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +19,14 @@ import pandas as pd
 
 from qtaml_codesign.errors import StoreError
 from qtaml_codesign.plots import save_sweep
-from qtaml_codesign.sweeps.task import ENGINE_VERSION
+from qtaml_codesign.sweeps.ranges import card_ranges
+from qtaml_codesign.sweeps.task import ENGINE_VERSION, content_digest
 
 if TYPE_CHECKING:
     from qtaml_codesign.sweeps.result import Sweep
 
+RECORD = "run.json"
+TABLES = ("sweep.csv", "knots.csv", "frontier.csv", "frontier.png", RECORD)
 _PACKAGES = ("qtaml-codesign", "numpy", "scipy", "numba", "torch", "pandas", "matplotlib")
 _UNITS = (
     "thickness_nm in nm; flip_probability per bit and inference window; accuracy, overhead and budget in 0..1; "
@@ -47,8 +52,43 @@ def writable_folder(folder: str | Path) -> Path:
     return path
 
 
+def standing_options(folder: Path) -> dict[str, Any] | None:
+    """The options of the run whose tables stand in a folder; None where none stand there.
+
+    Tables of a version that did not record them, and those of a `run.json` that cannot be read, have options of their
+    own: the digest of what is there.
+    """
+    try:
+        text = (folder / RECORD).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        found = json.loads(text)["options"]
+        if isinstance(found, dict):
+            return found
+    return {"record": content_digest({"text": text})}
+
+
+def earlier_folder(folder: Path, options: Mapping[str, Any]) -> Path:
+    """Where the tables of other options are kept: earlier/ and the first digits of the digest of those options."""
+    return folder / "earlier" / content_digest(dict(options))[:8]
+
+
+def keep_earlier(folder: Path, options: Mapping[str, Any]) -> Path | None:
+    """Move the tables of other options out of the way; `run.json`, which names them, goes last. Returns where to."""
+    standing = standing_options(folder)
+    if standing is None or standing == dict(options):
+        return None
+    kept = writable_folder(earlier_folder(folder, standing))
+    for name in TABLES:
+        if (folder / name).exists():
+            (folder / name).replace(kept / name)
+    return kept
+
+
 def write_outputs(sweep: Sweep, folder: Path) -> tuple[Path, ...]:
-    """Write the files that stand beside the result store; returns their paths."""
+    """Write the files that stand beside the result store, and keep those of other options; returns their paths."""
+    keep_earlier(folder, sweep.options)
     if sweep.knots is None:
         (folder / "knots.csv").unlink(missing_ok=True)  # of an earlier sweep, whose other files are replaced too
     frontier = sweep.frontier()
@@ -63,7 +103,7 @@ def write_outputs(sweep: Sweep, folder: Path) -> tuple[Path, ...]:
         **({} if sweep.knots is None else {"knots.csv": csv_text(sweep.knots).encode()}),
         "frontier.csv": csv_text(table).encode(),
         "frontier.png": picture.getvalue(),
-        "run.json": (json.dumps(run_record(sweep), indent=1, ensure_ascii=False) + "\n").encode(),
+        RECORD: (json.dumps(run_record(sweep), indent=1, ensure_ascii=False) + "\n").encode(),
     }
     return tuple(_write_whole(folder / name, text) for name, text in content.items())
 
@@ -84,6 +124,9 @@ def run_record(sweep: Sweep) -> dict[str, Any]:
     return {
         "command": command_line(),
         "card": sweep.card.model_dump(mode="json"),
+        "card_provenance": {
+            field: origin.model_dump(mode="json", exclude_none=True) for field, origin in sweep.card.provenance.items()
+        },
         "workload": {
             "name": sweep.workload_name, "digest": sweep.workload_digest, "samples": sweep.samples,
             "clean_accuracy": clean.estimate, "clean_accuracy_low": clean.low, "clean_accuracy_high": clean.high,
@@ -95,6 +138,8 @@ def run_record(sweep: Sweep) -> dict[str, Any]:
         "stopping": settings.rule.describe(),
         "interval": "Student over trials; a trial is one drawing of all flips",
         "interpolated": sweep.interpolated,
+        "options": dict(sweep.options),
+        "card_ranges": [asdict(found) for found in card_ranges(sweep.card, sweep.frontier().to_frame())],
         "tasks": sweep.tasks, "trials": sweep.counts.trials, "warnings": list(sweep.warnings),
         "units": _UNITS, "engine": ENGINE_VERSION, "versions": versions(),
     }

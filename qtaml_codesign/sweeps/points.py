@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
@@ -11,8 +11,9 @@ from qtaml_codesign.bits.profile import BitErrorProfile
 from qtaml_codesign.nets.counts import TrialCounts
 from qtaml_codesign.nets.sensitivity import JacobianGains
 from qtaml_codesign.nets.workload import Workload
-from qtaml_codesign.sweeps.collect import ProgressReport, SweepProgress, collect_plans, collect_trials
+from qtaml_codesign.sweeps.collect import collect_plans, collect_trials
 from qtaml_codesign.sweeps.crew import Crew
+from qtaml_codesign.sweeps.progress import ProgressReport, Settled, SweepProgress
 from qtaml_codesign.sweeps.settings import SweepSettings
 from qtaml_codesign.sweeps.store import ResultStore
 from qtaml_codesign.sweeps.trial import PlanRequest, task_for
@@ -77,8 +78,13 @@ class Measurement:
             for plan, point in zip(plans, points, strict=True)
         ]
         distinct = {task.strong_id: task for task in tasks}
-        chosen = collect_trials(distinct, self.settings.rule, self.network.samples, self.crew, self.store, report)
-        self.counts |= chosen
+        point_of = dict(zip((task.strong_id for task in reversed(tasks)), reversed(points), strict=True))
+
+        def settled(task_id: str, counts: TrialCounts) -> None:
+            report(SweepProgress("trials", 0, 0, settled=self._settled(point_of[task_id], counts)))
+
+        self.counts |= collect_trials(distinct, self.settings.rule, self.network.samples, self.crew, self.store,
+                                      report, settled)
         self.notes += [f"{plan.method}: {note}" for plan in plans for note in plan.warnings]
         return [
             MeasuredPoint(point, plan, task.strong_id, self.counts[task.strong_id])
@@ -122,11 +128,18 @@ class Measurement:
     def _gains(self, progress: Callable[[int, int], None]) -> JacobianGains:
         return measured_gains(self.network, self.settings.sensitivity, self.settings.seed, progress)
 
+    def _settled(self, point: Point, counts: TrialCounts) -> Settled:
+        accuracy = self.settings.rule.interval(counts)
+        return Settled(point.method, point.budget, point.thickness_nm, point.flip_probability, accuracy, counts.trials)
+
     def _onwards(self) -> ProgressReport:
         """Progress that counts on from what earlier calls have done."""
         before, last = dict(self._reported), self._reported
 
         def report(now: SweepProgress) -> None:
+            if now.settled is not None:
+                self.report(replace(last.get(now.stage, now), settled=now.settled))
+                return
             done = before.get(now.stage, SweepProgress(now.stage, 0, 0))
             last[now.stage] = SweepProgress(now.stage, done.done + now.done, done.total + now.total,
                                             done.trials + now.trials)

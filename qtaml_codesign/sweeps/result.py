@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -43,6 +44,7 @@ class Sweep:
         workload_name, workload_digest: the network and its evaluation set.
         exposure: what share of the network lies in the tunnelling memory, and what does not.
         clean_correct, samples: correct answers of the float network, of this many evaluation samples.
+        options: what was asked for and acts on the tables, as plain values.
         counts: sum over the distinct tasks of the sweep.
         tasks: number of distinct tasks; points that store the same codes under the same rates share one.
         new_trials: trials that this call ran; the others were in its store, or in one that it was allowed to reuse.
@@ -61,11 +63,24 @@ class Sweep:
     exposure: Exposure
     clean_correct: int
     samples: int
+    options: Mapping[str, object]
     counts: TrialCounts
     tasks: int
     new_trials: int
     borrowed_trials: int
     warnings: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        """A few lines: what was measured, and the answers."""
+        settings, grid = self.settings, self.grid_nm
+        return "\n".join([
+            f"Sweep of {self.workload_name} on card {self.card.name}: {len(self.points)} points, "
+            f"{grid[0]:.4g} to {grid[-1]:.4g} nm, {self.counts.trials} trials",
+            f"methods {', '.join(settings.methods)}",
+            f"budgets {', '.join(f'{budget:g}' for budget in settings.budgets)}",
+            f"clean accuracy {self.clean_accuracy:.4f}",
+            repr(self.frontier()),
+        ])
 
     @property
     def clean_accuracy(self) -> float:

@@ -14,8 +14,8 @@ from qtaml_codesign.errors import InputError
 from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.physics.flip import flip_probability
 from qtaml_codesign.sweeps import ways
-from qtaml_codesign.sweeps.collect import ProgressReport, SweepProgress
 from qtaml_codesign.sweeps.grid import checked_grid, thickness_grid
+from qtaml_codesign.sweeps.progress import ProgressReport, SweepProgress
 from qtaml_codesign.sweeps.result import Sweep
 from qtaml_codesign.sweeps.session import Session
 from qtaml_codesign.sweeps.settings import DEFAULT_METHODS, check_settings, stopping_rule, worker_count
@@ -94,13 +94,17 @@ def sweep(
     flips = flip_probability(device, grid)
     session = Session(workload, device, settings, worker_count(workers, executor), executor, out, reuse, progress)
     between = len(grid) > MOST_POINTS if interpolate is None else interpolate and len(grid) > 1
+    preview = partial(ways.first_answer, card=device, flips=flip_probability(device, grid[[0, -1]][: len(grid)]))
     if not between:
-        return session.run(partial(ways.every_point, card=device, flips=flips, refine=refine is None or refine))
+        bisect = refine is None or refine
+        return session.run(partial(ways.every_point, card=device, flips=flips, refine=bisect),
+                           {"way": "every point", "refined": bisect, "thickness_nm": grid.tolist()}, preview=preview)
     if refine is False:
         raise InputError("an interpolated sweep always bisects its frontier", where="refine (--no-refine)",
                          rule="refine=False only where each thickness is measured", value=f"{len(grid)} thicknesses",
                          next_step="leave it out, or measure each: interpolate=False (--every-point)")
-    return session.run(partial(ways.interpolated, card=device, flips=flips))
+    return session.run(partial(ways.interpolated, card=device, flips=flips),
+                       {"way": "interpolated", "refined": True, "thickness_nm": grid.tolist()}, preview=preview)
 
 
 def find_frontier(
@@ -151,4 +155,8 @@ def find_frontier(
         raise InputError("one thickness is no range to search", where="thickness_nm (--thickness)",
                          rule="the two ends of a range", value=float(grid[0]), next_step="give for instance 1.7:2.2")
     ends = flip_probability(device, grid[[0, -1]])
-    return session.run(partial(ways.frontier_alone, card=device, flips=ends), deciding=True)
+    return session.run(
+        partial(ways.frontier_alone, card=device, flips=ends),
+        {"way": "frontier", "refined": True, "thickness_nm": grid[[0, -1]].tolist()},
+        preview=partial(ways.first_answer, card=device, flips=ends), deciding=True,
+    )

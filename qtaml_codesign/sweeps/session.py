@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,16 +16,22 @@ from qtaml_codesign.errors import InputError
 from qtaml_codesign.nets.counts import TrialCounts
 from qtaml_codesign.nets.evaluate import single_threaded
 from qtaml_codesign.nets.workload import Workload, load_workload
-from qtaml_codesign.sweeps.collect import ProgressReport, SweepProgress
 from qtaml_codesign.sweeps.crew import Crew
 from qtaml_codesign.sweeps.lenders import lender
-from qtaml_codesign.sweeps.outputs import writable_folder
+from qtaml_codesign.sweeps.options import differences, options_record
+from qtaml_codesign.sweeps.outputs import earlier_folder, standing_options, writable_folder
 from qtaml_codesign.sweeps.points import Measurement
+from qtaml_codesign.sweeps.progress import FirstAnswer, ProgressReport, SweepProgress
 from qtaml_codesign.sweeps.result import Sweep
 from qtaml_codesign.sweeps.settings import SweepSettings
 from qtaml_codesign.sweeps.soundness import check_evaluation
 from qtaml_codesign.sweeps.store import STORE_NAME, ResultStore
 from qtaml_codesign.sweeps.trial import handle_for
+
+SMALL = 1_000_000
+"""A network of at most so many stored weights gives its first answer in this process."""
+
+FIRST = "first answer"
 
 
 @dataclass(frozen=True)
@@ -60,11 +66,16 @@ class Session:
     reuse: Sequence[str | Path]
     progress: ProgressReport | None
 
-    def run(self, measure: Callable[[Measurement], Rows], deciding: bool = False) -> Sweep:
+    def run(
+        self, measure: Callable[[Measurement], Rows], asked: Mapping[str, object], *,
+        preview: Callable[[Measurement], FirstAnswer | None], deciding: bool = False,
+    ) -> Sweep:
         """Measure, gather the result, and write it where a folder was named.
 
         Args:
             measure: one of the functions of `ways`, which choose the points.
+            asked: how `measure` was asked to choose them, as plain values.
+            preview: finds a first answer, for whoever listens to the progress.
             deciding: leave a point once it is known on which side of the target it lies.
         """
         folder = None if self.out is None else writable_folder(self.out)
@@ -72,21 +83,45 @@ class Session:
         notes = check_evaluation(network, self.settings.target)
         settings = _deciding(self.settings, network) if deciding else self.settings
         leaves_process = self.width > 1 or not (self.executor is None or isinstance(self.executor, ThreadPoolExecutor))
+        options = options_record(self.card, network.digest, settings, asked)
+        if folder is not None:
+            self._tell_what_moves(folder, options)
         crew = Crew(handle_for(network, portable=leaves_process), self.width, self.executor)
         path = None if folder is None else folder / STORE_NAME
         lenders = [lender(place) for place in self.reuse]
         with ResultStore(path, lenders) as store, crew, single_threaded():
             before = store.count_trials()
+            self._preview(preview, Measurement(network, _deciding(settings, network), crew, store, _silent))
             measurement = Measurement(network, settings, crew, store, self.progress or _silent, notes=[*notes])
             rows = measure(measurement)
             measurement.notes += [*store.notes, *measurement.near_clean(rows.points)]
             new_trials = store.count_trials() - before - store.borrowed_trials
-            result = self._result(measurement, rows, new_trials, store.borrowed_trials)
+            result = self._result(measurement, rows, options, new_trials, store.borrowed_trials)
         if folder is not None:
             result.save(folder)
         return result
 
-    def _result(self, measurement: Measurement, rows: Rows, new_trials: int, borrowed_trials: int) -> Sweep:
+    def _tell_what_moves(self, folder: Path, options: Mapping[str, object]) -> None:
+        standing = standing_options(folder)
+        if standing is not None and standing != options and self.progress is not None:
+            self.progress(SweepProgress("plans", 0, 0, note=(
+                f"the tables in {folder} were made with other options ({', '.join(differences(standing, options))}); "
+                f"they go to {earlier_folder(folder, standing)} when the new ones are written"
+            )))
+
+    def _preview(self, preview: Callable[[Measurement], FirstAnswer | None], measurement: Measurement) -> None:
+        """A first answer for whoever listens; a small network gives it here, before the workers have even started."""
+        if self.progress is None:
+            return
+        self.progress(SweepProgress(FIRST, 0, 0))
+        network = measurement.network
+        if sum(weight.size for weight in network.weights.values()) <= SMALL:
+            measurement = replace(measurement, crew=Crew(handle_for(network, portable=False)))
+        self.progress(SweepProgress(FIRST, 1, 1, answer=preview(measurement)))
+
+    def _result(
+        self, measurement: Measurement, rows: Rows, options: Mapping[str, object], new_trials: int, borrowed_trials: int
+    ) -> Sweep:
         network, counts = measurement.network, measurement.counts
         return Sweep(
             points=rows.points, knots=rows.knots, interpolated=rows.interpolated, card=self.card,
@@ -94,7 +129,7 @@ class Session:
             workload_digest=network.digest, exposure=network.exposure, clean_correct=network.clean_correct,
             samples=network.samples,
             counts=TrialCounts.total([counts[key] for key in sorted(counts)]),
-            tasks=len(counts), new_trials=new_trials, borrowed_trials=borrowed_trials,
+            options=options, tasks=len(counts), new_trials=new_trials, borrowed_trials=borrowed_trials,
             warnings=tuple(dict.fromkeys([*rows.warnings, *measurement.notes, *measurement.crew.notes])),
         )
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
 from qtaml_codesign.bits.profile import BitErrorProfile
 from qtaml_codesign.cards import DeviceCard
-from qtaml_codesign.physics.flip import FlipProbability
+from qtaml_codesign.frontier import Frontier
+from qtaml_codesign.physics.flip import FlipProbability, flip_probability
 from qtaml_codesign.sweeps.adaptive import Key, knot_rows, measure_curves, rows_between
 from qtaml_codesign.sweeps.axis import axis_for
 from qtaml_codesign.sweeps.points import COLUMNS, MeasuredPoint, Measurement, Point
+from qtaml_codesign.sweeps.progress import FirstAnswer
 from qtaml_codesign.sweeps.session import Rows
 from qtaml_codesign.sweeps.settings import SweepSettings
+
+FIRST_BUDGET = 0.03
+"""The first answer is that of the budget nearest to this."""
 
 
 def every_point(measurement: Measurement, card: DeviceCard, flips: FlipProbability, refine: bool) -> Rows:
@@ -48,6 +55,31 @@ def frontier_alone(measurement: Measurement, card: DeviceCard, flips: FlipProbab
     curves = measure_curves(measurement, axis, ends, everywhere=False)
     table = knot_rows(curves, axis, ends, measurement)
     return Rows(table, None, np.unique(table["thickness_nm"]), flips.warnings)
+
+
+def first_answer(measurement: Measurement, card: DeviceCard, flips: FlipProbability) -> FirstAnswer | None:
+    """The thinnest oxide of one curve: the first method that spends a budget, at the budget nearest to 3 %.
+
+    None where there is nothing to bisect, or where this one curve is all that was asked for. Its trials are those that
+    the curves need too, but for a few knots far from the crossing.
+    """
+    settings, ends = measurement.settings, np.asarray(flips.thickness_nm)
+    curves = [(method, budget) for method in settings.methods for budget in settings.budgets_of(method)]
+    if ends.size < 2 or len(curves) == 1:
+        return None
+    method, budget = min(curves, key=lambda curve: abs(curve[1] - FIRST_BUDGET))
+    one = replace(measurement, settings=replace(settings, methods=(method,), budgets=(budget,)))
+    rows = frontier_alone(one, card, flips)
+
+    def law(thickness_nm: float) -> float:
+        return float(flip_probability(card, thickness_nm).probability)
+
+    row = Frontier(rows.points, settings.target, law).to_frame().iloc[0]
+    return FirstAnswer(
+        method, budget, float(row["overhead"]), settings.target, float(row["thickness_nm"]),
+        float(row["thickness_low_nm"]), float(row["thickness_high_nm"]), float(row["flip_probability"]),
+        str(row["status"]), (float(ends[0]), float(ends[-1])),
+    )
 
 
 def _points(settings: SweepSettings, flips: FlipProbability) -> list[Point]:

@@ -9,7 +9,7 @@ from qtaml_codesign.bits.formats import BitFormat
 from qtaml_codesign.bits.noise import NoiseModel, noise_model
 from qtaml_codesign.bits.profile import BitErrorProfile, RegionErrors, as_profile
 from qtaml_codesign.checks import number_within, whole_number
-from qtaml_codesign.errors import InputError, PlanError
+from qtaml_codesign.errors import PlanError
 from qtaml_codesign.nets.counts import TrialCounts
 from qtaml_codesign.nets.device import placed
 from qtaml_codesign.nets.evaluate import Trials, single_threaded
@@ -77,7 +77,8 @@ def evaluate(
     Args:
         workload: the network the plan was made for, or its name.
         plan: from `qtaml_codesign.plan` or `TacPlan.load`.
-        flip_probability: one number, (B,) by bit plane, a scalar `FlipProbability` or a profile; not all zero.
+        flip_probability: one number, (B,) by bit plane, a scalar `FlipProbability` or a profile; all zero is
+            quantisation alone.
         trials: >= 2, or the interval would be empty of meaning; below 20 its level is nominal, and `notes` says so.
         seed: key of the flips.
         confidence: two-sided level of the interval.
@@ -166,7 +167,7 @@ def check_same_network(workload: Workload, plan: TacPlan) -> None:
 
 
 def errors_for(workload: Workload, plan: TacPlan, flip_probability: FlipInput) -> dict[str, RegionErrors]:
-    """Flip rates of each stored tensor, in the plan's formats; refuses rates that are all zero."""
+    """Flip rates of each stored tensor, in the plan's formats; all zero is quantisation alone."""
     formats = {layer.name: BitFormat(layer.bits, layer.encoding) for layer in plan.layers}
     if isinstance(flip_probability, (FlipProbability, BitErrorProfile)):
         errors = as_profile(flip_probability).assign(list(workload.weights))
@@ -174,11 +175,6 @@ def errors_for(workload: Workload, plan: TacPlan, flip_probability: FlipInput) -
         by_format = {fmt: as_profile(flip_probability, fmt).regions[0] for fmt in set(formats.values())}
         errors = {name: by_format[fmt] for name, fmt in formats.items()}
     _check_formats(errors, formats)
-    if all(rates.silent for rates in errors.values()):
-        raise InputError(
-            "no bit can flip, so nothing would be injected", where="flip_probability", rule="at least one rate > 0",
-            value=0.0, next_step="read clean_accuracy instead, or give a flip probability above zero",
-        )
     return errors
 
 

@@ -48,7 +48,8 @@ def plan(
     Args:
         workload: network and calibration inputs, or the name of one; its labels are not used.
         method: one of `METHODS`.
-        flip_probability: one number, (B,) by bit plane (0 = LSB), a scalar `FlipProbability` or a profile.
+        flip_probability: one number, (B,) by bit plane (0 = LSB), a scalar `FlipProbability` or a profile; all zero is
+            quantisation alone.
         budget: protected-bit fraction in [0, 1]; must be 0 for `mean-only` and `none`.
         seed: key of random probes, correction drawings and random protection.
         allocation: `greedy` (the paper's, default) or `exact` (integer programme), for methods that allocate by score.
@@ -73,7 +74,7 @@ def plan(
         )
     solver = _solver(method, allocation)
     network = load_workload(workload)
-    profile = _profile(flip_probability, bits, encoding)
+    profile = _rates(flip_probability, bits, encoding)
     errors = profile.assign(list(network.weights))
     with single_threaded():
         return Planner(network, errors, seed, solver, correction_trials, sensitivity).make(method, budget)
@@ -87,17 +88,6 @@ def _solver(method: str, allocation: str | None) -> allocations.Allocation:
             value=allocation, next_step="leave the allocation out, or choose another method",
         )
     return allocations.known("greedy" if allocation is None else allocation)
-
-
-def _profile(flip_probability: FlipInput, bits: int | None, encoding: str | None) -> BitErrorProfile:
-    """The flip rates; all zero is refused, except in a profile that its maker has looked at."""
-    profile = _rates(flip_probability, bits, encoding)
-    if not isinstance(flip_probability, BitErrorProfile) and all(region.silent for region in profile.regions):
-        raise InputError(
-            "no bit can flip, so there is nothing to protect", where="flip_probability", rule="at least one rate > 0",
-            value=0.0, next_step="give a flip probability above zero; a card's may be below 1e-308",
-        )
-    return profile
 
 
 def _rates(flip_probability: FlipInput, bits: int | None, encoding: str | None) -> BitErrorProfile:

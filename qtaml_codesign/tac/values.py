@@ -10,9 +10,10 @@ from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from qtaml_codesign.errors import PlanError
+from qtaml_codesign.records import Record
 from qtaml_codesign.tac.plan_file import PLAN_FORMAT, PLAN_VERSION, read_content
 
 Method = Literal[
@@ -24,7 +25,7 @@ Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 
 
-class _Frozen(BaseModel):
+class _Frozen(Record):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 

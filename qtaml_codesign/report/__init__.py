@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
-import math
-import re
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from qtaml_codesign.ecc.limits import extra_cells_per_protected_bit
 from qtaml_codesign.frontier import AT_OR_BELOW, BEYOND, Frontier
-from qtaml_codesign.physics.flip import flip_probability
+from qtaml_codesign.physics.corners import Corner
+from qtaml_codesign.report.notes import notes_of
+from qtaml_codesign.report.words import (
+    answer_line,
+    decimals,
+    ends_nm,
+    oxide_cells,
+    percent,
+    scientific,
+    settled_line,
+)
+from qtaml_codesign.sweeps.ranges import card_ranges
 from qtaml_codesign.sweeps.result import Sweep
 from qtaml_codesign.tac.baselines import method_label
 
+__all__ = ["SweepReport", "Table", "answer_line", "frontier_report", "settled_line", "sweep_report"]
+
 MOST_ROWS = 30
+IMAGES = "images"
 
 
 @dataclass(frozen=True)
 class Table:
-    """A title, column heads, rows of text, and a line that says how to read them."""
+    """A title, column heads, rows of text, a line that says how to read them, and how many columns name a row."""
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     note: str
+    keys: int = 1
 
 
 @dataclass(frozen=True)
@@ -43,15 +55,16 @@ def sweep_report(sweep: Sweep) -> SweepReport:
     frontier = sweep.frontier()
     return SweepReport(
         facts=_facts(sweep),
-        tables=(_oxide_table(frontier, sweep), _budget_table(frontier, sweep)),
-        notes=(*_merged(sweep.warnings), _limit_note(sweep)),
+        tables=(_oxide_table(frontier, sweep), *_range_tables(frontier, sweep), _budget_table(frontier, sweep)),
+        notes=notes_of(frontier, sweep),
     )
 
 
 def frontier_report(sweep: Sweep) -> SweepReport:
     """How thin may the oxide be for each budget? For a search that measured nothing else."""
-    return SweepReport(facts=_facts(sweep), tables=(_oxide_table(sweep.frontier(), sweep),),
-                       notes=(*_merged(sweep.warnings), _limit_note(sweep)))
+    frontier = sweep.frontier()
+    return SweepReport(facts=_facts(sweep), tables=(_oxide_table(frontier, sweep), *_range_tables(frontier, sweep)),
+                       notes=notes_of(frontier, sweep))
 
 
 def _facts(sweep: Sweep) -> tuple[tuple[str, str], ...]:
@@ -64,9 +77,7 @@ def _facts(sweep: Sweep) -> tuple[tuple[str, str], ...]:
         ("target", f"{settings.target:.3g} x clean = {settings.target * clean.estimate:.4f}"),
         ("seed", str(settings.seed)),
         ("trials", f"{counts.trials} over {sweep.tasks} tasks for {len(sweep.points)} points; "
-                   f"{sweep.new_trials} of them new{_borrowed(sweep)}"),
-        ("bit error rate", f"nominal {counts.nominal_ber:.6g}, realised {counts.realised_ber:.6g} "
-                           f"({counts.bits_flipped} flips)"),
+                   f"{sweep.new_trials} run now{_borrowed(sweep)}"),
     )
 
 
@@ -85,22 +96,54 @@ def _borrowed(sweep: Sweep) -> str:
 def _oxide_table(frontier: Frontier, sweep: Sweep) -> Table:
     table, methods = frontier.to_frame(), sweep.settings.methods
     title = f"Thinnest oxide (nm) that keeps {frontier.target:.3g} x clean accuracy, for each ECC budget"
-    note = "[low,high]: where the ends of the accuracy's interval cross the target; p: flip probability there"
-    ends = _ends(sweep)
+    images = "image_low_nm" in table.columns
+    further = f"; {IMAGES}: the same over evaluation images" if images else ""
+    note = ("[low,high]: where the ends of the accuracy's interval over drawings of the flips cross the target, and "
+            f"nothing else; p: flip probability there{further}")
+    ends = ends_nm(sweep)
     if not _paired(table, methods):
-        columns: tuple[str, ...] = ("method", "budget\n%", "overhead\n%", "thinnest oxide\nnm", "p")
+        columns: tuple[str, ...] = ("method", "budget\n%", "overhead\n%", *_heads("thinnest oxide", images))
         rows: list[tuple[str, ...]] = [
-            (_label(row["method"]), _percent(row["budget"]), _percent(row["overhead"]), *_oxide(row, ends))
+            (method_label(row["method"]), percent(row["budget"]), percent(row["overhead"]), *oxide_cells(row, ends))
             for _, row in table.iterrows()
         ]
-        return Table(title, columns, tuple(rows), note)
+        return Table(title, columns, tuple(rows), note, keys=2)
     first, second = (table[table["method"] == method].set_index("budget") for method in methods)
     rows = []
     for budget in first.index:
         one, two = first.loc[budget], second.loc[budget]
-        rows.append((_percent(budget), *_oxide(one, ends), *_oxide(two, ends), _thinner(one, two)))
-    columns = ("budget\n%", *(text for method in methods for text in (f"{_label(method)}\nnm", "\np")), "thinner\npm")
-    return Table(title, columns, tuple(rows), f"{note};\nthinner: {_label(methods[0])} against {_label(methods[1])}")
+        rows.append((percent(budget), *oxide_cells(one, ends), *oxide_cells(two, ends), _thinner(one, two)))
+    columns = ("budget\n%", *(text for method in methods for text in _heads(method_label(method), images)),
+               "thinner\npm")
+    against = f"{method_label(methods[0])} against {method_label(methods[1])}"
+    return Table(title, columns, tuple(rows), f"{note};\nthinner: {against}")
+
+
+def _heads(name: str, images: bool) -> tuple[str, ...]:
+    return (f"{name}\nnm", *((f"{IMAGES}\nnm",) if images else ()), "\np")
+
+
+def _range_tables(frontier: Frontier, sweep: Sweep) -> tuple[Table, ...]:
+    """Where each crossing lies at the ends of the ranges that the card's own numbers have; none if it states none."""
+    found = card_ranges(sweep.card, frontier.to_frame())
+    if not found or not found[0].corners:
+        return ()
+    digits = f".{decimals(ends_nm(sweep))}f"
+    heads = tuple(f"{corner.field.rsplit('.', 1)[-1]}\n{corner.low:.4g} to {corner.high:.4g}"
+                  for corner in found[0].corners)
+    rows = tuple(
+        (method_label(one.method), percent(one.budget), f"{one.thickness_nm:{digits}}",
+         *(_corner(corner, digits) for corner in one.corners))
+        for one in found
+    )
+    note = "the thickness of the same p at both ends of one field's range, the others as they are; accuracy follows p"
+    title = "Card range (nm): what the card's own numbers leave open, which no interval above holds"
+    return (Table(title, ("method", "budget\n%", "thinnest\nnm", *heads), rows, note, keys=3),)
+
+
+def _corner(corner: Corner, digits: str) -> str:
+    found = corner.range_nm
+    return "outside validity" if found is None else f"{found[0]:{digits}} to {found[1]:{digits}}"
 
 
 def _budget_table(frontier: Frontier, sweep: Sweep) -> Table:
@@ -111,9 +154,9 @@ def _budget_table(frontier: Frontier, sweep: Sweep) -> Table:
     for thickness in _some(sweep.grid_nm):
         cells = [found.loc[thickness] for found in by_method]
         ratio = (_ratio(cells[0], cells[1], most),) if len(methods) == 2 else ()
-        rows.append((f"{thickness:.{_decimals(_ends(sweep)) + 1}f}", _scientific(cells[0]["flip_probability"]),
+        rows.append((f"{thickness:.{decimals(ends_nm(sweep)) + 1}f}", scientific(cells[0]["flip_probability"]),
                      *(_overhead(cell, most) for cell in cells), *ratio))
-    heads = tuple(f"{_label(method)}\n%" for method in methods)
+    heads = tuple(f"{method_label(method)}\n%" for method in methods)
     columns = ("oxide\nnm", "p", *heads, *(("times\nless",) if len(methods) == 2 else ()))
     title = f"Smallest ECC overhead (% of stored bits) that keeps {frontier.target:.3g} x clean, for each oxide"
     note = "among the budgets of this sweep; ~: the interval holds the target, so more trials may change it"
@@ -129,64 +172,10 @@ def _some(grid_nm: NDArray[np.float64]) -> NDArray[np.float64]:
     return some
 
 
-def _limit_note(sweep: Sweep) -> str:
-    chance = float(flip_probability(sweep.card).probability)
-    extra = float(extra_cells_per_protected_bit(chance))
-    return (
-        f"a protected bit is an idealisation: at this card's own p = {chance:.3g} any real code needs at least "
-        f"{extra:.3g} extra cells per protected bit (Shannon)"
-    )
-
-
-def _merged(warnings: tuple[str, ...]) -> tuple[str, ...]:
-    """Warnings that differ in their numbers alone are told once, with how many more there are."""
-    groups: dict[str, list[str]] = {}
-    for warning in warnings:
-        groups.setdefault(re.sub(r"[\d.]+(e-?\d+)?", "#", warning), []).append(warning)
-    return tuple(
-        group[0] if len(group) == 1 else f"{group[0]} (and {len(group) - 1} more like it, in run.json)"
-        for group in groups.values()
-    )
-
-
 def _paired(table: pd.DataFrame, methods: tuple[str, ...]) -> bool:
     """Two methods over the same budgets can stand side by side."""
     budgets = [list(table[table["method"] == method]["budget"]) for method in methods]
     return len(methods) == 2 and budgets[0] == budgets[1]
-
-
-def _label(method: str) -> str:
-    return method_label(method)
-
-
-def _percent(fraction: float) -> str:
-    return f"{100.0 * fraction:.4g}"
-
-
-def _scientific(chance: float) -> str:
-    return f"{chance:.2e}" if chance < 0.001 else f"{chance:.3g}"
-
-
-def _ends(sweep: Sweep) -> tuple[float, float]:
-    return float(sweep.grid_nm[0]), float(sweep.grid_nm[-1])
-
-
-def _decimals(ends: tuple[float, float]) -> int:
-    """Decimals of a thickness in nm: 1 pm, or finer where the whole grid spans only a few picometres."""
-    span = ends[1] - ends[0]
-    return max(3, round(2.5 - math.log10(span))) if span > 0.0 else 3
-
-
-def _oxide(row: pd.Series, ends: tuple[float, float]) -> tuple[str, str]:
-    """Thickness with its interval, and p there; an end of the grid where the answer lies outside."""
-    digits = f".{_decimals(ends)}f"
-    if row.status == BEYOND:
-        return f"> {ends[1]:{digits}}", "-"
-    if row.status == AT_OR_BELOW:
-        return f"<= {ends[0]:{digits}}", _scientific(row.flip_probability)
-    low = "<" if math.isnan(row.thickness_low_nm) else f"{row.thickness_low_nm:{digits}}"
-    high = ">" if math.isnan(row.thickness_high_nm) else f"{row.thickness_high_nm:{digits}}"
-    return f"{row.thickness_nm:{digits}} [{low},{high}]", _scientific(row.flip_probability)
 
 
 def _thinner(one: pd.Series, two: pd.Series) -> str:
@@ -202,8 +191,8 @@ def _thinner(one: pd.Series, two: pd.Series) -> str:
 
 def _overhead(cell: pd.Series, most: float) -> str:
     if cell.status == "none":
-        return f"> {_percent(most)}"
-    return _percent(cell.overhead) + ("~" if cell.status == "uncertain" else "")
+        return f"> {percent(most)}"
+    return percent(cell.overhead) + ("~" if cell.status == "uncertain" else "")
 
 
 def _ratio(one: pd.Series, two: pd.Series, most: float) -> str:

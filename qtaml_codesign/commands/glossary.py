@@ -1,0 +1,72 @@
+"""`codesign glossary`: what the words of the tables mean."""
+
+from __future__ import annotations
+
+from qtaml_codesign.commands.show import say
+
+TERMS: tuple[tuple[str, str], ...] = (
+    ("flip probability p",
+     "chance that one stored bit flips within one inference window."),
+    ("regime",
+     "where p comes from, by the mean number of escaped electrons against the k + 1 that a flip needs: rare (below "
+     "a tenth of them), transition, high-escape (above them; p is beyond about one half)."),
+    ("trial",
+     "one drawing of all flips in all stored bits, followed by the whole evaluation set. It is the statistical "
+     "unit: the samples of one trial share the same flipped weights."),
+    ("clean accuracy",
+     "accuracy of the float network: no quantisation, no flips. The target is a fraction of it."),
+    ("budget",
+     "the protected-bit fraction that a plan may spend: 0.05, or 5%, is 5 % of the stored bits."),
+    ("overhead",
+     "the protected-bit fraction that a plan does spend. A budget buys whole bit planes of whole layers, so it may "
+     "not be used up. It counts protected bits, not the cells of a code: see Shannon."),
+    ("Shannon",
+     "a protected bit is an idealisation. Any real code needs at least 1/C - 1 extra cells per protected bit, C = "
+     "1 - H2(p) being the capacity of a cell that flips with p."),
+    ("bit plane",
+     "the bits of one significance of all weights of a layer; plane 0 is the least significant bit (LSB), the last "
+     "one the most significant (MSB)."),
+    ("depth k",
+     "how many bit planes of a layer are protected, counted from the MSB."),
+    ("gain J",
+     "Jacobian gain of a layer: root mean squared response of the logits to a change of one of its weights."),
+    ("score",
+     "what a method ranks layers by; TAC: ||W||_inf^2 J^2, the output variance that one plane's flips cause per "
+     "weight, up to a constant."),
+    ("correction",
+     "mean correction: flips shrink the weight that is read by 1 - 2p on average, which a factor on the layer "
+     "undoes where that helps."),
+    ("TAC",
+     "Tunneling-Aware Compensation: bit planes are protected where they lower the output variance most, layers are "
+     "corrected where that helps; no retraining, no labels."),
+    ("Uniform-MSP",
+     "uniform most-significant-plane protection: the same number of top planes in every layer."),
+    ("rho*",
+     "saturation ratio of the scores, the predicted output variance of TAC over that of Uniform-MSP; 1 where all "
+     "layers matter alike, small where few do."),
+    ("residual floor",
+     "layers inside residual blocks keep at least one protected plane, as errors add up along the skip connection."),
+    ("thinnest oxide",
+     "the thickness from which on the accuracy keeps the target; [low,high] is where the ends of its 95 % interval "
+     "over trials do. <= and > mean that it lies outside the thicknesses that were looked at."),
+    ("card range",
+     "the same answer with one number of the card at the low and at the high end of its own range."),
+    ("realised BER",
+     "bit error rate: flips that were drawn, over exposed cells; nominal BER is what the law expects."),
+)
+
+
+def glossary() -> None:
+    """What the words of the tables mean.
+
+    \b
+    Example:
+      codesign glossary
+    """
+    for word, meaning in TERMS:
+        say(f"{word}: {meaning}")
+
+
+def as_markdown() -> str:
+    """The glossary as the text of docs/glossary.md."""
+    return "# Glossary\n\n" + "\n".join(f"- **{word}**: {meaning}" for word, meaning in TERMS) + "\n"

@@ -1,0 +1,66 @@
+"""The notes below the tables of a sweep: what its numbers leave out."""
+
+from __future__ import annotations
+
+import re
+
+import pandas as pd
+
+from qtaml_codesign.ecc.limits import extra_cells_per_protected_bit
+from qtaml_codesign.frontier import BEYOND, Frontier
+from qtaml_codesign.report.words import percent
+from qtaml_codesign.sweeps.result import Sweep
+from qtaml_codesign.tac.baselines import method_label
+
+WELL_SPENT = 0.9
+"""Less of the budget than this is worth a note."""
+
+
+def notes_of(frontier: Frontier, sweep: Sweep) -> tuple[str, ...]:
+    table = frontier.to_frame()
+    return (*_merged(sweep.warnings), *spending_notes(table), *limit_notes(table))
+
+
+def limit_notes(table: pd.DataFrame) -> tuple[str, ...]:
+    """Shannon's bound at the answers that protect bits: over the flip probabilities of their crossings."""
+    protected = table[(table["overhead"] > 0.0) & (table["status"] != BEYOND)]
+    chances = [float(chance) for chance in protected["flip_probability"] if chance > 0.0]
+    if not chances:
+        return ()
+    ends = sorted({min(chances), max(chances)})
+    extra = [float(extra_cells_per_protected_bit(chance)) for chance in ends]
+    return (
+        f"a protected bit is an idealisation: at the flip probabilities of these answers, p = {_to(ends)}, any real "
+        f"code needs at least {_to(sorted(extra))} extra cells per protected bit (Shannon)",
+    )
+
+
+def _to(ends: list[float]) -> str:
+    texts = list(dict.fromkeys(f"{end:.3g}" for end in (ends[0], ends[-1])))
+    return " to ".join(texts)
+
+
+def spending_notes(table: pd.DataFrame) -> tuple[str, ...]:
+    """Why less than the budget is spent, where that is a good part of it."""
+    less = table[table["overhead"] < WELL_SPENT * table["budget"]]
+    if less.empty:
+        return ()
+    by_method = [
+        f"{method_label(method)} " + ", ".join(
+            f"{percent(budget)} -> {percent(spent)}"
+            for budget, spent in zip(rows["budget"], rows["overhead"], strict=True)
+        ) for method, rows in ((str(name), rows) for name, rows in less.groupby("method", sort=False))
+    ]
+    return ("a budget buys whole bit planes of whole layers and may not be used up; % allowed -> % spent: "
+            + "; ".join(by_method),)
+
+
+def _merged(warnings: tuple[str, ...]) -> tuple[str, ...]:
+    """Warnings that differ in their numbers alone are told once, with how many more there are."""
+    groups: dict[str, list[str]] = {}
+    for warning in warnings:
+        groups.setdefault(re.sub(r"[\d.]+(e-?\d+)?", "#", warning), []).append(warning)
+    return tuple(
+        group[0] if len(group) == 1 else f"{group[0]} (and {len(group) - 1} more like it, in run.json)"
+        for group in groups.values()
+    )

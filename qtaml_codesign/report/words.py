@@ -1,0 +1,69 @@
+"""How the numbers of a sweep are written: labels, percentages, thicknesses with their intervals, lines of progress."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from qtaml_codesign.frontier import AT_OR_BELOW, BEYOND
+from qtaml_codesign.sweeps.progress import FirstAnswer, Settled
+from qtaml_codesign.sweeps.result import Sweep
+from qtaml_codesign.tac.baselines import method_label
+
+
+def answer_line(answer: FirstAnswer) -> str:
+    """The first answer of a sweep, while its curves are still being measured."""
+    row = pd.Series({"thickness_nm": answer.thickness_nm, "thickness_low_nm": answer.low_nm,
+                     "thickness_high_nm": answer.high_nm, "flip_probability": answer.flip_probability,
+                     "status": answer.status})
+    oxide, *_, chance = oxide_cells(row, answer.range_nm)
+    return (f"first answer: {method_label(answer.method)} at {percent(answer.budget)} % ECC keeps "
+            f"{answer.target:.3g} x clean down to {oxide} nm, p = {chance}; the curves follow")
+
+
+def settled_line(settled: Settled) -> str:
+    """One point whose trials are done."""
+    oxide = "" if math.isnan(settled.thickness_nm) else f"{settled.thickness_nm:.4f} nm, "
+    found = settled.accuracy
+    return (f"settled: {method_label(settled.method)} {percent(settled.budget)} %, {oxide}"
+            f"p = {scientific(settled.flip_probability)}: accuracy {found.estimate:.4f} [{found.low:.4f}, "
+            f"{found.high:.4f}], {settled.trials} trials")
+
+
+def percent(fraction: float) -> str:
+    return f"{100.0 * fraction:.4g}"
+
+
+def scientific(chance: float) -> str:
+    return f"{chance:.2e}" if chance < 0.001 else f"{chance:.3g}"
+
+
+def ends_nm(sweep: Sweep) -> tuple[float, float]:
+    return float(sweep.grid_nm[0]), float(sweep.grid_nm[-1])
+
+
+def decimals(ends: tuple[float, float]) -> int:
+    """Decimals of a thickness in nm: 1 pm, or finer where the whole grid spans only a few picometres."""
+    span = ends[1] - ends[0]
+    return max(3, round(2.5 - math.log10(span))) if span > 0.0 else 3
+
+
+def oxide_cells(row: pd.Series, ends: tuple[float, float]) -> tuple[str, ...]:
+    """Thickness with its interval, the interval over images where there is one, and p there; an end of the grid where
+    the answer lies outside."""
+    digits = f".{decimals(ends)}f"
+    images = "image_low_nm" in row.index
+    if row.status == BEYOND:
+        return (f"> {ends[1]:{digits}}", *(("-",) if images else ()), "-")
+    if row.status == AT_OR_BELOW:
+        return (f"<= {ends[0]:{digits}}", *(("-",) if images else ()), scientific(row.flip_probability))
+    drawings = _between(row.thickness_low_nm, row.thickness_high_nm, digits)
+    over_images = (_between(row.image_low_nm, row.image_high_nm, digits),) if images else ()
+    return (f"{row.thickness_nm:{digits}} {drawings}", *over_images, scientific(row.flip_probability))
+
+
+def _between(low_nm: float, high_nm: float, digits: str) -> str:
+    low = "<" if math.isnan(low_nm) else f"{low_nm:{digits}}"
+    high = ">" if math.isnan(high_nm) else f"{high_nm:{digits}}"
+    return f"[{low},{high}]"

@@ -1,0 +1,62 @@
+"""What a run of a sweep tells whoever waits for it: how far it is, what has settled, and a first answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from qtaml_codesign.statistics import Interval
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A point whose trials are done; thickness_nm is NaN at a knot, which stands for its flip probability."""
+
+    method: str
+    budget: float
+    thickness_nm: float
+    flip_probability: float
+    accuracy: Interval
+    trials: int
+
+
+@dataclass(frozen=True)
+class FirstAnswer:
+    """The thinnest oxide of one curve, found by bisection before the curves are measured.
+
+    Attributes:
+        thickness_nm, low_nm, high_nm: as in `frontier.csv`; NaN where they lie outside the range.
+        status: as in `Frontier.to_frame`.
+        range_nm: the thicknesses between which it was looked for.
+    """
+
+    method: str
+    budget: float
+    overhead: float
+    target: float
+    thickness_nm: float
+    low_nm: float
+    high_nm: float
+    flip_probability: float
+    status: str
+    range_nm: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class SweepProgress:
+    """How far a sweep is: `done` of `total` plans, then tasks; `trials` that this run has added.
+
+    At most one of the others is there: a point that has just settled, the first answer, or a note that the reader
+    should see before the work goes on.
+    """
+
+    stage: str
+    done: int
+    total: int
+    trials: int = 0
+    settled: Settled | None = None
+    answer: FirstAnswer | None = None
+    note: str = ""
+
+
+ProgressReport = Callable[[SweepProgress], None]

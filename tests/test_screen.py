@@ -1,0 +1,242 @@
+"""What a reader sees: no number or name is broken on a narrow terminal, and the words that come with the numbers."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import qtaml_codesign as qc
+from qtaml_codesign.commands.glossary import TERMS, as_markdown
+from qtaml_codesign.commands.show import fold, table_lines
+from qtaml_codesign.physics.corners import corners
+from qtaml_codesign.report import frontier_report, sweep_report
+from qtaml_codesign.report.exposure import exposure_record, exposure_text
+from qtaml_codesign.report.notes import limit_notes, spending_notes
+from tests.conftest import ROOT
+
+WORD = re.compile(r"[\w.*+/%\[\],:<>=~^|-]+")
+
+
+def on_terminal(arguments: list[str], width: int, cwd: Path = ROOT) -> str:
+    """Output of `codesign ARGUMENTS` on a terminal of so many columns."""
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    environment |= {"TERM": "dumb", "PYTHONPATH": str(ROOT)}
+    done = subprocess.Popen([sys.executable, str(ROOT / "cli.py"), *arguments], stdout=follower, stderr=subprocess.PIPE,
+                            stdin=subprocess.DEVNULL, cwd=cwd, env=environment)
+    os.close(follower)
+    chunks = []
+    while True:
+        try:
+            chunk = os.read(leader, 65536)
+        except OSError:  # the other end was closed: all of it was read
+            break
+        if not chunk:
+            break
+        chunks.append(chunk)
+    _, errors = done.communicate(timeout=120)
+    os.close(leader)
+    assert done.returncode == 0, errors.decode()
+    return b"".join(chunks).decode().replace("\r\n", "\n")
+
+
+def piped(arguments: list[str], cwd: Path = ROOT) -> str:
+    done = subprocess.run([sys.executable, str(ROOT / "cli.py"), *arguments], capture_output=True, text=True, cwd=cwd,
+                          check=True, env={**os.environ, "COLUMNS": "60", "PYTHONPATH": str(ROOT)}, timeout=120)
+    return done.stdout
+
+
+COMMANDS = {
+    "flip": ["flip", "--device", "3nm", "--thickness", "1.7:2.2:4", "--vary",
+             "cell.attempt_frequency_Hz=1e12:1e13:2:log"],
+    "card list": ["card", "list"],
+    "card show": ["card", "show", "3nm"],
+    "card show with regions": ["card", "show", "3nm", "--set", "bit_planes={7: {barrier: {thickness_nm: 2.0}}}"],
+    "glossary": ["glossary"],
+    "verify": ["verify", "--trials", "4"],
+    "plan": ["plan", "--workload", "res-cnn", "--flip-probability", "0.1", "--budget", "5%", "--method", "magnitude"],
+    "frontier": ["frontier", "--device", "hfo2_highk", "--budget", "3%,12.5%", "--method", "tac", "--method",
+                 "magnitude", "--max-trials", "10", "--half-width", "0.2", "--workers", "1", "--thickness", "5.3:5.7"],
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_word_is_broken_on_a_narrow_terminal(name: str, tmp_path: Path) -> None:
+    """Every word of the piped output stands whole on the terminal, and no line is longer than the terminal."""
+    whole = set(WORD.findall(piped(COMMANDS[name], tmp_path)))
+    for width in (60, 80):
+        shown = on_terminal(COMMANDS[name], width, tmp_path)
+        lines = shown.splitlines()
+        missing = whole - set(WORD.findall(shown))
+        assert {word for word in missing if not word.isdigit()} == set()  # a second run adds another number of trials
+        assert max(map(len, lines)) <= width, max(lines, key=len)
+
+
+def test_a_table_goes_on_below_itself() -> None:
+    lines = table_lines(["key", "long_name_of_one", "long_name_of_two"], [["a", "1.25", "2.5"]], width=24)
+    assert lines == ["key  long_name_of_one", "  a              1.25", "",
+                     "key  long_name_of_two", "  a               2.5"]
+    assert table_lines(["key", "one"], [["a", "1.25"]], width=80) == ["key   one", "  a  1.25"]
+
+
+def test_text_is_wrapped_at_blanks_alone() -> None:
+    assert fold("uniform-msp-fractional 0.125", 10) == ["uniform-msp-fractional", "0.125"]
+    rows = [["x", "one two three four five six seven eight nine ten"]]
+    assert table_lines(["k", "words"], rows, text=["words"], width=30) == [
+        "k  words", "x  one two three four five six", "   seven eight nine ten",
+    ]
+
+
+def test_the_glossary_of_the_docs_is_that_of_the_command(codesign) -> None:  # type: ignore[no-untyped-def]
+    assert (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8") == as_markdown()
+    shown = codesign("glossary").stdout
+    words = " ".join(word for word, _ in TERMS)
+    for term in ("regime", "gain", "score", "depth", "rho*", "Uniform-MSP", "residual floor", "trial", "overhead"):
+        assert term in words
+        assert term in shown
+    assert "codesign glossary" in codesign("--help").stdout
+
+
+def frontier_of(*rows: tuple[object, ...]) -> pd.DataFrame:
+    names = ["method", "budget", "overhead", "thickness_nm", "thickness_low_nm", "thickness_high_nm",
+             "flip_probability", "status"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def test_the_bound_of_shannon_is_that_of_the_answers() -> None:
+    """1/C - 1 at p = 0.10 is 0.883, and 2.26 at 0.20; rows that protect nothing, or hold no answer, do not count."""
+    table = frontier_of(
+        ("tac", 0.0, 0.0, 1.9, 1.8, 2.0, 1e-9, "crossing"), ("tac", 0.1, 0.1, 1.8, 1.7, 1.9, 0.10, "crossing"),
+        ("tac", 0.2, 0.2, 1.7, 1.6, 1.8, 0.20, "at-or-below-range"), ("tac", 0.3, 0.3, np.nan, np.nan, np.nan, np.nan,
+                                                                     "beyond-range"),
+    )
+    (note,) = limit_notes(table)
+    assert "p = 0.1 to 0.2" in note
+    assert "at least 0.883 to 2.6 extra" in note
+    assert limit_notes(table[:1]) == ()
+    (one,) = limit_notes(table[1:2])
+    assert "p = 0.1, any real" in one
+    assert "at least 0.883 extra" in one
+
+
+def test_why_less_than_the_budget_is_spent() -> None:
+    table = frontier_of(("tac", 0.03, 0.01459, 1.8, 1.7, 1.9, 0.1, "crossing"),
+                        ("tac", 0.125, 0.1249, 1.7, 1.6, 1.8, 0.1, "crossing"))
+    (note,) = spending_notes(table)
+    assert "TAC 3 -> 1.459" in note
+    assert "12.5" not in note
+    assert "whole bit planes of whole layers" in note
+    assert spending_notes(table[1:]) == ()
+
+
+RANGED = {"value": 0.40, "low": 0.38, "high": 0.42, "kind": "derived", "source": "a paper"}
+
+
+def test_the_corners_of_a_card_follow_the_action() -> None:
+    """For the same p the action 2 kappa d is the same: d goes with 1 / sqrt(m), and 2.552 nm becomes 2.491, 2.618."""
+    card = qc.load_card("3nm").with_field("barrier.effective_mass_m0", RANGED)
+    for thickness in (1.76, 2.552):
+        (found,) = corners(card, float(qc.flip_probability(card, thickness).probability))
+        assert (found.field, found.low, found.high) == ("barrier.effective_mass_m0", 0.38, 0.42)
+        assert found.range_nm == pytest.approx((thickness * (0.40 / 0.42) ** 0.5, thickness * (0.40 / 0.38) ** 0.5),
+                                               rel=1e-9)
+    assert corners(qc.load_card("3nm"), 0.1) == ()
+    open_ended = qc.load_card("3nm").with_field("window_s", {"value": 1e-6, "high": 1e-5})
+    (window,) = corners(open_ended, 0.1)
+    assert (window.low, window.high) == (1e-6, 1e-5)
+    assert window.thickness_at_low_nm == pytest.approx(1.764991625, rel=1e-9)
+
+
+def test_a_corner_outside_the_validity_is_none() -> None:
+    card = qc.load_card("3nm").with_fields({
+        "barrier.effective_mass_m0": RANGED, "validity.thickness_nm": [1.72, 1.80], "sweep.thickness_nm": [1.73, 1.79]})
+    (found,) = corners(card, 0.1)
+    assert found.thickness_at_low_nm is None
+    assert found.range_nm is None
+
+
+@pytest.fixture(scope="module")
+def ranged() -> qc.Sweep:
+    card = qc.load_card("3nm").with_field("barrier.effective_mass_m0", RANGED)
+    return qc.sweep("small-cnn", card, (1.72, 1.78, 1.84), (0.03, 0.125), ("tac", "uniform-msp"), trials=4)
+
+
+def test_the_card_range_stands_beside_the_answer(ranged: qc.Sweep) -> None:
+    made = sweep_report(ranged)
+    assert made.tables[1].title.startswith("Card range")
+    assert made.tables[1].columns[-1] == "effective_mass_m0\n0.38 to 0.42"
+    row = ranged.frontier().to_frame().iloc[0]
+    low, high = (row.thickness_nm * (0.40 / mass) ** 0.5 for mass in (0.42, 0.38))
+    assert made.tables[1].rows[0][-1] == f"{low:.3f} to {high:.3f}"
+    assert "drawings of the flips" in made.tables[0].note
+    assert "nothing else" in made.tables[0].note
+    assert len(frontier_report(ranged).tables) == 2
+
+
+def test_the_card_range_is_recorded(ranged: qc.Sweep, tmp_path: Path) -> None:
+    import json
+
+    ranged.save(tmp_path)
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert record["card_provenance"]["barrier.effective_mass_m0"] == RANGED
+    assert record["card_provenance"]["cell.electrons"]["kind"] == "derived"
+    (corner,) = record["card_ranges"][0]["corners"]
+    assert corner["thickness_at_high_nm"] < record["card_ranges"][0]["thickness_nm"] < corner["thickness_at_low_nm"]
+    assert "NaN" not in (tmp_path / "run.json").read_text()
+
+
+@dataclass(frozen=True)
+class Exposed:
+    stored_parameters: int
+    parameters: int
+    share: float
+    unexposed: tuple[tuple[str, int, str], ...]
+
+
+def test_what_is_not_exposed_is_told_by_reason() -> None:
+    rows = (("a.bias", 16, "bias"), ("b.bias", 4, "bias"), ("norm.weight", 5, "norm"))
+    assert exposure_text(Exposed(75, 100, 0.75, rows)) == (
+        "75.00% of 100 parameters lie in tunnelling cells; not exposed: 20 in 2 tensors (bias), 5 in 1 tensors (norm)")
+    assert exposure_text(Exposed(9, 9, 1.0, ())) == "100.00% of 9 parameters lie in tunnelling cells"
+    record = exposure_record(Exposed(75, 100, 0.75, rows))
+    assert (record["share"], len(record["unexposed"]), record["unexposed"][2]["why"]) == (0.75, 3, "norm")
+
+
+def test_reprs_fit_a_screen(ranged: qc.Sweep) -> None:
+    for value in (ranged, ranged.frontier()):
+        lines = repr(value).splitlines()
+        assert len(lines) <= 20
+        assert max(map(len, lines)) <= 100
+        assert "tac 0.03: 1.7" in repr(value)
+    assert "small-cnn" in repr(ranged)
+    assert "3nm" in repr(ranged)
+
+
+def test_help_of_a_plan_shows_ours(capsys: pytest.CaptureFixture[str]) -> None:
+    import pydoc
+
+    for kind, own in ((qc.TacPlan, "rho_star"), (qc.DeviceCard, "with_field")):
+        text = pydoc.render_doc(kind, renderer=pydoc.plaintext)
+        assert own in text
+        assert "model_dump" not in text
+        assert len(text.splitlines()) < 160
+
+
+def test_dir_shows_what_is_public() -> None:
+    import qtaml_codesign.tac.plan
+
+    assert {name for name in dir(qc) if not name.startswith("_")} == set(qc.__all__)
+    assert not {"tac", "cards", "annotations", "importlib", "Any"} & set(dir(qtaml_codesign))
