@@ -9,7 +9,7 @@ from torch import nn
 
 from qtaml_codesign.bits.formats import BitFormat
 from qtaml_codesign.bits.profile import BitErrorProfile
-from qtaml_codesign.nets import storage
+from qtaml_codesign.nets import tensors
 from qtaml_codesign.nets.sensitivity import jacobian_gains
 from qtaml_codesign.nets.storage import largest_magnitude, store_tensor
 from qtaml_codesign.nets.workload import Workload
@@ -106,7 +106,7 @@ def test_finite_differences_leave_the_network_alone(dtype):
 @pytest.mark.parametrize("shape", [(), (1,), (0,), (7, 3), (40, 25)])
 def test_pieces_equal_the_whole(bits, shape, monkeypatch):
     """The slow twin is one call of `quantise`, one look-up and one count over the whole tensor."""
-    monkeypatch.setattr(storage, "PIECE", 64)
+    monkeypatch.setattr(tensors, "PIECE", 64)
     form = BitFormat(bits)
     weights = np.asarray(np.random.default_rng(KEY).standard_normal(shape), dtype=np.float32)
     stored = store_tensor("w", weights, form)
@@ -121,14 +121,14 @@ def test_pieces_equal_the_whole(bits, shape, monkeypatch):
 
 
 def test_pieces_of_a_view_in_another_order(monkeypatch):
-    monkeypatch.setattr(storage, "PIECE", 16)
+    monkeypatch.setattr(tensors, "PIECE", 16)
     weights = np.random.default_rng(KEY).standard_normal((9, 8)).T
     assert np.array_equal(store_tensor("w", weights).codes, store_tensor("w", np.ascontiguousarray(weights)).codes)
 
 
 def test_a_plan_quantises_each_tensor_once(monkeypatch):
     seen: list[str] = []
-    real = storage.store_tensor
+    real = store_tensor
     monkeypatch.setattr("qtaml_codesign.tac.planner.store_tensor",
                         lambda name, *rest, **more: (seen.append(name), real(name, *rest, **more))[1])
     plain = workload()

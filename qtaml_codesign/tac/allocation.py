@@ -244,7 +244,7 @@ def random_planes(problem: AllocationProblem, key: tuple[int, ...]) -> tuple[tup
     Example:
         >>> rows = tuple(4.0 ** np.arange(8, -1, -1) - 1 for _ in range(2))
         >>> random_planes(AllocationProblem(np.array([100, 60]), rows, np.zeros(2, dtype=np.int64), 300), (0,))
-        ((1, 5), (4,))
+        ((7,), (3, 6, 7))
     """
     pairs = [(layer, plane) for layer, bits in enumerate(problem.highest.tolist()) for plane in range(bits)]
     chosen: list[list[int]] = [[] for _ in problem.residual_variance]

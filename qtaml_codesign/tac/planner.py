@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import cast
 
@@ -67,7 +67,7 @@ class Planner:
         floors, warnings = self._floors(rule, scores, budget)
         problem = self._problem(scores or dict.fromkeys(self.errors, 1.0), stored, floors, budget)
         protection = self._protection(rule, problem, budget, warnings)
-        layers = self._protected(protection)
+        layers = self._protected(stored, protection)
         corrections = self._corrections(rule, layers, warnings)
         return TacPlan(
             method=cast(Method, method), workload=self.workload.name,
@@ -170,17 +170,16 @@ class Planner:
             return Protection.top(depths)
         return Protection.top(allocations.SOLVERS[self.allocation](problem))
 
-    def _protected(self, protection: Protection) -> dict[str, ProtectedLayer]:
+    def _protected(self, stored: StoredModel, protection: Protection) -> dict[str, ProtectedLayer]:
         """Every layer with its protection and plain codes."""
-        found = {}
-        for index, (name, errors) in enumerate(self.errors.items()):
-            weights = self.workload.weights[name]
-            tensor = store_tensor(
-                name, weights, errors.format, depth=int(protection.depths[index]),
-                deeper=int(protection.deeper[index]), planes=protection.planes[index],
+        rows = zip(stored, protection.depths.tolist(), protection.deeper.tolist(), protection.planes, strict=True)
+        return {
+            tensor.name: ProtectedLayer(
+                replace(tensor, depth=depth, deeper=deeper, planes=planes), self.workload.weights[tensor.name],
+                self.errors[tensor.name],
             )
-            found[name] = ProtectedLayer(tensor, weights, errors)
-        return found
+            for tensor, depth, deeper, planes in rows
+        }
 
     def _corrections(
         self, rule: MethodRule, layers: Mapping[str, ProtectedLayer], warnings: list[str]
