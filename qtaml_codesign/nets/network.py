@@ -56,7 +56,8 @@ class Network:
         with UserCode("the module cannot be copied", "model", "copy.deepcopy(model) works",
                       "remove what cannot be copied (open files, hooks with state), or build a plain module",
                       type(model).__name__), torch.inference_mode(False):
-            self.module = copy.deepcopy(model).eval()
+            arrays, parameters = _owned_copies(model)
+            self.module = copy.deepcopy(model, parameters).eval()
         self.logits = logits
         self.batch_size = batch_size
         self.stored = stored_names(self.module, tensors)
@@ -65,7 +66,8 @@ class Network:
         self.device = next(iter(stored.values())).device
         rewritten = any(getattr(part, "max_norm", None) is not None for part in self.module.modules())
         self.weights = MappingProxyType({
-            name: _as_array(name, value, rewritten) for name, value in stored.items()
+            name: _as_array(name, value, None if rewritten else arrays.get(value.data_ptr()))
+            for name, value in stored.items()
         })
         self._local = threading.local()
 
@@ -157,27 +159,21 @@ class Network:
         return replaced
 
 
-def _as_array(name: str, parameter: nn.Parameter, rewritten: bool) -> Weights:
-    """The weights in C order: one memory with the parameter where it has that form, a copy if the module rewrites it.
+def _owned_copies(model: nn.Module) -> tuple[dict[int, Weights], dict[int, Any]]:
+    """Copies of the parameters over memory of numpy's own: arrays by their address, and parameters for a deep copy.
 
-    The memory is numpy's own: torch moves its own elsewhere when a tensor is sent to another process, and an array
-    over it would be left behind.
+    Torch moves its own memory elsewhere when a tensor is sent to another process, from under an array that looks at it.
     """
-    wide = parameter.detach().to("cpu", torch.float64 if parameter.dtype == torch.float64 else torch.float32)
-    if wide.data_ptr() == parameter.data_ptr() and wide.is_contiguous() and not rewritten:
-        array = _owned(wide.numpy())
-        with torch.inference_mode(False):
-            parameter.data = torch.from_numpy(array.reshape(-1)).as_strided(parameter.shape, parameter.stride())
-    else:
-        array = np.array(wide.numpy(), order="C", copy=True if rewritten else None)
-    if not np.isfinite(array).all():
-        raise WorkloadError(
-            "a weight is not a finite number", where=name, rule="finite weights",
-            value=f"{np.count_nonzero(~np.isfinite(array))} of {array.size} are nan or infinite",
-            next_step="train or load the network first: a diverged training leaves NaN behind",
-        )
-    array.setflags(write=False)
-    return array
+    arrays: dict[int, Weights] = {}
+    parameters: dict[int, Any] = {}
+    for given in model.parameters():
+        plain = type(given) is nn.Parameter and given.layout == torch.strided and given.is_contiguous()
+        if plain and given.is_cpu and given.numel() and given.dtype in (torch.float32, torch.float64):
+            array = _owned(given.detach().numpy())
+            arrays[array.ctypes.data] = array
+            tensor = torch.from_numpy(array.reshape(-1)).as_strided(given.shape, given.stride())
+            parameters[id(given)] = nn.Parameter(tensor, given.requires_grad)
+    return arrays, parameters
 
 
 def _owned(array: Weights) -> Weights:
@@ -187,6 +183,21 @@ def _owned(array: Weights) -> Weights:
     own: Weights = room[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
     own[...] = array
     return own
+
+
+def _as_array(name: str, parameter: nn.Parameter, own: Weights | None) -> Weights:
+    """The weights in C order: `own`, the memory that the parameter lies over, or a copy."""
+    wide = parameter.detach().to("cpu", torch.float64 if parameter.dtype == torch.float64 else torch.float32)
+    alias = wide.data_ptr() == parameter.data_ptr()
+    array: Weights = np.array(wide.numpy(), order="C", copy=alias or None) if own is None else own
+    if not np.isfinite(array).all():
+        raise WorkloadError(
+            "a weight is not a finite number", where=name, rule="finite weights",
+            value=f"{np.count_nonzero(~np.isfinite(array))} of {array.size} are nan or infinite",
+            next_step="train or load the network first: a diverged training leaves NaN behind",
+        )
+    array.setflags(write=False)
+    return array
 
 
 def _checked(output: object, samples: int) -> Tensor:
