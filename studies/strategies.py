@@ -42,13 +42,13 @@ def cases(scale: Scale) -> list[dict[str, Any]]:
 
 
 def measure(case: dict[str, Any], networks: Path) -> list[dict[str, Any]]:
-    """One row: accuracy counts of one plan, its depths, and the rank of the classification head."""
+    """One row: accuracy counts of one plan, its depths, and the rank of the head where layers are ranked."""
     workload = trained(case["network"], case["seed"], networks)
     plan = qc.plan(workload, case["method"], case["planned"], case["budget"], case["seed"])
     order = sorted(plan.scores, key=plan.scores.__getitem__, reverse=True)
     head = list(workload.weights)[-1]
     row = result_row(workload, plan, case["deployed"], case["trials"], case["seed"])
-    return [{**row, "head_rank": order.index(head) + 1, "head_depth": plan.depths[head]}]
+    return [{**row, "head_rank": order.index(head) + 1 if order else None, "head_depth": plan.depths[head]}]
 
 
 def arm(rows: pd.DataFrame, network: str, method: str, budget: float) -> pd.DataFrame:

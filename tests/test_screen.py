@@ -10,7 +10,6 @@ import struct
 import subprocess
 import sys
 import termios
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +19,10 @@ import pytest
 import qtaml_codesign as qc
 from qtaml_codesign.commands.glossary import TERMS, as_markdown
 from qtaml_codesign.commands.show import fold, table_lines
+from qtaml_codesign.nets.exposure import Exposure
 from qtaml_codesign.physics.corners import corners
 from qtaml_codesign.report import frontier_report, sweep_report
-from qtaml_codesign.report.exposure import exposure_record, exposure_text
+from qtaml_codesign.report.exposure import exposure_text
 from qtaml_codesign.report.notes import limit_notes, spending_notes
 from tests.conftest import ROOT
 
@@ -195,23 +195,16 @@ def test_the_card_range_is_recorded(ranged: qc.Sweep, tmp_path: Path) -> None:
     assert record["card_provenance"]["cell.electrons"]["kind"] == "derived"
     (corner,) = record["card_ranges"][0]["corners"]
     assert corner["thickness_at_high_nm"] < record["card_ranges"][0]["thickness_nm"] < corner["thickness_at_low_nm"]
+    assert record["exposure"]["share"] == pytest.approx(38160 / 38330)
     assert "NaN" not in (tmp_path / "run.json").read_text()
-
-
-@dataclass(frozen=True)
-class Exposed:
-    stored_parameters: int
-    parameters: int
-    share: float
-    unexposed: tuple[tuple[str, int, str], ...]
 
 
 def test_what_is_not_exposed_is_told_by_reason() -> None:
     rows = (("a.bias", 16, "bias"), ("b.bias", 4, "bias"), ("norm.weight", 5, "norm"))
-    assert exposure_text(Exposed(75, 100, 0.75, rows)) == (
-        "75.00% of 100 parameters lie in tunnelling cells; not exposed: 20 in 2 tensors (bias), 5 in 1 tensors (norm)")
-    assert exposure_text(Exposed(9, 9, 1.0, ())) == "100.00% of 9 parameters lie in tunnelling cells"
-    record = exposure_record(Exposed(75, 100, 0.75, rows))
+    assert exposure_text(Exposure(75, 100, rows)) == (
+        "75.00% of 100 parameters lie in tunnelling cells; not exposed: 20 in 2 tensors (bias), 5 in 1 tensor (norm)")
+    assert exposure_text(Exposure(9, 9, ())) == "100.00% of 9 parameters lie in tunnelling cells"
+    record = Exposure(75, 100, rows).to_json()
     assert (record["share"], len(record["unexposed"]), record["unexposed"][2]["why"]) == (0.75, 3, "norm")
 
 

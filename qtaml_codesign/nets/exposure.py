@@ -62,6 +62,13 @@ class Exposure:
             for counts in [[count for _, count, reason in self.unexposed if reason == why]]
         }
 
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, every unexposed tensor by name."""
+        return {
+            "stored_parameters": self.stored_parameters, "parameters": self.parameters, "share": self.share,
+            "unexposed": [{"name": name, "count": count, "why": why} for name, count, why in self.unexposed],
+        }
+
 
 @dataclass(frozen=True)
 class _Seen:

@@ -1,42 +1,13 @@
-"""How much of a network the flips can reach, as a line for the screen and plain values for the record."""
+"""How much of a network the flips can reach, as a line for the screen."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from qtaml_codesign.nets.exposure import Exposure
 
 
-class Exposed(Protocol):
-    """What `Workload.exposure` has."""
-
-    @property
-    def stored_parameters(self) -> int:
-        """Parameters that lie in the tunnelling memory."""
-
-    @property
-    def parameters(self) -> int:
-        """All parameters and weight buffers."""
-
-    @property
-    def share(self) -> float:
-        """stored_parameters / parameters."""
-
-    @property
-    def unexposed(self) -> tuple[tuple[str, int, str], ...]:
-        """Name, count and reason of what lies elsewhere."""
-
-
-def exposure_text(exposure: Exposed) -> str:
+def exposure_text(exposure: Exposure) -> str:
     """The share that lies in the tunnelling memory, and what does not, by reason."""
     share = f"{exposure.share:.2%} of {exposure.parameters} parameters lie in tunnelling cells"
-    reasons = dict.fromkeys(why for _, _, why in exposure.unexposed)
-    counts = {why: [count for _, count, reason in exposure.unexposed if reason == why] for why in reasons}
-    elsewhere = ", ".join(f"{sum(found)} in {len(found)} tensors ({why})" for why, found in counts.items())
+    elsewhere = ", ".join(f"{numbers} in {tensors} tensor{'s' if tensors > 1 else ''} ({why})"
+                          for why, (tensors, numbers) in exposure.reasons.items())
     return f"{share}; not exposed: {elsewhere}" if elsewhere else share
-
-
-def exposure_record(exposure: Exposed) -> dict[str, Any]:
-    """The same for `run.json`, every unexposed tensor by name."""
-    return {
-        "stored_parameters": exposure.stored_parameters, "parameters": exposure.parameters, "share": exposure.share,
-        "unexposed": [{"name": name, "count": count, "why": why} for name, count, why in exposure.unexposed],
-    }

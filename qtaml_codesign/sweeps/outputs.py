@@ -132,6 +132,7 @@ def run_record(sweep: Sweep) -> dict[str, Any]:
             "clean_accuracy": clean.estimate, "clean_accuracy_low": clean.low, "clean_accuracy_high": clean.high,
             "interval": "Clopper-Pearson over evaluation samples",
         },
+        "exposure": sweep.exposure.to_json(),
         "seed": settings.seed, "methods": list(settings.methods), "budgets": list(settings.budgets),
         "allocation": settings.allocation, "target": settings.target, "thickness_nm": sweep.grid_nm.tolist(),
         "confidence": settings.rule.confidence,
