@@ -41,7 +41,7 @@ def cases(scale: Scale) -> list[dict[str, Any]]:
 
 
 def measure(case: dict[str, Any], networks: Path) -> list[dict[str, Any]]:
-    """One row: accuracy counts of one plan, its depths, and the rank of the classification head if layers are ranked."""
+    """One row: accuracy counts of one plan, its depths, and the rank of the classification head, if any."""
     workload = trained(case["network"], case["seed"], networks)
     plan = qc.plan(workload, case["method"], case["planned"], case["budget"], case["seed"])
     order = sorted(plan.scores, key=plan.scores.__getitem__, reverse=True)
