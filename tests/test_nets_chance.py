@@ -57,7 +57,9 @@ def test_an_untrained_network_is_found():
 def test_the_zoo_and_its_sweeps_have_no_warnings():
     workload = small()
     assert workload.warnings == ()
-    assert qc.sweep(workload, "3nm", **SWEEP).warnings == ()
+    found = qc.sweep(workload, "3nm", **SWEEP)
+    assert found.warnings == ()
+    assert found.exposure is workload.exposure
 
 
 def test_twelve_images_are_too_few_for_the_target():
