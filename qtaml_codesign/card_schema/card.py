@@ -15,6 +15,7 @@ from pydantic import Field, PrivateAttr, ValidationError, field_validator, model
 
 from qtaml_codesign.card_schema.parts import (
     Barrier,
+    BitPlanes,
     CardPart,
     Cell,
     FlipDirection,
@@ -25,7 +26,7 @@ from qtaml_codesign.card_schema.parts import (
 )
 from qtaml_codesign.card_schema.problems import broken, card_error, keys_at, leaf_names, unknown_key
 from qtaml_codesign.card_schema.quantities import SCHEMA_VERSION, Provenance, plain_number, split_provenance
-from qtaml_codesign.errors import CardError, did_you_mean
+from qtaml_codesign.errors import CardError, did_you_mean, shorten
 
 DEFAULT_REGION: Final = "default"
 CELL_FIELDS: Final = (
@@ -71,7 +72,7 @@ class DeviceCard(CardPart):
     """
 
     schema_version: int
-    name: str = Field(min_length=1)
+    name: str = Field(min_length=1, max_length=100)
     description: str = ""
     barrier: Barrier
     cell: Cell
@@ -81,12 +82,12 @@ class DeviceCard(CardPart):
     sweep: ThicknessRange | None = None
     validity: ThicknessRange = ThicknessRange(thickness_nm=(0.1, 100.0))
     regions: dict[str, RegionOverride] = Field(default_factory=dict)
-    bit_planes: dict[int, PlaneOverride] = Field(default_factory=dict)
+    bit_planes: BitPlanes = Field(default_factory=dict)
     sources: list[str] = Field(default_factory=list)
     _provenance: dict[str, Provenance] = PrivateAttr(default_factory=dict)
 
     def __init__(self, /, **raw: Any) -> None:
-        where = f"card {raw.get('name', '(unnamed)')}"
+        where = place_of(raw)
         plain, provenance = split_provenance(raw, where)
         try:
             super().__init__(**plain)
@@ -231,6 +232,11 @@ class DeviceCard(CardPart):
             node = node.setdefault(step, {})
         node[last] = value
         return DeviceCard(**tree)
+
+
+def place_of(raw: Mapping[str, Any]) -> str:
+    """How an error names a card that was not read from a file."""
+    return f"card {shorten(raw.get('name', '(unnamed)'), 60)}"
 
 
 def _near_field(field: str) -> str:
