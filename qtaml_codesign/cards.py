@@ -7,6 +7,7 @@ makes of them.
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +17,7 @@ import yaml
 from qtaml_codesign.card_schema.card import CELL_FIELDS, CellParameters, DeviceCard, place_of
 from qtaml_codesign.card_schema.parts import Encoding, FlipDirection, Storage
 from qtaml_codesign.card_schema.quantities import Provenance
-from qtaml_codesign.errors import CardError, did_you_mean, nearest, shorten
+from qtaml_codesign.errors import CardError, did_you_mean, nearest, shorten, shown
 
 __all__ = [
     "CELL_FIELDS", "CellParameters", "DeviceCard", "Encoding", "FlipDirection", "Provenance", "Storage", "list_cards",
@@ -51,15 +52,15 @@ def load_card(name_or_path: str | Path) -> DeviceCard:
         >>> load_card("3nm").cell.electrons
         50
     """
-    text = str(name_or_path)
+    text = shown(name_or_path, str)
     if not isinstance(name_or_path, str | Path) or not text.strip():
-        raise CardError("no card named", where="card", rule="a shipped name or a path", value=repr(name_or_path),
+        raise CardError("no card named", where="card", rule="a shipped name or a path", value=shown(name_or_path),
                         next_step=f"shipped: {', '.join(list_cards())}")
     if isinstance(name_or_path, str) and text in list_cards():
         return _read(_devices() / f"{text}.yaml")
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))
     is_path = isinstance(name_or_path, Path) or path.suffix in (".yaml", ".yml") or path.name != text
-    if not is_path and not path.is_file():
+    if not is_path and not os.path.isfile(path):
         raise CardError(f"no card named {text}", where="card", rule="a shipped name or a path", value=text,
                         next_step=did_you_mean(text, list_cards()))
     return _read(path)
@@ -111,7 +112,7 @@ def _text(path: Path) -> str:
 
 
 def _nearby(path: Path) -> str:
-    beside = [str(other) for other in sorted(path.parent.glob("*.y*ml"))] if path.parent.is_dir() else []
+    beside = [str(other) for other in sorted(path.parent.glob("*.y*ml"))] if os.path.isdir(path.parent) else []
     close = [*nearest(str(path), beside), *nearest(path.stem, list_cards())]
     return f"did you mean {' or '.join(close[:3])}?" if close else f"check the path; shipped: {', '.join(list_cards())}"
 

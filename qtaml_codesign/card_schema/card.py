@@ -26,6 +26,7 @@ from qtaml_codesign.card_schema.parts import (
 )
 from qtaml_codesign.card_schema.problems import broken, card_error, keys_at, leaf_names, unknown_key
 from qtaml_codesign.card_schema.quantities import SCHEMA_VERSION, Provenance, plain_number, split_provenance
+from qtaml_codesign.checks import is_one_of, is_whole_within
 from qtaml_codesign.errors import CardError, did_you_mean, shorten
 
 DEFAULT_REGION: Final = "default"
@@ -155,10 +156,10 @@ class DeviceCard(CardPart):
         return self.bit_planes if own is None else own
 
     def _region(self, region: str | None) -> str | None:
-        if region is None or region == DEFAULT_REGION:
+        if region is None or is_one_of(region, (DEFAULT_REGION,)):
             return None
-        if region not in self.regions:
-            raise CardError(f"unknown region {region}", where=f"card {self.name}, regions", rule="a region of the card",
+        if not is_one_of(region, self.regions):
+            raise CardError("unknown region", where=f"card {self.name}, regions", rule="a region of the card",
                             value=region, next_step=did_you_mean(region, self.region_names))
         return region
 
@@ -180,7 +181,7 @@ class DeviceCard(CardPart):
         name = self._region(region)
         layers: list[PlaneOverride] = [] if name is None else [self.regions[name]]
         planes, bits = self._planes_of(name), self.storage_of(name).bits
-        if plane is not None and not 0 <= plane < bits:
+        if plane is not None and not is_whole_within(plane, 0, bits - 1):
             raise CardError("there is no such bit plane", where=f"card {self.name}, region {name or DEFAULT_REGION}",
                             rule=f"0 <= plane < {bits}", value=plane, next_step="plane 0 is the least significant")
         if plane is not None and plane in planes:

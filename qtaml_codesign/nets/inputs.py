@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from qtaml_codesign.errors import WorkloadError
+from qtaml_codesign.errors import WorkloadError, shown
 
 Inputs = Tensor | tuple[Tensor, ...] | dict[str, Tensor]
 
@@ -98,7 +98,7 @@ def describe(inputs: object) -> str:
         return ", ".join(f"{name}: {describe(part)}" for name, part in inputs.items()) or "an empty dict"
     if isinstance(inputs, tuple | list):
         return ", ".join(describe(part) for part in inputs) or "an empty tuple"
-    return f"{type(inputs).__name__} {inputs!r}"
+    return f"{type(inputs).__name__} {shown(inputs)}"
 
 
 def _tensor(part: object, where: str) -> Tensor:

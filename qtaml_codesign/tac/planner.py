@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from qtaml_codesign.bits.law import ReadLaw
 from qtaml_codesign.bits.profile import BitErrorProfile, RegionErrors
+from qtaml_codesign.errors import shown
 from qtaml_codesign.nets.prefix import LayerAlone
 from qtaml_codesign.nets.residual import residual_floors
 from qtaml_codesign.nets.sensitivity import JacobianGains, jacobian_gains
@@ -202,7 +203,7 @@ _GAINS: dict[tuple[str, str, int], JacobianGains] = {}
 
 def _measured_gains(workload: Workload, sensitivity: str, seed: int) -> JacobianGains:
     """Jacobian gains of a workload, measured once per process: they do not depend on budget or flip probability."""
-    key = (workload.digest, sensitivity, seed)
+    key = (workload.digest, shown(sensitivity, str), seed)
     if key not in _GAINS:
         _GAINS[key] = jacobian_gains(workload, method=sensitivity, seed=seed)
     return _GAINS[key]
