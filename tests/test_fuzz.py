@@ -108,6 +108,15 @@ def test_what_cannot_be_shown_is_named_by_its_type() -> None:
     assert len(str(caught.value)) < 1000
 
 
+@pytest.mark.parametrize("failure", [SystemExit(0), GeneratorExit(), BaseException("all"), StopIteration()])
+def test_whatever_the_code_of_the_user_raises_is_an_error(failure: BaseException) -> None:
+    with pytest.raises(CodesignError, match=type(failure).__name__), \
+            UserCode("it failed", "here", "it works", "repair it", "nothing"):
+        raise failure
+    with pytest.raises(KeyboardInterrupt), UserCode("it failed", "here", "it works", "repair it", "nothing"):
+        raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize("value", [[1, [2, 3]], torch.zeros(2, requires_grad=True), torch.zeros(2, device="meta"),
                                    np.ma.masked_array([1.7, 1.8], mask=[True, False])])
 def test_what_is_no_array_is_an_input_error(value: object) -> None:

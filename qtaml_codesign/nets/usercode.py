@@ -38,7 +38,7 @@ class UserCode:
     def __exit__(
         self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not isinstance(failure, Exception | SystemExit) or isinstance(failure, CodesignError):
+        if failure is None or isinstance(failure, KeyboardInterrupt | CodesignError):
             return
         raise WorkloadError(
             f"{self._what}: {type(failure).__name__}: {shorten(failure, 500)}", where=self._where, rule=self._rule,

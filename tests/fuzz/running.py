@@ -25,8 +25,8 @@ UNDEFINED = {"realised_ber", "nominal_ber"}  # columns that may be NaN: no cell 
 verbose = False
 
 
-class TooSlow(BaseException):
-    """A case that did not end in time; not an Exception, so that nothing in the program catches it."""
+class TooSlow(KeyboardInterrupt):
+    """A case that did not end in time; an interrupt, so that nothing in the program takes it for an error."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,10 @@ def run_command(arguments: list[str], folder: Path) -> Ended:
                 code = leaving.code if isinstance(leaving.code, int) else 0 if leaving.code is None else -1
             except TooSlow:
                 code, _ = -1, err.write(f"not done after {LIMIT_S} s")
+            except KeyboardInterrupt:
+                raise
+            except BaseException as failure:
+                code, _ = -1, err.write(f"Traceback (most of it left out): {failure!r}")
     finally:
         sys.argv = before
         os.chdir(place)
@@ -78,7 +82,7 @@ def faults(ended: Ended) -> list[str]:
     if ended.code == 2 and "Usage: " not in ended.stderr:
         found += [f"{part.strip()} stands {ended.stderr.count(part)} times" for part in PARTS
                   if ended.stderr.count(part) != 1]
-    if ended.code == 2 and len(ended.stderr) > LONGEST:
+    if ended.code == 2 and "Usage: " not in ended.stderr and len(ended.stderr) > LONGEST:
         found.append(f"an error of {len(ended.stderr)} characters")
     if ended.code == 0 and re.search(r"(?<![^\s\[(=])nan(?![^\s,\])%])", _without_names(ended.stdout)):
         found.append("NaN in an accepted answer")
