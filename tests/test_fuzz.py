@@ -38,6 +38,14 @@ def test_quick_share(name: str, tmp_path: Path) -> None:
     assert not {case: faults for case, faults in found.items() if faults}
 
 
+def test_all_protected_is_told_without_nan(codesign, tiny: str, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    plan = tmp_path / "plan.json"
+    qc.plan(tiny, method="uniform-msp", flip_probability=0.1, budget=1.0).save(plan)
+    done = codesign("evaluate", "--workload", tiny, "--plan", plan, "--flip-probability", 0.1, "--trials", 2)
+    assert "bit error rate:       none" in done.stdout
+    assert faults(Ended(done.code, done.stdout, done.stderr)) == []
+
+
 def test_a_broken_answer_is_seen(tmp_path: Path) -> None:
     good = "error: a\n  where: b\n  rule:  c\n  value: d\n  next:  e\n"
     assert faults(Ended(2, "", good)) == faults(Ended(0, "accuracy 0.5, nanometres", "")) == []

@@ -73,7 +73,8 @@ def _print(result: Evaluation, method: str) -> None:
     print(f"  plan {method}, {result.trials} trials x {counts.samples} samples (interval over trials)")
     kept = f"  (kept: {result.accuracy / result.clean_accuracy:.1%})" if result.clean_accuracy > 0.0 else ""
     print(f"clean accuracy:       {result.clean_accuracy:.4f}{kept}")
-    print(f"bit error rate:       nominal {result.nominal_ber:.6g}, realised {result.realised_ber:.6g}")
+    rates = f"nominal {result.nominal_ber:.6g}, realised {result.realised_ber:.6g}" if counts.bits_exposed else "none"
+    print(f"bit error rate:       {rates}")
     print(f"  {counts.bits_flipped} flips over {counts.bits_exposed} exposed cells, {counts.bits_stored} stored cells")
     if counts.bits_exposed == 0:
         print("note: every cell is protected, so no flip was injected", file=sys.stderr)
