@@ -1,5 +1,6 @@
 # make demo   set-up, then the main job: codesign sweep on the 3 nm card
 # make test   set-up, then the test suite
+# make fuzz   set-up, then all cases of the fuzzers (the test suite runs a quick share)
 # make lint   set-up, then ruff and mypy --strict
 # make studies  set-up, then every study of the paper, and docs/reproduction.md made from them (resumable)
 # make bench  set-up, then the side-by-side timings in benchmarks/, and docs/performance.md made from them
@@ -11,7 +12,7 @@ PEERS := .venv-peers
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test lint bench bench-peers studies clean
+.PHONY: demo test fuzz lint bench bench-peers studies clean
 .DELETE_ON_ERROR:
 
 $(VENV)/made: 
@@ -40,6 +41,9 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest
+
+fuzz: $(VENV)/installed-test
+	$(BIN)/python -m tests.fuzz --full
 
 lint: $(VENV)/installed-lint
 	$(BIN)/ruff check .

@@ -7,16 +7,18 @@ makes of them.
 
 from __future__ import annotations
 
+import os
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
-from qtaml_codesign.card_schema.card import CELL_FIELDS, CellParameters, DeviceCard
+from qtaml_codesign.card_schema.card import CELL_FIELDS, CellParameters, DeviceCard, place_of
 from qtaml_codesign.card_schema.parts import Encoding, FlipDirection, Storage
 from qtaml_codesign.card_schema.quantities import Provenance
-from qtaml_codesign.errors import CardError, did_you_mean, nearest
+from qtaml_codesign.errors import CardError, did_you_mean, nearest, shorten, shown
 
 __all__ = [
     "CELL_FIELDS", "CellParameters", "DeviceCard", "Encoding", "FlipDirection", "Provenance", "Storage", "list_cards",
@@ -24,6 +26,8 @@ __all__ = [
 ]
 
 _MOST_BYTES: Final = 1_000_000
+_MOST_ENTRIES: Final = 50_000
+_DEEPEST: Final = 20
 _EXAMPLE: Final = "see `codesign card show 3nm` for a complete card"
 
 
@@ -49,15 +53,15 @@ def load_card(name_or_path: str | Path) -> DeviceCard:
         >>> load_card("3nm").cell.electrons
         50
     """
-    text = str(name_or_path)
+    text = shown(name_or_path, str)
     if not isinstance(name_or_path, str | Path) or not text.strip():
-        raise CardError("no card named", where="card", rule="a shipped name or a path", value=repr(name_or_path),
+        raise CardError("no card named", where="card", rule="a shipped name or a path", value=shown(name_or_path),
                         next_step=f"shipped: {', '.join(list_cards())}")
     if isinstance(name_or_path, str) and text in list_cards():
         return _read(_devices() / f"{text}.yaml")
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))
     is_path = isinstance(name_or_path, Path) or path.suffix in (".yaml", ".yml") or path.name != text
-    if not is_path and not path.is_file():
+    if not is_path and not os.path.isfile(path):
         raise CardError(f"no card named {text}", where="card", rule="a shipped name or a path", value=text,
                         next_step=did_you_mean(text, list_cards()))
     return _read(path)
@@ -109,17 +113,19 @@ def _read(path: Path) -> DeviceCard:
     try:
         return DeviceCard(**raw)
     except CardError as failure:
-        field = failure.where.partition(", ")[2]
+        field = failure.where.removeprefix(place_of(raw)).removeprefix(", ")
         raise CardError(failure.what, where=f"{path}, {field}" if field else str(path), rule=failure.rule,
                         value=failure.value, next_step=failure.next_step) from None
 
 
 def _text(path: Path) -> str:
     try:
-        if path.is_file() and path.stat().st_size > _MOST_BYTES:
+        with path.open("rb") as file:
+            raw = file.read(_MOST_BYTES + 1)
+        if len(raw) > _MOST_BYTES:
             raise CardError("the file is too large to be a card", where=str(path), rule=f"at most {_MOST_BYTES} bytes",
-                            value=path.stat().st_size, next_step="check the path")
-        return path.read_text(encoding="utf-8")
+                            value=f"more than {_MOST_BYTES} bytes", next_step="check the path")
+        return raw.decode("utf-8")
     except UnicodeDecodeError:
         raise CardError("the card is not text", where=str(path), rule="a YAML file in UTF-8", value=path.name,
                         next_step="check the path") from None
@@ -130,7 +136,7 @@ def _text(path: Path) -> str:
 
 
 def _nearby(path: Path) -> str:
-    beside = [str(other) for other in sorted(path.parent.glob("*.y*ml"))] if path.parent.is_dir() else []
+    beside = [str(other) for other in sorted(path.parent.glob("*.y*ml"))] if os.path.isdir(path.parent) else []
     close = [*nearest(str(path), beside), *nearest(path.stem, list_cards())]
     return f"did you mean {' or '.join(close[:3])}?" if close else f"check the path; shipped: {', '.join(list_cards())}"
 
@@ -142,8 +148,6 @@ def _parse(text: str, path: Path) -> Any:
         raise _not_yaml(path, failure.problem or "does not parse", failure.problem_mark) from None
     except yaml.YAMLError as failure:
         raise _not_yaml(path, str(failure), None) from None
-    except RecursionError:
-        raise _not_yaml(path, "nested too deeply", None) from None
 
 
 def _not_yaml(path: Path, problem: str, mark: yaml.Mark | None) -> CardError:
@@ -153,12 +157,47 @@ def _not_yaml(path: Path, problem: str, mark: yaml.Mark | None) -> CardError:
 
 
 class _CardLoader(yaml.BaseLoader):
-    """YAML as plain text, lists and mappings; a key that stands twice is an error."""
+    """YAML as plain text, lists and mappings, bounded before anything walks through it.
+
+    An alias counts as all that it stands for. A key that stands twice and a control character are errors.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._depth = self._entries = 0
+        self._entries_of: dict[str, int] = {}
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        before = self._entries
+        alias, anchor = isinstance(event, yaml.AliasEvent), getattr(event, "anchor", None)
+        self._depth += 1
+        self._entries += self._entries_of.get(str(anchor), 1) if alias else 1
+        if self._depth > _DEEPEST:
+            raise _refused(f"nested more than {_DEEPEST} deep", event)
+        if self._entries > _MOST_ENTRIES:
+            raise _refused(f"more than {_MOST_ENTRIES} keys and values", event)
+        node: yaml.Node | None = super().compose_node(parent, index)
+        if anchor is not None and not alias:
+            self._entries_of[anchor] = self._entries - before
+        self._depth -= 1
+        return node
+
+    def construct_scalar(self, node: yaml.ScalarNode) -> str:
+        text = str(super().construct_scalar(node))
+        for sign in set(text) - {"\n", "\t"}:
+            if unicodedata.category(sign) in ("Cc", "Cs"):
+                raise _refused(f"the control character {sign!a} in a text", node)
+        return text
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
-            if key.value in seen if isinstance(key.value, str) else False:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key.value} stands twice", key.start_mark)
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise _refused(f"the key {shorten(key.value)} stands twice", key)
             seen.add(str(key.value))
         return super().construct_mapping(node, deep=deep)
+
+
+def _refused(problem: str, place: Any) -> yaml.MarkedYAMLError:
+    return yaml.constructor.ConstructorError(None, None, problem, place.start_mark)

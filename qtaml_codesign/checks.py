@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import math
 import numbers
+import operator
+from collections.abc import Collection
+from typing import Any
 
-from qtaml_codesign.errors import InputError
+import numpy as np
+from numpy.typing import NDArray
+
+from qtaml_codesign.errors import InputError, shown
 
 
 def whole_number(where: str, value: object, least: int) -> int:
@@ -30,12 +36,22 @@ def whole_number_within(where: str, value: object, low: int, high: int, next_ste
         >>> whole_number_within("protected", 3, 0, 8, "protect at most every plane")
         3
     """
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not low <= int(value) <= high:
+    if not is_whole_within(value, low, high):
         raise InputError(
             f"{where} is not a whole number in range", where=where, rule=f"an integer, {low} <= {where} <= {high}",
-            value=repr(value), next_step=next_step,
+            value=shown(value), next_step=next_step,
         )
-    return int(value)
+    return operator.index(value)  # type: ignore[arg-type]
+
+
+def is_whole_within(value: object, low: int, high: int) -> bool:
+    """Whether a value is an integer (not a bool) with low <= value <= high.
+
+    Example:
+        >>> is_whole_within(3, 0, 8), is_whole_within(True, 0, 8), is_whole_within("3", 0, 8)
+        (True, False, False)
+    """
+    return not isinstance(value, bool) and isinstance(value, numbers.Integral) and low <= int(value) <= high
 
 
 def number_within(where: str, value: object, low: float, high: float, rule: str, next_step: str) -> float:
@@ -45,8 +61,62 @@ def number_within(where: str, value: object, low: float, high: float, rule: str,
         >>> number_within("budget", 0.05, 0.0, 1.0, "0 <= budget <= 1", "5 % is written 0.05")
         0.05
     """
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(as_float(value)):
         raise InputError(f"{where} is not a number", where=where, rule=rule, value=value, next_step=next_step)
-    if not low <= float(value) <= high:
+    if not low <= as_float(value) <= high:
         raise InputError(f"{where} is out of bounds", where=where, rule=rule, value=value, next_step=next_step)
     return float(value)
+
+
+def as_float(value: numbers.Real) -> float:
+    """`float`, and inf for a whole number beyond the largest float.
+
+    Example:
+        >>> as_float(3), as_float(10**400)
+        (3.0, inf)
+    """
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def is_one_of(value: object, known: Collection[str]) -> bool:
+    """Whether a value is a text and one of the known ones; arrays and other objects are not, and raise nothing.
+
+    Example:
+        >>> is_one_of("tac", ["tac", "none"]), is_one_of(np.zeros(2), ["tac"])
+        (True, False)
+    """
+    return isinstance(value, str) and value in known
+
+
+def plain_array(where: str, value: object, rule: str, next_step: str) -> NDArray[Any]:
+    """`np.asarray`, with an InputError for what numpy cannot make an array of, and for masked values.
+
+    Example:
+        >>> plain_array("thickness_nm", [1.7, 1.8], "numbers in nm", "for instance 1.765")
+        array([1.7, 1.8])
+    """
+    try:
+        array = np.asarray(value)
+        masked = np.ma.is_masked(value)
+    except Exception as failure:
+        raise InputError(f"{where} is not an array: {type(failure).__name__}: {failure}", where=where, rule=rule,
+                         value=value, next_step=next_step) from None
+    if masked:
+        raise InputError(f"{where} holds masked values", where=where, rule=rule, value=value, next_step=next_step)
+    return array
+
+
+def several(value: Any) -> tuple[Any, ...]:
+    """The items of what has items; a text, or anything else, is one item.
+
+    Example:
+        >>> several([0.01, 0.05]), several(0.05), several("tac")
+        ((0.01, 0.05), (0.05,), ('tac',))
+    """
+    try:
+        return (value,) if isinstance(value, str) else tuple(value)
+    except TypeError:
+        return (value,)

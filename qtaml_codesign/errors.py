@@ -7,7 +7,9 @@ value, and what to do next. The command line prints exactly this text and exits 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+
+_LONGEST = 1000
 
 
 class CodesignError(Exception):
@@ -39,8 +41,9 @@ class CodesignError(Exception):
         super().__init__(what)
 
     def __str__(self) -> str:
-        lines = [self.what, f"  where: {self.where}", f"  rule:  {self.rule}", f"  value: {shorten(self.value)}"]
-        return "\n".join([*lines, f"  next:  {self.next_step}"])
+        what, where, next_step = (shorten(text, _LONGEST) for text in (self.what, self.where, self.next_step))
+        lines = [what, f"  where: {where}", f"  rule:  {self.rule}", f"  value: {shorten(self.value)}"]
+        return "\n".join([*lines, f"  next:  {next_step}"])
 
     def __reduce__(self) -> tuple[object, ...]:
         """Survive the trip back from a worker process."""
@@ -80,14 +83,27 @@ def shorten(value: object, limit: int = 200) -> str:
         >>> shorten("a" * 300, limit=11)
         'aaaa...aaaa'
     """
-    text = " ".join(str(value).split())
+    text = " ".join((value if isinstance(value, str) else shown(value, str)).split())
     if len(text) <= limit:
         return text or "(empty)"
     half = (limit - 3) // 2
     return f"{text[:half]}...{text[-half:]}"
 
 
-def nearest(name: str, known: Iterable[str], how_many: int = 3) -> list[str]:
+def shown(value: object, form: Callable[[object], str] = repr) -> str:
+    """`repr` of a value (or another form), also of an object of the user's own that raises when it is shown.
+
+    Example:
+        >>> shown("tac"), shown(3, str)
+        ("'tac'", '3')
+    """
+    try:
+        return form(value)
+    except Exception as failure:
+        return f"{type(value).__name__} that cannot be shown: {type(failure).__name__}"
+
+
+def nearest(name: object, known: Iterable[str], how_many: int = 3) -> list[str]:
     """Known names that look like `name`, best first; empty when nothing is close.
 
     Example:
@@ -95,11 +111,11 @@ def nearest(name: str, known: Iterable[str], how_many: int = 3) -> list[str]:
         ['thickness_nm']
     """
     by_lower = {candidate.lower(): candidate for candidate in known}
-    found = difflib.get_close_matches(str(name).lower(), list(by_lower), n=how_many, cutoff=0.5)
+    found = difflib.get_close_matches(shown(name, str).lower(), list(by_lower), n=how_many, cutoff=0.5)
     return [by_lower[match] for match in found]
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: object, known: Iterable[str]) -> str:
     """Next step for an unknown name: the nearest known ones, or all of them.
 
     Example:

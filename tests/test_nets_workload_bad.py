@@ -83,6 +83,9 @@ def test_the_good_workload_of_this_file_is_good():
 BAD = {
     "no module": (lambda x: x, X, (X, Y), {}, "not a torch module", "module"),
     "class, not instance": (nn.Linear, X, (X, Y), {}, "not a torch module", "Net()"),
+    "sparse inputs": (linear(), X.to_sparse(), (X, Y), {}, "an input is not a tensor", "one batch"),
+    "inputs without numbers": (linear(), X.to("meta"), (X, Y), {}, "an input is not a tensor", "one batch"),
+    "labels without numbers": (linear(), X, (X, Y.to("meta")), {}, "labels are not whole", "labels.long()"),
     "no weights": (nn.ReLU(), X, (X, Y), {}, "no weight tensor", "tensors="),
     "only norms": (nn.BatchNorm1d(3), X, (X, Y), {}, "no weight tensor", "tensors="),
     "no patterns": (linear(), X, (X, Y), {"tensors": []}, "no weight tensor", "tensors="),
@@ -157,3 +160,8 @@ def test_replaced_weights_are_checked():
         workload.run(X, {"bias": workload.weights["weight"]})
     with pytest.raises(CodesignError, match="wrong shape"):
         workload.run(X, {"weight": workload.weights["weight"].T})
+
+
+def test_ragged_labels_are_refused() -> None:
+    with pytest.raises(CodesignError, match="is not an array"):
+        Workload(linear(), X, (X, [[0]] * 7 + [[0, 1]]))

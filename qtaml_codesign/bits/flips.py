@@ -25,7 +25,7 @@ from qtaml_codesign.bits.formats import BitFormat, Codes, Encoding
 from qtaml_codesign.bits.profile import BitErrorProfile, RegionErrors, as_profile
 from qtaml_codesign.bits.sparse.events import LARGEST_RATE
 from qtaml_codesign.bits.sparse.kernels import run_events
-from qtaml_codesign.checks import whole_number_within
+from qtaml_codesign.checks import is_one_of, plain_array, whole_number_within
 from qtaml_codesign.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
@@ -81,6 +81,9 @@ def flip_key(seed: int, tensor: str, purpose: str = "trial") -> FlipKey:
         (True, False)
     """
     number = whole_number_within("seed", seed, 0, LARGEST_SEED, "give a seed such as 0")
+    if not isinstance(tensor, str):
+        raise InputError("the name of a tensor is no text", where="tensor", rule="a text", value=tensor,
+                         next_step="for instance 'fc.weight'")
     identity = json.dumps([STREAM, number, tensor, purpose])
     digest = hashlib.blake2b(identity.encode(), digest_size=16).digest()
     return FlipKey((int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little")))
@@ -173,7 +176,8 @@ def read_back(
         >>> read_back(codes, 0.1, seed=1, protected=1)
         array([ 1,  8, 11,  3,  4,  1,  6,  7], dtype=uint8)
     """
-    profile = as_profile(flip_probability, BitFormat(8 if bits is None else bits, encoding or "offset_binary"))
+    form = BitFormat(8 if bits is None else bits, "offset_binary" if encoding is None else encoding)
+    profile = as_profile(flip_probability, form)
     errors = profile.region_of(tensor)
     _check_format(errors.format, bits, encoding)
     if errors.silent:
@@ -182,7 +186,7 @@ def read_back(
             rule="at least one plane's rate > 0",
             value=flip_probability, next_step="give a flip probability above zero, or use the codes as they are",
         )
-    stored = np.asarray(codes)
+    stored = plain_array("codes", codes, "integer codes, 0 .. 2^bits - 1", "pass a numpy array of codes")
     whole_number_within("protected", protected, 0, errors.format.bits, "protect at most every plane")
     errors.format.check_codes(stored)
     narrow = stored.astype(errors.format.code_dtype)
@@ -192,13 +196,13 @@ def read_back(
 
 def _is_sparse(sampler: Sampler, errors: RegionErrors) -> bool:
     """True when the flips are drawn one by one; an InputError where the sampler asked for cannot."""
+    if not is_one_of(sampler, get_args(Sampler)):
+        raise InputError(
+            "there is no such sampler", where="sampler", rule="dense, sparse or auto", value=sampler,
+            next_step=did_you_mean(sampler, get_args(Sampler)),
+        )
     if sampler == "dense":
         return False
-    if sampler not in get_args(Sampler):
-        raise InputError(
-            f"there is no sampler {sampler!r}", where="sampler", rule="dense, sparse or auto", value=sampler,
-            next_step=did_you_mean(str(sampler), get_args(Sampler)),
-        )
     rate = max(errors.loss.max(), errors.gain.max())
     alike = errors.block == 1 and errors.spread == 0.0
     if sampler == "sparse" and (rate > LARGEST_RATE or not alike):

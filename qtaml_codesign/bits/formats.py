@@ -9,7 +9,7 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qtaml_codesign.checks import whole_number_within
+from qtaml_codesign.checks import is_one_of, whole_number_within
 from qtaml_codesign.errors import InputError, did_you_mean
 
 Encoding = Literal["offset_binary", "twos_complement", "sign_magnitude"]
@@ -47,10 +47,10 @@ class BitFormat:
         """Check the bit count and the encoding's name."""
         count = whole_number_within("bits", self.bits, FEWEST_BITS, MOST_BITS, "weights are stored in 2 to 16 bits")
         object.__setattr__(self, "bits", count)
-        if self.encoding not in ENCODINGS:
+        if not is_one_of(self.encoding, ENCODINGS):
             raise InputError(
                 "unknown encoding of a stored weight", where="encoding", rule=f"one of {', '.join(ENCODINGS)}",
-                value=self.encoding, next_step=did_you_mean(str(self.encoding), ENCODINGS),
+                value=self.encoding, next_step=did_you_mean(self.encoding, ENCODINGS),
             )
 
     @property

@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from qtaml_codesign.bits.profile import BitErrorProfile, RegionErrors, as_profile
-from qtaml_codesign.checks import number_within, whole_number
+from qtaml_codesign.checks import is_one_of, number_within, whole_number
 from qtaml_codesign.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
@@ -198,9 +198,9 @@ def noise_model(name: str | NoiseModel) -> NoiseModel:
     """
     if isinstance(name, NoiseModel):
         return name
-    if not isinstance(name, str) or name not in NOISE_MODELS:
+    if not is_one_of(name, NOISE_MODELS):
         raise InputError(
             "unknown noise model", where="noise", rule=f"one of {', '.join(NOISE_MODELS)}", value=name,
-            next_step=did_you_mean(str(name), NOISE_MODELS),
+            next_step=did_you_mean(name, NOISE_MODELS),
         )
     return NOISE_MODELS[name]

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qtaml_codesign.bits.formats import BitFormat, Encoding
-from qtaml_codesign.checks import number_within, whole_number, whole_number_within
-from qtaml_codesign.errors import InputError, did_you_mean
+from qtaml_codesign.checks import number_within, plain_array, whole_number, whole_number_within
+from qtaml_codesign.errors import InputError, did_you_mean, shown
 
 if TYPE_CHECKING:
     from qtaml_codesign.physics.flip import FlipProbability, RegionFlip
@@ -203,7 +203,7 @@ def as_profile(
     raise InputError(
         "this is not a flip probability", where="flip_probability",
         rule="a number, an array by bit plane, a FlipProbability or a BitErrorProfile",
-        value=f"{type(value).__name__}: {value}",
+        value=f"{type(value).__name__}: {shown(value, str)}",
         next_step="pass 0.1, or flip_probability(card)",
     )
 
@@ -226,7 +226,7 @@ def _region_errors(region: RegionFlip) -> RegionErrors:
 
 
 def _rates(name: str, values: ArrayLike, bits: int) -> NDArray[np.float64]:
-    given = np.asarray(values)
+    given = plain_array(name, values, f"0 <= {name} <= 1", "give one number, or one per bit plane")
     numeric = given.dtype.kind in "fiu"
     rates = np.array(given, dtype=np.float64) if numeric else np.full((), np.nan)
     if not (np.isfinite(rates) & (rates >= 0.0) & (rates <= 1.0)).all():

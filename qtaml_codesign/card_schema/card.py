@@ -15,6 +15,7 @@ from pydantic import Field, PrivateAttr, ValidationError, field_validator, model
 
 from qtaml_codesign.card_schema.parts import (
     Barrier,
+    BitPlanes,
     CardPart,
     Cell,
     FlipDirection,
@@ -25,7 +26,8 @@ from qtaml_codesign.card_schema.parts import (
 )
 from qtaml_codesign.card_schema.problems import broken, card_error, keys_at, leaf_names, unknown_key
 from qtaml_codesign.card_schema.quantities import SCHEMA_VERSION, Provenance, plain_number, split_provenance
-from qtaml_codesign.errors import CardError, did_you_mean
+from qtaml_codesign.checks import is_one_of, is_whole_within
+from qtaml_codesign.errors import CardError, did_you_mean, shorten
 
 DEFAULT_REGION: Final = "default"
 CELL_FIELDS: Final = (
@@ -71,7 +73,7 @@ class DeviceCard(CardPart):
     """
 
     schema_version: int
-    name: str = Field(min_length=1)
+    name: str = Field(min_length=1, max_length=100)
     description: str = ""
     barrier: Barrier
     cell: Cell
@@ -81,12 +83,12 @@ class DeviceCard(CardPart):
     sweep: ThicknessRange | None = None
     validity: ThicknessRange = ThicknessRange(thickness_nm=(0.1, 100.0))
     regions: dict[str, RegionOverride] = Field(default_factory=dict)
-    bit_planes: dict[int, PlaneOverride] = Field(default_factory=dict)
+    bit_planes: BitPlanes = Field(default_factory=dict)
     sources: list[str] = Field(default_factory=list)
     _provenance: dict[str, Provenance] = PrivateAttr(default_factory=dict)
 
     def __init__(self, /, **raw: Any) -> None:
-        where = f"card {raw.get('name', '(unnamed)')}"
+        where = place_of(raw)
         plain, provenance = split_provenance(raw, where)
         try:
             super().__init__(**plain)
@@ -154,10 +156,10 @@ class DeviceCard(CardPart):
         return self.bit_planes if own is None else own
 
     def _region(self, region: str | None) -> str | None:
-        if region is None or region == DEFAULT_REGION:
+        if region is None or is_one_of(region, (DEFAULT_REGION,)):
             return None
-        if region not in self.regions:
-            raise CardError(f"unknown region {region}", where=f"card {self.name}, regions", rule="a region of the card",
+        if not is_one_of(region, self.regions):
+            raise CardError("unknown region", where=f"card {self.name}, regions", rule="a region of the card",
                             value=region, next_step=did_you_mean(region, self.region_names))
         return region
 
@@ -179,7 +181,7 @@ class DeviceCard(CardPart):
         name = self._region(region)
         layers: list[PlaneOverride] = [] if name is None else [self.regions[name]]
         planes, bits = self._planes_of(name), self.storage_of(name).bits
-        if plane is not None and not 0 <= plane < bits:
+        if plane is not None and not is_whole_within(plane, 0, bits - 1):
             raise CardError("there is no such bit plane", where=f"card {self.name}, region {name or DEFAULT_REGION}",
                             rule=f"0 <= plane < {bits}", value=plane, next_step="plane 0 is the least significant")
         if plane is not None and plane in planes:
@@ -236,6 +238,11 @@ class DeviceCard(CardPart):
                 node = node.setdefault(step, {})
             node[last] = value
         return DeviceCard(**tree)
+
+
+def place_of(raw: Mapping[str, Any]) -> str:
+    """How an error names a card that was not read from a file."""
+    return f"card {shorten(raw.get('name', '(unnamed)'), 60)}"
 
 
 def _near_field(field: str) -> str:

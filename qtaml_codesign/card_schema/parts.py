@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from qtaml_codesign.card_schema.problems import broken
 from qtaml_codesign.card_schema.quantities import QUANTITIES, plain_number, read_number
@@ -103,6 +104,16 @@ class PlaneOverride(CardPart):
     window_s: float | None = None
 
 
+def _plane_number(raw: object) -> object:
+    """A key that is plainly a whole number: `1.0` is no plane, and `01` is not another one than `1`."""
+    if not re.fullmatch(r"0|-?[1-9][0-9]{0,8}", str(raw)):
+        raise broken("not a bit plane", "a whole number, 0 = least significant", raw, "number the planes 0, 1, 2 ...")
+    return raw
+
+
+BitPlanes = dict[Annotated[int, BeforeValidator(_plane_number)], PlaneOverride]
+
+
 class RegionOverride(PlaneOverride):
     """What one region replaces, and the tensors (glob patterns) that it holds.
 
@@ -112,4 +123,4 @@ class RegionOverride(PlaneOverride):
     tensors: list[str] = Field(default=..., min_length=1)
     storage: StorageOverride = StorageOverride()
     flips: FlipDirection | None = None
-    bit_planes: dict[int, PlaneOverride] | None = None
+    bit_planes: BitPlanes | None = None

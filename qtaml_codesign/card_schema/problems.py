@@ -11,6 +11,8 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from qtaml_codesign.errors import CardError, did_you_mean, nearest, shorten
 
 RULE = "card_rule"
+_SHOWN = 5
+_LONGEST = 120
 
 
 class Problem(NamedTuple):
@@ -31,17 +33,18 @@ def broken(what: str, rule: str, value: object, next_step: str, field: str = "")
 
 
 def card_error(failure: ValidationError, model: type[BaseModel], where: str, prefix: Sequence[str] = ()) -> CardError:
-    """All problems of one card as one error: the first in full, the others named after it.
+    """The first problems of one card and how many there are, as one error: the first in full, the others by name.
 
-    Unknown keys come first: a mistyped key is also a missing one.
+    Unknown keys come first: a mistyped key is also a missing one. Near matches are sought for the shown ones alone.
     """
     details = sorted(failure.errors(include_url=False), key=lambda detail: detail["type"] != "extra_forbidden")
-    problems = [_problem(detail, model, prefix) for detail in details]
-    first = problems[0]
-    others = "; ".join(f"{problem.field}: {problem.what}" for problem in problems[1:])
-    more = f" (and {len(problems) - 1} more: {others})" if others else ""
+    first, *others = (_problem(detail, model, prefix) for detail in details[:_SHOWN])
+    also = [f"{shorten(problem.field, _LONGEST)}: {problem.what}" for problem in others]
+    if len(details) > _SHOWN:
+        also.append(f"and {len(details) - _SHOWN:,} more")
     return CardError(
-        first.what + more, where=f"{where}, {first.field}" if first.field else where,
+        first.what + (f" (also {'; '.join(also)})" if also else ""),
+        where=f"{where}, {shorten(first.field, _LONGEST)}" if first.field else where,
         rule=first.rule, value=first.value, next_step=first.next_step,
     )
 
@@ -93,19 +96,18 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def _problem(detail: ErrorDetails, model: type[BaseModel], prefix: Sequence[str]) -> Problem:
-    path = [str(step) for step in detail["loc"]]
-    field = ".".join([*prefix, *(step for step in path if step != "[key]")])
+    path = [str(step) for step in detail["loc"]] or [model.__name__]
+    field, name = ".".join([*prefix, *(step for step in path if step != "[key]")]), shorten(path[-1], _LONGEST)
     value: object = detail["input"]
     context = detail.get("ctx", {})
     if detail["type"] == RULE:
         told = context
         return Problem(told["what"], told["field"] or field, told["rule"], told["value"], told["next_step"])
     if detail["type"] == "extra_forbidden":
-        what, rule = f"unknown key {shorten(path[-1])}", "only the keys of the schema"
-        return Problem(what, field, rule, value, unknown_key(model, path))
+        return Problem(f"unknown key {name}", field, "only the keys of the schema", value, unknown_key(model, path))
     if detail["type"] == "missing":
-        return Problem(f"{path[-1]} is missing", field, "a required key", "nothing", f"add `{path[-1]}:` to the card")
-    return Problem(f"{path[-1]} does not fit the schema", field, *_wrong_type(detail, path[-1], value))
+        return Problem(f"{name} is missing", field, "a required key", "nothing", f"add `{name}:` to the card")
+    return Problem(f"{name} does not fit the schema", field, *_wrong_type(detail, name, value))
 
 
 def _wrong_type(detail: ErrorDetails, name: str, value: object) -> tuple[str, object, str]:
@@ -120,6 +122,4 @@ def _wrong_type(detail: ErrorDetails, name: str, value: object) -> tuple[str, ob
         return "a list", value, f"write `{name}: [...]`"
     if kind in ("too_short", "string_too_short"):
         return "not empty", value, f"fill {name}, or leave out what holds it"
-    if kind.startswith("int_"):
-        return "a bit plane, 0 = least significant", value, "number the planes 0, 1, 2 ..."
     return detail["msg"], value, "see `codesign card show 3nm` for a complete card"

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
 from qtaml_codesign.card_schema.problems import broken, card_error
+from qtaml_codesign.checks import as_float
 from qtaml_codesign.constants import ELECTRON_MASS_kg, JOULE_PER_eV, METRE_PER_nm
 
 SCHEMA_VERSION: Final = 1
@@ -69,17 +70,10 @@ def plain_number(name: str, raw: object, unit: str) -> float:
     elif type(raw) is bool or not isinstance(raw, numbers.Real):
         raise broken(f"{name} is not a number", rule, raw, hint)
     else:
-        number = _as_float(raw)
+        number = as_float(raw)
     if not math.isfinite(number):
         raise broken(f"{name} is not finite", rule, raw, hint)
     return number
-
-
-def _as_float(raw: numbers.Real) -> float:
-    try:
-        return float(raw)
-    except OverflowError:
-        return math.inf
 
 
 def _unit_hint(name: str, quantity: Quantity, number: float) -> str:

@@ -78,7 +78,8 @@ def _print(result: Evaluation, method: str) -> None:
     say(f"  over evaluation samples: [{result.image_low:.4f}, {result.image_high:.4f}], for these drawings")
     kept = f"  (kept: {result.accuracy / result.clean_accuracy:.1%})" if result.clean_accuracy > 0.0 else ""
     say(f"clean accuracy:       {result.clean_accuracy:.4f}{kept}")
-    say(f"bit error rate:       nominal {result.nominal_ber:.6g}, realised {result.realised_ber:.6g}")
+    rates = f"nominal {result.nominal_ber:.6g}, realised {result.realised_ber:.6g}" if counts.bits_exposed else "none"
+    say(f"bit error rate:       {rates}")
     say(f"  {counts.bits_flipped} flips over {counts.bits_exposed} exposed cells, {counts.bits_stored} stored cells")
     for note in result.notes:
         say(f"note: {note}", sys.stderr)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from qtaml_codesign.errors import WorkloadError
+from qtaml_codesign.errors import WorkloadError, shown
 
 Inputs = Tensor | tuple[Tensor, ...] | dict[str, Tensor]
 
@@ -43,6 +43,11 @@ def tensors_of(inputs: Inputs) -> list[Tensor]:
     if isinstance(inputs, Tensor):
         return [inputs]
     return list(inputs.values()) if isinstance(inputs, dict) else list(inputs)
+
+
+def is_dense(tensor: Tensor) -> bool:
+    """Whether a tensor holds all its numbers: not sparse, and not on the meta device."""
+    return tensor.layout == torch.strided and not tensor.is_meta
 
 
 def each(inputs: Inputs, change: Callable[[Tensor], Tensor]) -> Inputs:
@@ -98,16 +103,16 @@ def describe(inputs: object) -> str:
         return ", ".join(f"{name}: {describe(part)}" for name, part in inputs.items()) or "an empty dict"
     if isinstance(inputs, tuple | list):
         return ", ".join(describe(part) for part in inputs) or "an empty tuple"
-    return f"{type(inputs).__name__} {inputs!r}"
+    return f"{type(inputs).__name__} {shown(inputs)}"
 
 
 def _tensor(part: object, where: str) -> Tensor:
     if isinstance(part, np.ndarray) and part.dtype.kind in "fiub":
         part = torch.from_numpy(np.array(part))
-    if not isinstance(part, Tensor) or part.ndim < 1:
+    if not isinstance(part, Tensor) or part.ndim < 1 or not is_dense(part):
         raise WorkloadError(
             "an input is not a tensor with samples along its first axis", where=where,
-            rule="a tensor (or number array) of shape (N, ...), or a tuple, list or dict of them",
+            rule="a dense tensor (or number array) of shape (N, ...), or a tuple, list or dict of them",
             value=describe(part), next_step="pass one batch: a single sample x is written x[None]",
         )
     with torch.inference_mode(False):

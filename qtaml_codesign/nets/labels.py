@@ -7,8 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from qtaml_codesign.checks import plain_array
 from qtaml_codesign.errors import WorkloadError
-from qtaml_codesign.nets.inputs import describe
+from qtaml_codesign.nets.inputs import describe, is_dense
 from qtaml_codesign.nets.kernels import count_first_largest
 
 COMPILED = (torch.float32, torch.float64)
@@ -93,11 +94,12 @@ def count_right(logits: Tensor, labels: Tensor, groups: NDArray[np.int64], right
 
 def _integers(given: object) -> Tensor:
     if isinstance(given, list | tuple | np.ndarray):
-        array = np.asarray(given)
+        array = plain_array("evaluation[1]", given, "whole numbers of one shape", "give one label per sample")
         given = torch.from_numpy(np.array(array)) if array.dtype.kind in "iufb" else given
-    if not isinstance(given, Tensor) or given.is_floating_point() or given.is_complex() or given.dtype == torch.bool:
+    if (not isinstance(given, Tensor) or given.is_floating_point() or given.is_complex() or given.dtype == torch.bool
+            or not is_dense(given)):
         raise WorkloadError(
-            "the labels are not whole numbers", where="evaluation[1]", rule="an integer tensor of class numbers",
+            "the labels are not whole numbers", where="evaluation[1]", rule="a dense integer tensor of class numbers",
             value=describe(given) if isinstance(given, Tensor) else type(given).__name__,
             next_step="convert them with labels.long() if they hold class numbers",
         )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from qtaml_codesign.errors import WorkloadError, did_you_mean
+from qtaml_codesign.errors import WorkloadError, did_you_mean, shown
 from qtaml_codesign.nets.inputs import Inputs, batches, call, describe, moved, sample_count
 from qtaml_codesign.nets.replica import Replica
 from qtaml_codesign.nets.selection import stored_names
@@ -50,7 +50,7 @@ class Network:
         if not isinstance(model, nn.Module):
             raise WorkloadError(
                 "the model is not a torch module", where="model", rule="an instance of torch.nn.Module",
-                value=f"{type(model).__name__}: {model!r}",
+                value=f"{type(model).__name__}: {shown(model)}",
                 next_step="call the class if you passed it (Net() instead of Net), or wrap the function in a module",
             )
         with UserCode("the module cannot be copied", "model", "copy.deepcopy(model) works",

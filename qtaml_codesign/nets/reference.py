@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
-from qtaml_codesign.errors import WorkloadError, did_you_mean
+from qtaml_codesign.errors import WorkloadError, did_you_mean, shown
 from qtaml_codesign.nets.randomness import global_randomness_kept
 from qtaml_codesign.nets.usercode import UserCode
 from qtaml_codesign.nets.workload import Workload
@@ -23,7 +24,7 @@ def from_reference(text: str) -> tuple[Workload, str]:
     if not isinstance(text, str):
         raise WorkloadError(
             "a workload is named by a text", where="workload", rule=f"a name of the zoo, or {FORM}",
-            value=f"{type(text).__name__}: {text!r}",
+            value=f"{type(text).__name__}: {shown(text)}",
             next_step="pass 'small-cnn', or build a Workload(...) and use it directly",
         )
     if ":" in text or text.endswith(".py") or "/" in text:
@@ -35,13 +36,14 @@ def from_reference(text: str) -> tuple[Workload, str]:
 
 def _from_file(text: str) -> tuple[Workload, str]:
     file_name, _, factory_name = text.rpartition(":") if ":" in text else (text, "", "")
-    path = Path(file_name).expanduser().resolve()
-    if not path.is_file() or path.suffix != ".py":
+    path = Path(os.path.abspath(os.path.expanduser(file_name)))
+    if not os.path.isfile(path) or path.suffix != ".py":
         missing = path.suffix == ".py"
         raise WorkloadError(
             "the workload file does not exist" if missing else "the workload file is not a Python file", where=text,
             rule=FORM, value=str(path), next_step=_names_beside(path) if missing else "give a path that ends in .py",
         )
+    path = path.resolve()
     with global_randomness_kept(), _importable(path.parent):
         module = _run_file(path)
         workload = _call_factory(_factory(module, factory_name, text), text)
@@ -107,7 +109,7 @@ def _call_factory(factory: Callable[[], object], text: str) -> Workload:
     if not isinstance(workload, Workload):
         raise WorkloadError(
             "the workload function returns something else", where=text, rule=FORM,
-            value=f"{type(workload).__name__}: {workload!r}",
+            value=f"{type(workload).__name__}: {shown(workload)}",
             next_step="return Workload(model, calibration, evaluation)",
         )
     return workload
@@ -124,5 +126,5 @@ def _importable(folder: Path) -> Iterator[None]:
 
 
 def _names_beside(path: Path) -> str:
-    beside = [file.name for file in sorted(path.parent.glob("*.py"))][:20]
+    beside = [file.name for file in sorted(path.parent.glob("*.py"))][:20] if os.path.isdir(path.parent) else []
     return did_you_mean(path.name, beside) if beside else f"there is no Python file in {path.parent}"

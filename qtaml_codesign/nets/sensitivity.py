@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.func import vjp, vmap
 
-from qtaml_codesign.checks import number_within, whole_number
+from qtaml_codesign.checks import is_one_of, number_within, whole_number
 from qtaml_codesign.errors import InputError, WorkloadError, did_you_mean
 from qtaml_codesign.nets.inputs import Inputs, batches, each
 from qtaml_codesign.nets.probes import MOST_PROBES, Probe, Progress, Squares, attached, finite_difference, random_sign
@@ -208,10 +208,10 @@ def _resolved(workload: Workload, method: str) -> Method:
 
 
 def _check(method: str, seed: int, probes: int | None, step: float) -> None:
-    if method not in METHODS:
+    if not is_one_of(method, METHODS):
         raise InputError(
             "unknown way to measure Jacobian gains", where="sensitivity method", rule=f"one of {', '.join(METHODS)}",
-            value=method, next_step=did_you_mean(str(method), METHODS),
+            value=method, next_step=did_you_mean(method, METHODS),
         )
     whole_number("seed", seed, least=0)
     if probes is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import TracebackType
 
-from qtaml_codesign.errors import CodesignError, WorkloadError
+from qtaml_codesign.errors import CodesignError, WorkloadError, shorten
 
 
 class UserCode:
@@ -38,9 +38,9 @@ class UserCode:
     def __exit__(
         self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not isinstance(failure, Exception | SystemExit) or isinstance(failure, CodesignError):
+        if failure is None or isinstance(failure, KeyboardInterrupt | CodesignError):
             return
         raise WorkloadError(
-            f"{self._what}: {type(failure).__name__}: {failure}", where=self._where, rule=self._rule,
+            f"{self._what}: {type(failure).__name__}: {shorten(failure, 500)}", where=self._where, rule=self._rule,
             value=self._given, next_step=self._next_step,
         ) from failure

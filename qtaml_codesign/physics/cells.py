@@ -37,6 +37,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from qtaml_codesign.cards import CellParameters, DeviceCard, as_card
+from qtaml_codesign.checks import plain_array
 from qtaml_codesign.physics import binomial, kernels
 from qtaml_codesign.physics.barriers import decay_constant_per_nm, wkb_action
 from qtaml_codesign.physics.escape import escape_logs, log_flips
@@ -96,7 +97,8 @@ def flip_probability_of_cells(
         (100000,) 0.14
     """
     card = as_card(card)
-    points = np.asarray(checked_thickness(card, np.asarray(thickness_nm)), order="C")
+    given = plain_array("thickness_nm", thickness_nm, "an array of numbers, in nm", "for instance [1.76, 1.77]")
+    points = np.asarray(checked_thickness(card, given), order="C")
     cell = card.resolve(region, plane)
     table = table_for(cell, float(points.min()), float(points.max()), most_intervals=points.size)
     out = np.empty(points.shape)

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from qtaml_codesign.checks import is_one_of
 from qtaml_codesign.errors import InputError, did_you_mean
 from qtaml_codesign.physics import binomial, kernels
 
@@ -38,10 +39,10 @@ class EscapeLogs(NamedTuple):
 def check_tail(tail: str) -> Tail:
     """The tail if it is known; an `InputError` with near matches otherwise."""
     for known in _TAILS:
-        if tail == known:
+        if is_one_of(tail, (known,)):
             return known
     raise InputError("unknown tail", where="tail", rule="binomial, poisson or leading", value=tail,
-                     next_step=did_you_mean(str(tail), _TAILS))
+                     next_step=did_you_mean(tail, _TAILS))
 
 
 def escape_logs(

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qtaml_codesign.cards import CellParameters, DeviceCard, as_card
+from qtaml_codesign.checks import plain_array
 from qtaml_codesign.errors import InputError
 from qtaml_codesign.physics.barriers import wkb_action
 from qtaml_codesign.physics.escape import EscapeLogs, Tail, check_tail, escape_logs, log_flips
@@ -194,7 +195,7 @@ def checked_thickness(card: DeviceCard, thickness_nm: ArrayLike | None) -> Array
     """Thicknesses as float64 (the caller's own array where it is that), inside the card's validity, or `InputError`."""
     low, high = card.validity.thickness_nm
     given = card.barrier.thickness_nm if thickness_nm is None else thickness_nm
-    points = np.asarray(given)
+    points = plain_array("thickness_nm", given, "a number or an array of numbers, in nm", "for instance 1.765")
     if points.dtype.kind not in "iuf" or points.size == 0:
         what = "no thickness given" if points.size == 0 else "thickness is not a number"
         raise InputError(what, where="thickness_nm", rule="a number or an array of numbers, in nm", value=given,

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qtaml_codesign.cards import DeviceCard
+from qtaml_codesign.checks import plain_array
 from qtaml_codesign.errors import InputError
 from qtaml_codesign.physics.flip import flip_probability, thickness_for
 
@@ -43,7 +44,7 @@ def thickness_grid(card: DeviceCard) -> NDArray[np.float64]:
 
 def checked_grid(thickness_nm: ArrayLike) -> NDArray[np.float64]:
     """A caller's grid in nm as a rising array of shape (n,); refuses what is no set of thicknesses."""
-    given = np.atleast_1d(np.asarray(thickness_nm))
+    given = np.atleast_1d(plain_array("thickness_nm", thickness_nm, "numbers in nm", "give for instance [1.72, 1.8]"))
     if given.dtype.kind not in "fiu" or given.ndim != 1 or given.size == 0:
         raise _grid_error("one or more numbers in nm, one axis", thickness_nm)
     grid = np.sort(given.astype(np.float64))

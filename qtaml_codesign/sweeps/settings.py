@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
-from qtaml_codesign.checks import number_within, whole_number
-from qtaml_codesign.errors import InputError, did_you_mean
+from qtaml_codesign.checks import is_one_of, number_within, several, whole_number
+from qtaml_codesign.errors import InputError, did_you_mean, shown
 from qtaml_codesign.nets.sensitivity import METHODS as WAYS
 from qtaml_codesign.sweeps.stopping import DEFAULT_HALF_WIDTH, DEFAULT_MAX_TRIALS, StoppingRule
 from qtaml_codesign.tac import allocation as allocations
@@ -57,13 +57,14 @@ def check_settings(
 def stopping_rule(trials: int | None, half_width: float | None, max_trials: int | None) -> StoppingRule:
     """A fixed number of trials, or the adaptive rule; both at once would leave one of them without effect."""
     if trials is None:
-        return StoppingRule(None, DEFAULT_HALF_WIDTH if half_width is None else half_width,
-                            DEFAULT_MAX_TRIALS if max_trials is None else max_trials)
+        width = DEFAULT_HALF_WIDTH if half_width is None else number_within(
+            "half_width (--half-width)", half_width, 0.0, 0.5, "0 < half-width < 0.5, in accuracy", "0.01 is one point")
+        return StoppingRule(None, width, DEFAULT_MAX_TRIALS if max_trials is None else max_trials)
     for name, value in (("half_width", half_width), ("max_trials", max_trials)):
         if value is not None:
             raise InputError("two stopping rules were given", where=f"trials and {name}",
                              rule="either a fixed number of trials, or a half-width with its limit",
-                             value=f"trials={trials}, {name}={value}",
+                             value=f"trials={shown(trials)}, {name}={shown(value)}",
                              next_step=f"drop --trials, or --{name.replace('_', '-')}")
     return StoppingRule(trials)
 
@@ -82,12 +83,12 @@ def worker_count(workers: int | None, executor: Executor | None) -> int:
 
 
 def _methods(methods: Sequence[str]) -> tuple[str, ...]:
-    chosen = (methods,) if isinstance(methods, str) else tuple(methods)
+    chosen = several(methods)
     for method in chosen:
-        if method not in METHODS:
+        if not is_one_of(method, METHODS):
             raise InputError("unknown protection method", where="methods (--method)",
                              rule=f"one of {', '.join(METHODS)}", value=method,
-                             next_step=did_you_mean(str(method), METHODS))
+                             next_step=did_you_mean(method, METHODS))
     if not chosen or len(set(chosen)) < len(chosen):
         raise InputError("the list of methods is empty or names one twice", where="methods (--method)",
                          rule="one or more different methods", value=", ".join(chosen),
@@ -96,11 +97,10 @@ def _methods(methods: Sequence[str]) -> tuple[str, ...]:
 
 
 def _budgets(budgets: Sequence[float] | float) -> tuple[float, ...]:
-    listed = (budgets,) if isinstance(budgets, float | int) else tuple(budgets)
     given = tuple(
         number_within("budgets (--budget)", budget, 0.0, 1.0, "0 <= budget <= 1, the protected-bit fraction",
                       "5 % of the stored bits is written 0.05")
-        for budget in listed
+        for budget in several(budgets)
     )
     if not given or len(set(given)) < len(given):
         raise InputError("the list of budgets is empty or names one twice", where="budgets (--budget)",

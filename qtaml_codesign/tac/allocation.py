@@ -20,6 +20,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from qtaml_codesign.checks import is_one_of
 from qtaml_codesign.errors import InputError, did_you_mean
 
 Floats = NDArray[np.float64]
@@ -268,9 +269,9 @@ SOLVERS: dict[Allocation, Callable[[AllocationProblem], Depths]] = {"greedy": gr
 def known(allocation: str) -> Allocation:
     """The name of a solver, checked."""
     for name in SOLVERS:
-        if name == allocation:
+        if is_one_of(allocation, (name,)):
             return name
     raise InputError(
         "unknown allocation", where="allocation", rule=f"one of {', '.join(SOLVERS)}", value=allocation,
-        next_step=did_you_mean(str(allocation), SOLVERS),
+        next_step=did_you_mean(allocation, SOLVERS),
     )

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from qtaml_codesign.bits.formats import BitFormat, Encoding
 from qtaml_codesign.bits.profile import BitErrorProfile, as_profile
-from qtaml_codesign.checks import number_within, whole_number
+from qtaml_codesign.checks import is_one_of, number_within, whole_number
 from qtaml_codesign.errors import InputError, did_you_mean
 from qtaml_codesign.nets.evaluate import single_threaded
 from qtaml_codesign.nets.workload import Workload, load_workload
@@ -77,7 +77,7 @@ def plan(
     profile = _rates(flip_probability, bits, encoding)
     errors = profile.assign(list(network.weights))
     with single_threaded():
-        return Planner(network, errors, seed, solver, correction_trials, sensitivity).make(method, budget)
+        return Planner(network, errors, seed, solver, correction_trials, sensitivity).make(method, float(budget))
 
 
 def _solver(method: str, allocation: str | None) -> allocations.Allocation:
@@ -103,10 +103,10 @@ def _rates(flip_probability: FlipInput, bits: int | None, encoding: str | None) 
 
 
 def _check(method: str, budget: float, seed: int, correction_trials: int) -> None:
-    if method not in METHODS:
+    if not is_one_of(method, METHODS):
         raise InputError(
             "unknown protection method", where="method", rule=f"one of {', '.join(METHODS)}", value=method,
-            next_step=did_you_mean(str(method), METHODS),
+            next_step=did_you_mean(method, METHODS),
         )
     number_within("budget", budget, 0.0, 1.0, "0 <= budget <= 1, the protected-bit fraction", "5 % is written 0.05")
     if method in BUDGET_FREE_METHODS and budget > 0.0:

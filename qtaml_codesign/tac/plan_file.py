@@ -56,6 +56,11 @@ def _parse(text: str, where: str) -> dict[str, Any]:
             "the plan is not valid JSON", where=f"{where}, line {failure.lineno}", rule="complete JSON text",
             value=failure.msg, next_step="the file may be truncated; make the plan again with `codesign plan`",
         ) from None
+    except (ValueError, RecursionError) as failure:
+        raise PlanError(
+            "the plan is not JSON that can be read", where=where, rule="an object with format, version, layers, ...",
+            value=failure, next_step="make the plan again with `codesign plan`",
+        ) from None
     if not isinstance(content, dict):
         raise PlanError(
             "the plan is not a JSON object", where=where, rule="an object with format, version, layers, ...",

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from qtaml_codesign.bits.law import ReadLaw
 from qtaml_codesign.bits.profile import BitErrorProfile, RegionErrors
+from qtaml_codesign.errors import shown
 from qtaml_codesign.nets.prefix import LayerAlone
 from qtaml_codesign.nets.probes import Progress
 from qtaml_codesign.nets.residual import residual_floors
@@ -249,7 +250,7 @@ def measured_gains(
     workload: Workload, sensitivity: str, seed: int, progress: Progress | None = None
 ) -> JacobianGains:
     """Jacobian gains of a workload, measured once per process: they do not depend on budget or flip probability."""
-    key = (workload.digest, sensitivity, seed)
+    key = (workload.digest, shown(sensitivity, str), seed)
     if key not in _GAINS:
         _GAINS[key] = jacobian_gains(workload, method=sensitivity, seed=seed, progress=progress)
     return _GAINS[key]

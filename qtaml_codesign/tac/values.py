@@ -173,10 +173,10 @@ class TacPlan(_Frozen):
         """Write the plan as JSON."""
         try:
             Path(path).write_text(self.to_json() + "\n", encoding="utf-8")
-        except OSError as failure:
+        except (OSError, ValueError, TypeError) as failure:
             raise PlanError(
                 "the plan cannot be written", where=str(path), rule="the folder exists and can be written to",
-                value=failure.strerror, next_step="choose another file name",
+                value=getattr(failure, "strerror", None) or failure, next_step="choose another file name",
             ) from failure
 
     @classmethod
@@ -184,7 +184,7 @@ class TacPlan(_Frozen):
         """Read a plan that `save` wrote; nothing is ever unpickled."""
         try:
             text = Path(path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as failure:
+        except (OSError, ValueError, TypeError) as failure:
             raise PlanError(
                 "the plan cannot be read", where=str(path), rule="a readable JSON file written by `codesign plan`",
                 value=failure, next_step="make one: codesign plan --workload W --flip-probability P --out FILE",
