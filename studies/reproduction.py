@@ -25,7 +25,7 @@ from lab.tables import markdown
 STUDIES = (
     "distribution", "accuracy_vs_overhead", "allocation", "mismatch", "architectures", "transformer", "noise_models",
     "strategies", "calibration_cost", "linear_response", "encoding_drift", "saturation", "mean_correction",
-    "thickness_vs_accuracy", "fine_tuning",
+    "thickness_vs_accuracy", "fine_tuning", "interval_coverage",
 )
 PAGE = Path("docs/reproduction.md")
 HEAD = """# The paper, reproduced

@@ -50,6 +50,19 @@ def test_bounds_come_from_the_other_end_of_the_interval():
     assert row.thickness_low_nm < row.thickness_nm < row.thickness_high_nm
 
 
+def test_bounds_over_evaluation_samples_come_from_their_own_interval():
+    frame = points([0.2, 0.6, 0.9, 1.0], half=0.1).assign(image_half_width=[0.0, 0.05, 0.15, 0.0])
+    row = only_row(frame, 0.75)
+    assert row.image_low_nm == pytest.approx(1.5 + 0.5 * 0.10 / 0.40)
+    assert row.image_high_nm == pytest.approx(1.5 + 0.5 * 0.20 / 0.20)
+    assert row.thickness_low_nm == pytest.approx(1.5 + 0.5 * 0.05 / 0.3)
+    wide = only_row(frame.assign(image_half_width=0.6), 0.75)
+    assert math.isnan(wide.image_low_nm)
+    assert math.isnan(wide.image_high_nm)
+    old = only_row(points([0.2, 0.6, 0.9, 1.0]), 0.75)
+    assert math.isnan(old.image_low_nm)
+
+
 def test_all_points_keep_the_target():
     row = only_row(points([0.96, 0.97, 0.98, 0.99], half=0.02), 0.95)
     assert row.status == AT_OR_BELOW

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import qtaml_codesign as qc
 from qtaml_codesign.card_schema.card import DeviceCard
 from qtaml_codesign.checks import number_within, plain_array, several
-from qtaml_codesign.commands.ranges import parse_ends, parse_numbers, parse_range
+from qtaml_codesign.commands.ranges import parse_ends, parse_fractions, parse_range
 from qtaml_codesign.errors import CodesignError, InputError, PlanError, shorten
 from qtaml_codesign.nets.usercode import UserCode
 from tests.fuzz.all import FUZZERS
@@ -69,7 +69,7 @@ def test_any_mapping_is_a_card_or_a_card_error(raw: dict[str, object]) -> None:
 @QUICK
 @given(st.text(alphabet="0123456789.:,eE+-_ %nainflog\u0665") | st.text())
 def test_any_text_is_a_range_of_finite_numbers_or_an_input_error(text: str) -> None:
-    for parse in (parse_range, parse_numbers, parse_ends):
+    for parse in (parse_range, parse_fractions, parse_ends):
         try:
             numbers = np.asarray(parse(text, "--option"))
         except InputError:

@@ -84,7 +84,8 @@ def test_adaptive_options_reach_the_run(codesign, tiny, tmp_path):
                     tmp_path, "--half-width", 0.2, "--max-trials", 30, "--workers", 1)
     assert done.code == 0, done.stderr
     stopping = run_of(tmp_path)["stopping"]
-    assert (stopping["half_width"], stopping["max_trials"], stopping["checkpoints"]) == (0.2, 30, [10, 20, 30])
+    assert (stopping["half_width"], stopping["max_trials"], stopping["checkpoints"]) == (0.2, 30, [20, 30])
+    assert run_of(tmp_path)["interval"].startswith("Hall (1992) at 0.98 per look")
 
 
 def test_default_folder_names_card_and_workload(codesign, tiny, tmp_path, monkeypatch):
@@ -109,7 +110,8 @@ def test_tables_for_any_set_of_methods(tiny, methods):
 def synthetic(accuracy_tac, accuracy_uniform):
     grid = (1.7, 1.8, 1.9, 2.0)
     rows = [
-        (nm, 10.0 ** (-10 * (nm - 1.6)), method, 0.1, overhead, value, value - 0.01, value + 0.01, 5, 1.0, 0.1, 0.1)
+        (nm, 10.0 ** (-10 * (nm - 1.6)), method, 0.1, overhead, value, value - 0.01, value + 0.01, 5, 1.0, 0.1, 0.1,
+         0.02)
         for method, overhead, curve in (("tac", 0.08, accuracy_tac), ("uniform-msp", 0.1, accuracy_uniform))
         for nm, value in zip(grid, curve, strict=True)
     ]

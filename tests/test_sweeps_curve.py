@@ -126,3 +126,34 @@ def test_far_knots_leave_room_for_what_they_do_not_see():
     found = curve.between(np.array([-3.0, -2.5]), 2.0 ** np.array([-4.0, -3.5]), half_width=0.005)
     assert found.low.tolist() == pytest.approx([0.89, 0.78 - 0.005], rel=1e-12)
     assert found.high.tolist() == pytest.approx([0.91, 0.91 + 0.005], rel=1e-12)
+
+
+def test_the_crossings_of_the_interval_over_samples_are_bisected_too():
+    """Ends that a constant half-width moves; the cells where they cross must be straight to the half-width."""
+    def curve_of(half, places):
+        return Curve(tuple(replace(knot(x), image_half_width=half) for x in sorted(places)))
+
+    def settled(half):
+        places = set(starting_knots(-8.0, 0.0))
+        while wanted := curve_of(half, places).to_split(0.7, 0.01, everywhere=False):
+            places |= set(wanted)
+        return places
+
+    narrow, wide = settled(0.0), settled(0.2)
+    assert narrow < wide
+    for level in (0.5, 0.9):
+        across = -2.0 + 0.5 * math.log(0.88 / (level - 0.1) - 1.0)
+        cell = [max(x for x in wide if x <= across), min(x for x in wide if x > across)]
+        found = np.interp(across, cell, [collapse(x) for x in cell])
+        assert abs(found - level) <= 0.01
+
+
+def test_the_half_width_over_samples_lies_between_those_of_the_knots():
+    widths = {-1.0: 0.02, -0.5: 0.04, 0.0: 0.01}
+    curve = Curve(tuple(replace(knot(x), image_half_width=half) for x, half in widths.items()))
+    x = np.array([-1.0, -0.75, -0.5, -0.25, 0.0])
+    found = curve.between(x, 2.0 ** (x - 1.0)).image_half_width
+    assert found.tolist() == pytest.approx([0.02, 0.03, 0.04, 0.025, 0.01])
+    steps = Curve(tuple(replace(one, plan=one.x) for one in curve.knots))
+    found = steps.between(x, 2.0 ** (x - 1.0)).image_half_width
+    assert found.tolist() == pytest.approx([0.02, 0.04, 0.04, 0.04, 0.01])

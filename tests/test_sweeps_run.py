@@ -47,7 +47,7 @@ def test_columns_order_and_row_order(base):
     frame = base[1].to_frame()
     assert ",".join(frame.columns) == (
         "thickness_nm,flip_probability,method,budget,overhead,accuracy,accuracy_low,accuracy_high,trials,"
-        "clean_accuracy,nominal_ber,realised_ber"
+        "clean_accuracy,nominal_ber,realised_ber,image_half_width"
     )
     wanted = [(m, b, t) for m in ("tac", "uniform-msp") for b in (0.125, 0.3) for t in GRID]
     assert list(zip(frame.method, frame.budget, frame.thickness_nm, strict=True)) == wanted
@@ -109,7 +109,8 @@ def test_files_hold_the_same_numbers_in_full(base):
     again = qc.Frontier(back, 0.95, result.frontier().flip_law, knots).to_frame()
     assert csv_text(again) == (folder / "frontier.csv").read_text()
     assert (folder / "frontier.csv").read_text().startswith(
-        "method,budget,overhead,thickness_nm,thickness_low_nm,thickness_high_nm,flip_probability,status\n"
+        "method,budget,overhead,thickness_nm,thickness_low_nm,thickness_high_nm,flip_probability,status,"
+        "image_low_nm,image_high_nm\n"
     )
     assert {path.name for path in folder.iterdir()} == {*FILES, "run.json", "results.sqlite"}
     assert b"\r" not in (folder / "sweep.csv").read_bytes()
@@ -193,7 +194,7 @@ def test_half_width_and_limit_each_change_the_number_of_trials(network):
     runs = [qc.sweep(network, "3nm", **point, **more).to_frame().trials[0]
             for more in ({"half_width": 0.001, "max_trials": 15}, {"half_width": 0.001, "max_trials": 30},
                          {"half_width": 0.3, "max_trials": 30})]
-    assert runs == [15, 30, 10]
+    assert runs == [15, 30, 20]
 
 
 def test_target_moves_the_frontier(base):

@@ -151,6 +151,8 @@ def test_the_interval_of_a_look_and_of_the_last_look():
     assert StoppingRule().interval(counts) == look
     assert StoppingRule(max_trials=40).interval(counts) == last
     assert StoppingRule(trials=40).interval(counts) == last
+    assert "0.98 per look" in StoppingRule().describe_interval()
+    assert "look" not in StoppingRule(trials=40).describe_interval()
 
 
 @pytest.mark.parametrize(("rule", "least"), [(StoppingRule(trials=30), 0.93), (StoppingRule(), 0.94)])

@@ -159,8 +159,7 @@ def changed(path, statement):
 TASK, PLAN, TEXT = "a" * 64, "b" * 64, '{"depth": 1}'
 BY_HAND = {
     "a count": "UPDATE trial SET correct = 8 WHERE trial = 1",
-    "groups": "UPDATE trial SET correct_by_group = "
-              "(SELECT correct_by_group FROM trial WHERE trial = 0) WHERE trial = 1",
+    "groups": "UPDATE trial SET correct_by_group = x'789c03000000000001' WHERE trial = 1",
     "a float": "UPDATE trial SET expected_flips = expected_flips + 1e-9 WHERE trial = 1",
     "a time": "UPDATE trial SET seconds = 0 WHERE trial = 1",
     "another trial": "UPDATE trial SET trial = 9 WHERE trial = 1",

@@ -320,9 +320,9 @@ def test_common_random_numbers_nest_over_budget(small: qc.Workload) -> None:
 
 def test_evaluation_states_what_was_injected(small: qc.Workload) -> None:
     """False-failure rate 1e-9: the realised rate lies within 6.2 standard errors of p (about 2 % of p)."""
-    result = qc.evaluate(small, qc.plan(small, "none", 0.1), flip_probability=0.1, trials=4)
+    result = qc.evaluate(small, qc.plan(small, "none", 0.1), flip_probability=0.1, trials=8)
     exposed = result.counts.bits_exposed
-    assert exposed == 4 * 38160 * 8
+    assert exposed == 8 * 38160 * 8
     assert abs(result.realised_ber - 0.1) < 6.2 * math.sqrt(0.09 / exposed)
     assert result.nominal_ber == pytest.approx(0.1, rel=1e-12)
     assert result.low < result.accuracy < result.high < result.clean_accuracy

@@ -62,7 +62,7 @@ def standing_options(folder: Path) -> dict[str, Any] | None:
         text = (folder / RECORD).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return None
-    with contextlib.suppress(ValueError, KeyError, TypeError):
+    with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
         found = json.loads(text)["options"]
         if isinstance(found, dict):
             return found
@@ -137,7 +137,8 @@ def run_record(sweep: Sweep) -> dict[str, Any]:
         "allocation": settings.allocation, "target": settings.target, "thickness_nm": sweep.grid_nm.tolist(),
         "confidence": settings.rule.confidence,
         "stopping": settings.rule.describe(),
-        "interval": "Student over trials; a trial is one drawing of all flips",
+        "interval": settings.rule.describe_interval(),
+        "image_interval": "Student over evaluation samples, of accuracy - target x clean accuracy, paired",
         "interpolated": sweep.interpolated,
         "options": dict(sweep.options),
         "card_ranges": [asdict(found) for found in card_ranges(sweep.card, sweep.frontier().to_frame())],

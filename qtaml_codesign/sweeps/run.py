@@ -85,7 +85,7 @@ def sweep(
         >>> import qtaml_codesign as qc
         >>> result = qc.sweep("small-cnn", "3nm", thickness_nm=[1.75, 2.0], budgets=[0.05], trials=2)
         >>> result.to_frame().shape
-        (4, 12)
+        (4, 13)
     """
     settings = check_settings(methods, budgets, seed, target, allocation, stopping_rule(trials, half_width, max_trials),
                               sensitivity)

@@ -115,13 +115,17 @@ class StoppingRule:
 
     def describe(self) -> dict[str, object]:
         """Plain values for the record of a run."""
-        fixed = "union of Student and Hall (1992) over trials; a trial is one drawing of all flips"
         if self.trials is not None:
-            return {"rule": "fixed", "trials": self.trials, "confidence": self.confidence, "interval": fixed}
+            return {"rule": "fixed", "trials": self.trials, "confidence": self.confidence}
         decided = {} if self.threshold is None else {"or_decided_about": self.threshold}
         return {
             **decided,
             "rule": "half-width", "half_width": self.half_width, "max_trials": self.max_trials,
             "checkpoints": list(self.checkpoints), "confidence": self.confidence,
-            "interval": f"Hall (1992) at {self._look_confidence:g} per look, last look: {fixed}",
         }
+
+    def describe_interval(self) -> str:
+        """The interval in words, for the record of a run."""
+        last = f"union of Student and Hall (1992) at {self.confidence:g}"
+        looks = "" if self.trials is not None else f"Hall (1992) at {self._look_confidence:g} per look, last look: "
+        return f"{looks}{last}, over trials; a trial is one drawing of all flips"
