@@ -23,7 +23,7 @@ from scipy import stats
 
 import qtaml_codesign as qc
 from lab.claims import Claim, holds
-from lab.figures import COLOURS, METHOD_LABELS, new_figure
+from lab.figures import COLOURS, new_figure
 from lab.networks import LABELS, trained
 from lab.study import Scale, Study
 from qtaml_codesign.bits.profile import BitErrorProfile
@@ -36,6 +36,7 @@ from qtaml_codesign.sweeps.axis import axis_for
 from qtaml_codesign.sweeps.points import MeasuredPoint, Measurement, Point
 from qtaml_codesign.sweeps.settings import check_settings, stopping_rule
 from qtaml_codesign.sweeps.stopping import StoppingRule
+from qtaml_codesign.tac.baselines import method_label
 from qtaml_codesign.tac.evaluation import deploy, errors_for
 
 SEED = 23
@@ -209,7 +210,7 @@ def name_of(row: pd.Series) -> str:
     """A population in words."""
     budget = f" {100 * row['budget']:g} %" if row["budget"] else ""
     rate = "" if np.isnan(row["rate"]) else f", p = {row['rate']:g}"
-    return f"{LABELS[row['network']]}, {METHOD_LABELS[row['method']]}{budget}{rate}"
+    return f"{LABELS[row['network']]}, {method_label(row['method'])}{budget}{rate}"
 
 
 def table(rows: pd.DataFrame) -> pd.DataFrame:
@@ -264,13 +265,14 @@ def claims(rows: pd.DataFrame) -> list[Claim]:
             f"{len(group)} populations",
             holds(bool(shares.min() >= LEAST and 0.94 <= shares.mean() <= 0.97)),
             f"Coverage runs from {shares.min():.3f} to {shares.max():.3f}, with a mean of {shares.mean():.3f}.",
+            kind="ours",
         ))
     group = judged(rows, "search")
     shares = (group["hits"] / group["repeats"]).to_numpy(float)
     found.append(Claim(
         "ours-coverage-thickness", "ours", f"95 % intervals of a frontier's thickness cover {100 * LEAST:g} % or more",
         f"{', '.join(f'{share:.3f}' for share in shares)} over {int(group['repeats'].iloc[0])} searches each",
-        holds(bool(shares.min() >= LEAST)), f"The least coverage is {shares.min():.3f}.",
+        holds(bool(shares.min() >= LEAST)), f"The least coverage is {shares.min():.3f}.", kind="ours",
     ))
     return found
 
