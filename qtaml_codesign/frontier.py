@@ -171,11 +171,14 @@ def _bounds(
     low, _, status = crossing(thickness, upper.to_numpy(float), threshold)
     high, _, _ = crossing(thickness, lower.to_numpy(float), threshold)
     return (math.nan if status == AT_OR_BELOW else low), high
+
+
 def _range_text(row: pd.Series) -> str:
     if row["status"] == BEYOND:
         return "beyond the range"
     bound = "<= " if row["status"] == AT_OR_BELOW else ""
-    ends = "" if bound else f" [{row['thickness_low_nm']:.4f}, {row['thickness_high_nm']:.4f}]"
+    sure = bound and row["thickness_high_nm"] <= row["thickness_nm"]
+    ends = "" if sure else f" [{row['thickness_low_nm']:.4f}, {row['thickness_high_nm']:.4f}]"
     return f"{bound}{row['thickness_nm']:.4f}{ends} nm"
 
 

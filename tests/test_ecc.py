@@ -35,6 +35,18 @@ def test_the_figures_of_the_paper():
     assert float(limits.extra_cells_per_protected_bit(0.10)) == pytest.approx(0.883, abs=5e-4)
 
 
+@pytest.mark.parametrize("rate", RATES)
+def test_one_way_flips_have_the_capacity_of_the_z_channel(rate):
+    """Against the mutual information at its best input, by 60 digits: C = max_q H2(q (1-p)) - q H2(p)."""
+    with mpmath.workdps(400):
+        p = mpmath.mpf(rate)
+        use = 1 / ((1 - p) * (1 + mpmath.mpf(2) ** (exact_entropy(rate) / (1 - p)))) if rate < 1 else mpmath.mpf(0)
+        free = exact_entropy(use * (1 - p)) - use * exact_entropy(rate)
+        expected = [float(free), float(1 / free - 1) if free > 0 else np.inf]
+    found = [limits.capacity_under_charge_loss(rate), limits.extra_cells_under_charge_loss(rate)]
+    np.testing.assert_allclose([float(x) for x in found], expected, rtol=2e-14, atol=0)
+
+
 def test_arrays_keep_their_shape():
     grid = np.linspace(0, 1, 12).reshape(3, 4)
     for function in (limits.binary_entropy, limits.capacity, limits.extra_cells_per_protected_bit):

@@ -113,12 +113,19 @@ def right_of(logits, labels):
 
 
 @pytest.mark.parametrize(("rows", "groups"), [(1, 1), (7, 7), (512, 512), (513, 512), (1500, 512)])
-def test_groups_of_samples_are_even_runs_of_the_first_axis(rows, groups):
+def test_groups_of_samples_are_even_shares_of_the_first_axis(rows, groups):
     index = group_index(torch.zeros(rows, 3, dtype=torch.int64))
     assert (index == index[:, :1]).all()
-    assert set(np.diff(index[:, 0]).tolist()) <= {0, 1}
     sizes = np.bincount(index[:, 0])
     assert (sizes.size, sizes.max() - sizes.min() <= 1) == (groups, True)
+
+
+def test_groups_of_a_sorted_evaluation_set_mix_its_classes():
+    """Runs of a set sorted by class would be clusters of one class each, and its order would widen the interval."""
+    labels = torch.arange(10).repeat_interleave(1000)
+    index = group_index(labels)
+    assert max(len(set(labels.numpy()[index == group])) for group in range(512)) > 5
+    assert (index == group_index(labels)).all()
 
 
 class Stateful(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import pty
 import re
@@ -24,6 +25,7 @@ from qtaml_codesign.physics.corners import corners
 from qtaml_codesign.report import frontier_report, sweep_report
 from qtaml_codesign.report.exposure import exposure_text
 from qtaml_codesign.report.notes import limit_notes, spending_notes
+from qtaml_codesign.report.words import oxide_cells
 from tests.conftest import ROOT
 
 WORD = re.compile(r"[\w.*+/%\[\],:<>=~^|-]+")
@@ -123,11 +125,12 @@ def test_the_bound_of_shannon_is_that_of_the_answers() -> None:
         ("tac", 0.2, 0.2, 1.7, 1.6, 1.8, 0.20, "at-or-below-range"), ("tac", 0.3, 0.3, np.nan, np.nan, np.nan, np.nan,
                                                                      "beyond-range"),
     )
-    (note,) = limit_notes(table)
+    card = qc.load_card("3nm")
+    (note,) = limit_notes(table, card)
     assert "p = 0.1 to 0.2" in note
     assert "at least 0.883 to 2.6 extra" in note
-    assert limit_notes(table[:1]) == ()
-    (one,) = limit_notes(table[1:2])
+    assert limit_notes(table[:1], card) == ()
+    (one,) = limit_notes(table[1:2], card)
     assert "p = 0.1, any real" in one
     assert "at least 0.883 extra" in one
 
@@ -151,7 +154,7 @@ def test_the_corners_of_a_card_follow_the_action() -> None:
     for thickness in (1.76, 2.552):
         (found,) = corners(card, float(qc.flip_probability(card, thickness).probability))
         assert (found.field, found.low, found.high) == ("barrier.effective_mass_m0", 0.38, 0.42)
-        assert found.range_nm == pytest.approx((thickness * (0.40 / 0.42) ** 0.5, thickness * (0.40 / 0.38) ** 0.5),
+        assert found.ends_nm == pytest.approx((thickness * (0.40 / 0.42) ** 0.5, thickness * (0.40 / 0.38) ** 0.5),
                                                rel=1e-9)
     assert corners(qc.load_card("3nm"), 0.1) == ()
     open_ended = qc.load_card("3nm").with_field("window_s", {"value": 1e-6, "high": 1e-5})
@@ -165,7 +168,8 @@ def test_a_corner_outside_the_validity_is_none() -> None:
         "barrier.effective_mass_m0": RANGED, "validity.thickness_nm": [1.72, 1.80], "sweep.thickness_nm": [1.73, 1.79]})
     (found,) = corners(card, 0.1)
     assert found.thickness_at_low_nm is None
-    assert found.range_nm is None
+    assert found.thickness_at_high_nm is not None
+    assert found.ends_nm == (found.thickness_at_high_nm,)
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +188,43 @@ def test_the_card_range_stands_beside_the_answer(ranged: qc.Sweep) -> None:
     assert "drawings of the flips" in made.tables[0].note
     assert "nothing else" in made.tables[0].note
     assert len(frontier_report(ranged).tables) == 2
+
+
+def test_ranges_say_nothing_about_cells_with_numbers_of_their_own() -> None:
+    """Their flip rates do not follow the base cell's, so that the same p there is not the same accuracy."""
+    card = qc.load_card("3nm").with_fields({
+        "barrier.effective_mass_m0": RANGED, "bit_planes": {7: {"barrier": {"thickness_nm": 1.85}}}})
+    found = qc.sweep("small-cnn", card, (1.72, 1.84), (0.0, 0.125), ("uniform-msp",), trials=2)
+    assert "crossing" in set(found.frontier().to_frame()["status"])
+    made = sweep_report(found)
+    assert not any(table.title.startswith("Card range") for table in made.tables)
+    assert any("do not follow the flip probability" in note for note in made.notes)
+    assert not any("Shannon" in note for note in made.notes)
+
+
+def test_the_shannon_bound_of_one_way_flips_is_that_of_the_z_channel() -> None:
+    table = pd.DataFrame({"overhead": [0.1], "status": ["crossing"], "flip_probability": [0.10]})
+    card = qc.load_card("3nm")
+    for flips, extra in (("symmetric", "0.883"), ("charge_loss", "0.311")):
+        (note,) = limit_notes(table, card.with_field("flips", flips))
+        assert f"at least {extra} extra cells" in note
+
+
+def test_a_bound_that_the_interval_leaves_open_says_so() -> None:
+    row = pd.Series({"thickness_nm": 1.72, "thickness_low_nm": math.nan, "thickness_high_nm": 1.7556,
+                     "image_low_nm": math.nan, "image_high_nm": 1.7729, "flip_probability": 0.3,
+                     "status": "at-or-below-range"})
+    assert oxide_cells(row, (1.72, 2.25)) == ("<= 1.720 [<,1.756]", "[<,1.773]", "0.3")
+    sure = row.replace({1.7556: 1.72, 1.7729: 1.72})
+    assert oxide_cells(sure, (1.72, 2.25)) == ("<= 1.720", "-", "0.3")
+
+
+def test_another_target_has_no_interval_over_images(ranged: qc.Sweep) -> None:
+    """It is paired with the sweep's own target."""
+    own, other = ranged.frontier().to_frame(), ranged.frontier(0.5).to_frame()
+    assert own["image_high_nm"].notna().any()
+    assert other["image_low_nm"].isna().all()
+    assert other["image_high_nm"].isna().all()
 
 
 def test_the_card_range_is_recorded(ranged: qc.Sweep, tmp_path: Path) -> None:

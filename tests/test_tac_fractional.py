@@ -14,6 +14,7 @@ from qtaml_codesign.errors import PlanError, WorkloadError
 from qtaml_codesign.nets.storage import StoredModel, store_tensor
 from qtaml_codesign.sweeps.task import ENGINE_VERSION
 from qtaml_codesign.sweeps.trial import store_model, task_for
+from qtaml_codesign.tac.allocation import AllocationProblem, fractional
 from qtaml_codesign.tac.evaluation import deploy, errors_for
 
 RATES = BitErrorProfile.uniform(0.3).regions[0]
@@ -29,9 +30,9 @@ def small() -> qc.Workload:
 def test_the_budget_is_spent_to_the_bit(small: qc.Workload, budget: float) -> None:
     plan = qc.plan(small, "uniform-msp-fractional", 0.1, budget)
     assert plan.protected_bits == int(budget * plan.stored_bits + 1e-6)
-    depths = {layer.depth for layer in plan.layers}
-    assert len(depths) == 1
-    shares = [layer.deeper / layer.weights for layer in plan.layers]
+    assert all(layer.deeper < layer.weights for layer in plan.layers)
+    assert qc.TacPlan.from_json(plan.to_json()) == plan
+    shares = [layer.depth + layer.deeper / layer.weights for layer in plan.layers]
     assert max(shares) - min(shares) < 1 / 100  # one weight of the smallest tensor, 144 weights
 
 
@@ -135,3 +136,13 @@ def test_always_corrected_is_the_allocation_of_tac_with_every_factor(small: qc.W
 def test_reading_one_tensor_of_a_model_heeds_deeper_weights() -> None:
     model = StoredModel((store_tensor("w", WEIGHTS, depth=7, deeper=1000),))
     assert model.read(0, 0, {"w": RATES}, only="w").flips.bits_flipped == 0
+
+
+def test_a_whole_layer_one_plane_deeper_is_one_plane_more() -> None:
+    """A budget a hair below a plane everywhere rounds a small layer up to all of its weights."""
+    rows = tuple(4.0 ** np.arange(8, -1, -1) - 1 for _ in range(2))
+    problem = AllocationProblem(np.array([10_000, 3]), rows, np.zeros(2, dtype=np.int64), 10_002)
+    depths, deeper = fractional(problem)
+    assert int(problem.weights @ depths + deeper.sum()) == 10_002
+    assert (deeper < problem.weights).all()
+    assert depths.tolist() == [0, 1]

@@ -29,12 +29,9 @@ class Corner:
     thickness_at_high_nm: float | None
 
     @property
-    def range_nm(self) -> tuple[float, float] | None:
-        """The two thicknesses, the smaller first; None where one is missing."""
-        if self.thickness_at_low_nm is None or self.thickness_at_high_nm is None:
-            return None
-        return (min(self.thickness_at_low_nm, self.thickness_at_high_nm),
-                max(self.thickness_at_low_nm, self.thickness_at_high_nm))
+    def ends_nm(self) -> tuple[float, ...]:
+        """The thicknesses that there are, the smaller first."""
+        return tuple(sorted(end for end in (self.thickness_at_low_nm, self.thickness_at_high_nm) if end is not None))
 
 
 def corners(card: DeviceCard, flip_probability: float) -> tuple[Corner, ...]:
@@ -50,7 +47,7 @@ def corners(card: DeviceCard, flip_probability: float) -> tuple[Corner, ...]:
         >>> from qtaml_codesign.cards import load_card
         >>> card = load_card("3nm").with_field("barrier.effective_mass_m0", {"value": 0.4, "low": 0.38, "high": 0.42})
         >>> (found,) = corners(card, 0.1)
-        >>> found.field, [round(end, 3) for end in found.range_nm]
+        >>> found.field, [round(end, 3) for end in found.ends_nm]
         ('barrier.effective_mass_m0', [1.722, 1.811])
     """
     found = []

@@ -138,14 +138,16 @@ def _range_tables(frontier: Frontier, sweep: Sweep) -> tuple[Table, ...]:
          *(_corner(corner, digits) for corner in one.corners))
         for one in found
     )
-    note = "the thickness of the same p at both ends of one field's range, the others as they are; accuracy follows p"
+    note = ("the thickness of the same p at both ends of one field's range, the others as they are;\n"
+            "accuracy follows p; -: no thickness inside the card's validity")
     title = "Card range (nm): what the card's own numbers leave open, which no interval above holds"
     return (Table(title, ("method", "budget\n%", "thinnest\nnm", *heads), rows, note, keys=3),)
 
 
 def _corner(corner: Corner, digits: str) -> str:
-    found = corner.range_nm
-    return "outside validity" if found is None else f"{found[0]:{digits}} to {found[1]:{digits}}"
+    """Both thicknesses, or the one there is: the other end of the field's range has none."""
+    ends = [f"{end:{digits}}" for end in corner.ends_nm]
+    return " to ".join(ends) if len(ends) == 2 else f"{ends[0]}, -" if ends else "-"
 
 
 def _budget_table(frontier: Frontier, sweep: Sweep) -> Table:

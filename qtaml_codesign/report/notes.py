@@ -6,11 +6,15 @@ import re
 
 import pandas as pd
 
-from qtaml_codesign.ecc.limits import extra_cells_per_protected_bit
+from qtaml_codesign.cards import DeviceCard
+from qtaml_codesign.ecc.limits import extra_cells_per_protected_bit, extra_cells_under_charge_loss
 from qtaml_codesign.frontier import BEYOND, Frontier
 from qtaml_codesign.report.words import percent
+from qtaml_codesign.sweeps.ranges import has_cells_apart, states_ranges
 from qtaml_codesign.sweeps.result import Sweep
 from qtaml_codesign.tac.baselines import method_label
+
+BOUNDS = {"symmetric": extra_cells_per_protected_bit, "charge_loss": extra_cells_under_charge_loss}
 
 WELL_SPENT = 0.9
 """Less of the budget than this is worth a note."""
@@ -18,17 +22,31 @@ WELL_SPENT = 0.9
 
 def notes_of(frontier: Frontier, sweep: Sweep) -> tuple[str, ...]:
     table = frontier.to_frame()
-    return (*_merged(sweep.warnings), *spending_notes(table), *limit_notes(table))
+    return (*_merged(sweep.warnings), *spending_notes(table), *range_notes(sweep.card), *limit_notes(table, sweep.card))
 
 
-def limit_notes(table: pd.DataFrame) -> tuple[str, ...]:
-    """Shannon's bound at the answers that protect bits: over the flip probabilities of their crossings."""
+def range_notes(card: DeviceCard) -> tuple[str, ...]:
+    """Why the ranges of a card's numbers are not shown, where it states some."""
+    if not (states_ranges(card) and has_cells_apart(card)):
+        return ()
+    return ("the ranges that the card states are not turned into thicknesses: cells of regions or bit planes have "
+            "numbers of their own, which do not follow the flip probability of the base cell; try them with --set",)
+
+
+def limit_notes(table: pd.DataFrame, card: DeviceCard) -> tuple[str, ...]:
+    """Shannon's bound at the answers that protect bits: over the flip probabilities of their crossings.
+
+    None where cells have flip rates of their own: the base cell's says nothing about theirs.
+    """
+    if has_cells_apart(card):
+        return ()
+    bound = BOUNDS[card.flips]
     protected = table[(table["overhead"] > 0.0) & (table["status"] != BEYOND)]
     chances = [float(chance) for chance in protected["flip_probability"] if chance > 0.0]
     if not chances:
         return ()
     ends = sorted({min(chances), max(chances)})
-    extra = [float(extra_cells_per_protected_bit(chance)) for chance in ends]
+    extra = [float(bound(chance)) for chance in ends]
     return (
         f"a protected bit is an idealisation: at the flip probabilities of these answers, p = {_to(ends)}, any real "
         f"code needs at least {_to(sorted(extra))} extra cells per protected bit (Shannon)",

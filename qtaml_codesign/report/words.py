@@ -56,10 +56,13 @@ def oxide_cells(row: pd.Series, ends: tuple[float, float]) -> tuple[str, ...]:
     images = "image_low_nm" in row.index
     if row.status == BEYOND:
         return (f"> {ends[1]:{digits}}", *(("-",) if images else ()), "-")
-    if row.status == AT_OR_BELOW:
-        return (f"<= {ends[0]:{digits}}", *(("-",) if images else ()), scientific(row.flip_probability))
     drawings = _between(row.thickness_low_nm, row.thickness_high_nm, digits)
     over_images = (_between(row.image_low_nm, row.image_high_nm, digits),) if images else ()
+    if row.status == AT_OR_BELOW:
+        sure = row.thickness_high_nm <= row.thickness_nm
+        over_images = ("-",) if images and row.image_high_nm <= row.thickness_nm else over_images
+        oxide = f"<= {ends[0]:{digits}}" + ("" if sure else f" {drawings}")
+        return (oxide, *over_images, scientific(row.flip_probability))
     return (f"{row.thickness_nm:{digits}} {drawings}", *over_images, scientific(row.flip_probability))
 
 

@@ -22,12 +22,23 @@ class CardRange:
     corners: tuple[Corner, ...]
 
 
-def card_ranges(card: DeviceCard, frontier: pd.DataFrame) -> tuple[CardRange, ...]:
-    """For each crossing of `Frontier.to_frame()`; empty where the card states no range.
+def states_ranges(card: DeviceCard) -> bool:
+    """Whether any number of the card has a range."""
+    return any(origin.low is not None or origin.high is not None for origin in card.provenance.values())
 
-    The accuracy depends on the card through the flip probability alone, so the answer keeps its own.
+
+def has_cells_apart(card: DeviceCard) -> bool:
+    """Whether regions or bit planes have numbers of their own: their flip rates do not follow the base cell's."""
+    return bool(card.regions or card.bit_planes)
+
+
+def card_ranges(card: DeviceCard, frontier: pd.DataFrame) -> tuple[CardRange, ...]:
+    """For each crossing of `Frontier.to_frame()`; empty where the card states no range, or `has_cells_apart`.
+
+    Where all cells are alike the accuracy depends on the card through the flip probability alone, and the answer keeps
+    its own.
     """
-    if not any(origin.low is not None or origin.high is not None for origin in card.provenance.values()):
+    if not states_ranges(card) or has_cells_apart(card):
         return ()
     rows = frontier[(frontier["status"] == CROSSING) & frontier["flip_probability"].between(0.0, 1.0, "neither")]
     return tuple(

@@ -107,8 +107,8 @@ class Sweep:
     def frontier(self, target: float | None = None) -> Frontier:
         """The thinnest oxide that keeps `target` (default: the sweep's) x clean accuracy, per method and budget.
 
-        Another target than the sweep's is read off the grid as it is, and refused where only the sweep's was looked
-        for (`find_frontier`).
+        Another target than the sweep's is read off the grid as it is, without the interval over evaluation samples,
+        which is paired with the sweep's own target; and refused where only that was looked for (`find_frontier`).
         """
         wanted = self.settings.target if target is None else target
         if self.settings.rule.threshold is not None and wanted != self.settings.target:
@@ -116,7 +116,12 @@ class Sweep:
                              rule=f"target = {self.settings.target:g}, or a sweep over a grid of thickness",
                              value=wanted, next_step="call find_frontier(..., target=...), or qc.sweep")
         knots = with_ends(self.knots, self.points) if self.interpolated and self.knots is not None else self.knots
-        return Frontier(self.to_frame(), wanted, partial(_flip_probability_at, self.card), knots)
+        tables = [self.to_frame(), knots]
+        if wanted != self.settings.target:
+            tables = [None if table is None else table.drop(columns="image_half_width") for table in tables]
+        points, knots = tables
+        assert points is not None
+        return Frontier(points, wanted, partial(_flip_probability_at, self.card), knots)
 
     def save(self, folder: str | Path) -> tuple[Path, ...]:
         """Write sweep.csv, frontier.csv, frontier.png and run.json into a folder; returns their paths."""

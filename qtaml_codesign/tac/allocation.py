@@ -214,8 +214,9 @@ def fractional(problem: AllocationProblem) -> tuple[Depths, NDArray[np.int64]]:
     total = int(problem.weights.sum())
     depth, rest = divmod(problem.budget_bits, total)
     depths = np.minimum(depth, problem.highest)
-    shared = np.diff(np.cumsum(problem.weights) * rest // total, prepend=0)
-    return depths, np.where(depths < problem.highest, shared, 0)
+    shared = np.where(depths < problem.highest, np.diff(np.cumsum(problem.weights) * rest // total, prepend=0), 0)
+    whole = shared == problem.weights
+    return depths + whole, np.where(whole, 0, shared)
 
 
 def random_layers(problem: AllocationProblem, key: tuple[int, ...]) -> Depths:
