@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -82,6 +83,16 @@ def test_the_methods_of_the_help_are_those_of_the_engine(codesign) -> None:  # t
         listed = re.sub(r"\s+", " ", shown)
         assert all(re.search(rf"[ ]{method}[,;. ]", listed) for method in METHODS), command
         assert "--sensitivity" in listed
+
+
+def test_the_sensitivity_reaches_a_plan(codesign, tiny: str, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    ways = {}
+    for way in ("finite-difference", "auto"):
+        done = codesign("plan", "--workload", tiny, "--flip-probability", 0.1, "--budget", "25%", "--sensitivity", way,
+                        "--out", tmp_path / "plan.json")
+        assert done.code == 0, done.stderr
+        ways[way] = json.loads((tmp_path / "plan.json").read_text())["sensitivity"]
+    assert ways == {"finite-difference": "finite-difference", "auto": "reverse"}
 
 
 def test_no_flips_are_said(codesign, tiny: str, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
