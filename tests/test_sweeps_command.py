@@ -93,11 +93,13 @@ def test_adaptive_options_reach_the_run(codesign, tiny, tmp_path):
 
 
 @pytest.mark.parametrize(("command", "grid"), [("sweep", "1.73:1.9:2"), ("frontier", "1.73:1.9")])
-def test_the_sensitivity_reaches_the_run(codesign, tiny, tmp_path, command, grid):
+def test_sensitivity_and_changed_fields_reach_the_run(codesign, tiny, tmp_path, command, grid):
     done = codesign(command, "--device", "3nm", "--workload", tiny, "--thickness", grid, "--budget", "0.25", "--method",
-                    "tac", "--max-trials", 2, "--sensitivity", "random-sign", "--workers", 1, "--out", tmp_path)
+                    "tac", "--max-trials", 2, "--sensitivity", "random-sign", "--set", "window_s=2e-6", "--workers",
+                    1, "--out", tmp_path)
     assert done.code == 0, done.stderr
     assert run_of(tmp_path)["options"]["sensitivity"] == "random-sign"
+    assert run_of(tmp_path)["card"]["window_s"] == 2e-6
 
 
 def test_the_calibration_is_seen_on_the_screen(codesign, tiny, tmp_path, monkeypatch):
