@@ -38,7 +38,7 @@ class StoppingRule:
     Looking at an interval several times lowers its coverage, and trials are skewed: most lose little, a few lose much,
     so that a point is left sooner while no bad trial has come. Each look but the last therefore takes Hall's
     skewness-corrected interval at `LOOK_SHARE` of the error, 98 % for 95 %, and none comes before 20 trials. The
-    coverage this reaches is measured by `studies/coverage.py`.
+    coverage this reaches is measured by `studies/interval_coverage.py`.
 
     Example:
         >>> StoppingRule(max_trials=100).checkpoints
