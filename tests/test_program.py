@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import qtaml_codesign as qc
 from qtaml_codesign.nets.zoo import ZOO
 from tests.conftest import ROOT
 
@@ -82,6 +84,27 @@ def test_the_methods_of_the_help_are_those_of_the_engine(codesign) -> None:  # t
         listed = re.sub(r"\s+", " ", shown)
         assert all(re.search(rf"[ ]{method}[,;. ]", listed) for method in METHODS), command
         assert "--sensitivity" in listed
+
+
+def test_the_sensitivity_reaches_a_plan(codesign, tiny: str, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    ways = {}
+    for way in ("finite-difference", "auto"):
+        done = codesign("plan", "--workload", tiny, "--flip-probability", 0.1, "--budget", "25%", "--sensitivity", way,
+                        "--out", tmp_path / "plan.json")
+        assert done.code == 0, done.stderr
+        ways[way] = json.loads((tmp_path / "plan.json").read_text())["sensitivity"]
+    assert ways == {"finite-difference": "finite-difference", "auto": "reverse"}
+
+
+def test_changed_fields_reach_plan_and_evaluation(codesign, tiny: str, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    place, changed = tmp_path / "plan.json", ("--device", "3nm", "--set", "barrier.thickness_nm=1.75")
+    flips = qc.flip_probability(qc.load_card("3nm").with_field("barrier.thickness_nm", 1.75))
+    done = codesign("plan", "--workload", tiny, *changed, "--budget", "25%", "--out", place)
+    assert done.code == 0, done.stderr
+    assert qc.TacPlan.load(place) == qc.plan(tiny, "tac", flips, 0.25)
+    done = codesign("evaluate", "--workload", tiny, "--plan", place, *changed, "--trials", 2)
+    assert done.code == 0, done.stderr
+    assert f"nominal {flips.probability:.6g}," in done.stdout
 
 
 def test_no_flips_are_said(codesign, tiny: str, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

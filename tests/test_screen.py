@@ -185,6 +185,7 @@ def test_the_card_range_stands_beside_the_answer(ranged: qc.Sweep) -> None:
     row = ranged.frontier().to_frame().iloc[0]
     low, high = (row.thickness_nm * (0.40 / mass) ** 0.5 for mass in (0.42, 0.38))
     assert made.tables[1].rows[0][-1] == f"{low:.3f} to {high:.3f}"
+    assert f"[{row.image_low_nm:.3f},{row.image_high_nm:.3f}]" in made.tables[0].rows[0]
     assert "drawings of the flips" in made.tables[0].note
     assert "nothing else" in made.tables[0].note
     assert len(frontier_report(ranged).tables) == 2

@@ -18,6 +18,7 @@ from lab import cases as lab_cases
 from lab.claims import Claim, above, below, close, holds, keeps, lowers, raises, within
 from lab.networks import train
 from lab.summary import over_seeds, paired_difference
+from linear_response import _excess
 from qtaml_codesign.statistics import Interval
 from reproduction import STUDIES, _verdicts, study_of, write_page
 
@@ -159,6 +160,39 @@ def test_help_and_harm_follow_one_rule(low: float, high: float, verdict: str) ->
     middle = (low + high) / 2
     assert raises(Interval(middle, low, high)) == verdict
     assert lowers(Interval(-middle, -high, -low)) == verdict
+
+
+def verdicts_of(claims: list[Claim]) -> dict[str, str]:
+    return {claim.key: claim.verdict for claim in claims}
+
+
+@pytest.mark.parametrize(("bare", "verdict"), [(0.05, "agrees"), (0.1, "not decidable"), (0.251, "differs")])
+def test_collapse_is_below_random(bare: float, verdict: str) -> None:
+    accuracies = {("none", 0.0): bare, ("mean-only", 0.0): 0.3, ("tac-bits-only", 0.05): 0.96,
+                  ("tac", 0.05): 0.97, ("uniform-msp", 0.125): 0.9}
+    rows = pd.DataFrame([
+        {"network": "net", "method": method, "budget": budget, "deployed": 0.10, "seed": seed, "accuracy": mean + shift,
+         "clean_accuracy": 0.98}
+        for (method, budget), mean in accuracies.items() for seed, shift in enumerate((-0.004, 0.0, 0.004))
+    ])
+    assert verdicts_of(study_of("accuracy_vs_overhead").claims(rows))["5.2-collapse"] == verdict
+
+
+@pytest.mark.parametrize(("decades", "verdict"), [(2.7, "differs"), (3.2, "agrees")])
+def test_nearly_three_orders_of_magnitude_are_three(decades: float, verdict: str) -> None:
+    rows = pd.DataFrame([
+        {"network": "small-cnn", "seed": seed, "budget": budget, "allocation": "greedy", "layer": layer,
+         "score": score * 10.0 ** (0.01 * seed if layer == "conv1" else 0.0), "gain": score, "depth": depth}
+        for seed in range(3) for budget in (0.02, 0.05, 0.10)
+        for layer, score, depth in (("conv1", 10.0**decades, 8), ("conv2", 10.0, 4), ("fc1", 1.0, 0), ("fc2", 50.0, 7))
+    ])
+    assert verdicts_of(study_of("allocation").claims(rows))["5.3-spread"] == verdict
+
+
+def test_the_excess_over_the_prediction_is_split_into_drift_and_the_rest() -> None:
+    claim = _excess(Interval(1.30, 1.20, 1.40), Interval(0.93, 0.90, 0.96), 0.10)
+    assert claim.verdict == "agrees"
+    assert "about the mean logits 0.93 [0.90, 0.96]x" in claim.figure
 
 
 def test_nothing_lost_and_a_few_points() -> None:

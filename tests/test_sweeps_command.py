@@ -14,7 +14,9 @@ import pytest
 
 import qtaml_codesign as qc
 from qtaml_codesign import report
+from qtaml_codesign.commands import running
 from qtaml_codesign.sweeps.outputs import csv_text
+from qtaml_codesign.tac import planner
 from tests.conftest import ROOT
 
 COMMON = ("sweep", "--device", "3nm", "--thickness", "1.73:1.9:4", "--budget", "0.05,0.25", "--workers", 1,
@@ -38,8 +40,10 @@ def test_files_and_tables(codesign, tiny, tmp_path):
         "results.sqlite", "sweep.csv", "knots.csv", "frontier.csv", "frontier.png", "run.json"
     }
     assert len(pd.read_csv(tmp_path / "run" / "sweep.csv")) == 4 * 2 * 2
-    for words in ("Thinnest oxide (nm)", "Smallest ECC overhead", "clean accuracy  1.0000", str(tmp_path)):
+    for words in ("Thinnest oxide (nm)", "Smallest ECC overhead", "clean accuracy  1.0000", str(tmp_path),
+                  "88.24% of 136 parameters lie in tunnelling cells", "images"):
         assert words in done.stdout
+    assert -1 < done.stderr.find("first answer: TAC at 5 % ECC keeps") < done.stderr.find("settled: ")
     assert "bit error rate" not in done.stdout
     assert "…" not in done.stdout
     assert "\x1b" not in done.stdout
@@ -86,6 +90,26 @@ def test_adaptive_options_reach_the_run(codesign, tiny, tmp_path):
     stopping = run_of(tmp_path)["stopping"]
     assert (stopping["half_width"], stopping["max_trials"], stopping["checkpoints"]) == (0.2, 30, [20, 30])
     assert run_of(tmp_path)["interval"].startswith("Hall (1992) at 0.98 per look")
+
+
+@pytest.mark.parametrize(("command", "grid"), [("sweep", "1.73:1.9:2"), ("frontier", "1.73:1.9")])
+def test_sensitivity_and_changed_fields_reach_the_run(codesign, tiny, tmp_path, command, grid):
+    done = codesign(command, "--device", "3nm", "--workload", tiny, "--thickness", grid, "--budget", "0.25", "--method",
+                    "tac", "--max-trials", 2, "--sensitivity", "random-sign", "--set", "window_s=2e-6", "--workers",
+                    1, "--out", tmp_path)
+    assert done.code == 0, done.stderr
+    assert run_of(tmp_path)["options"]["sensitivity"] == "random-sign"
+    assert run_of(tmp_path)["card"]["window_s"] == 2e-6
+
+
+def test_the_calibration_is_seen_on_the_screen(codesign, tiny, tmp_path, monkeypatch):
+    """Without the quiet between two lines: every step of the progress is a line."""
+    monkeypatch.setattr(running, "_QUIET_S", 0.0)
+    monkeypatch.setattr(planner, "_GAINS", {})
+    done = codesign(*COMMON, "--workload", tiny, "--method", "tac", "--sensitivity", "random-sign", "--out",
+                    tmp_path)
+    assert done.code == 0, done.stderr
+    assert -1 < done.stderr.find("\ncalibration: ") < done.stderr.find("\nsettled: ")
 
 
 def test_default_folder_names_card_and_workload(codesign, tiny, tmp_path, monkeypatch):

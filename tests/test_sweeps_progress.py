@@ -82,7 +82,7 @@ def test_the_lines_say_it_in_words():
     ends = (1.72, 2.25)
     answer = FirstAnswer("tac", 0.03, 0.0146, 0.95, 1.76, 1.7577, 1.7619, 0.107, "crossing", ends)
     assert "TAC at 3 % ECC keeps 0.95 x clean down to 1.760 [1.758,1.762] nm, p = 0.107" in answer_line(answer)
-    below = FirstAnswer("tac", 0.03, 0.0146, 0.95, 1.72, math.nan, math.nan, 0.3, "at-or-below-range", ends)
+    below = FirstAnswer("tac", 0.03, 0.0146, 0.95, 1.72, math.nan, 1.72, 0.3, "at-or-below-range", ends)
     assert "<= 1.720 nm" in answer_line(below)
     point = Settled("uniform-msp", 0.125, 1.8, 0.0257, Interval(0.5, 0.4, 0.6), 20)
     assert settled_line(point) == (

@@ -91,7 +91,7 @@ class Session:
         lenders = [lender(place) for place in self.reuse]
         with ResultStore(path, lenders) as store, crew, single_threaded():
             before = store.count_trials()
-            self._preview(preview, Measurement(network, _deciding(settings, network), crew, store, _silent))
+            self._preview(preview, Measurement(network, _deciding(settings, network), crew, store, self._calibrating))
             measurement = Measurement(network, settings, crew, store, self.progress or _silent, notes=[*notes])
             rows = measure(measurement)
             measurement.notes += [*store.notes, *measurement.near_clean(rows.points)]
@@ -118,6 +118,11 @@ class Session:
         if sum(weight.size for weight in network.weights.values()) <= SMALL:
             measurement = replace(measurement, crew=Crew(handle_for(network, portable=False)))
         self.progress(SweepProgress(FIRST, 1, 1, answer=preview(measurement)))
+
+    def _calibrating(self, state: SweepProgress) -> None:
+        """Of a first answer's progress the calibration alone: its gains are those of the curves, and may take long."""
+        if self.progress is not None and state.stage == "calibration":
+            self.progress(state)
 
     def _result(
         self, measurement: Measurement, rows: Rows, options: Mapping[str, object], new_trials: int, borrowed_trials: int
