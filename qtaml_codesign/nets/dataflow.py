@@ -152,8 +152,8 @@ def _may_hold_weights(leaf: Tensor, used: int) -> bool:
     """Not for indices, masks (zeros and ones, or infinities), and numbers that stand for a row or a column."""
     if leaf.dtype in _INDEX_TYPES or (leaf.ndim < 2 and leaf.numel() < used):
         return False
-    values = torch.atleast_1d(leaf.dequantize() if leaf.is_quantized else leaf)
-    parts = values.split(max(1, _AT_ONCE // max(1, values[:1].numel())))
+    values = leaf.dequantize() if leaf.is_quantized else leaf
+    parts = torch.split(values, max(1, _AT_ONCE // values[:1].numel())) if values.ndim else (values,)
     plain = all(bool(((part == 0) | (part == 1)).all()) for part in parts)
     return not plain and not any(bool(torch.isinf(part).any()) for part in parts)
 

@@ -63,6 +63,14 @@ class Exposure:
             for counts in [[count for _, count, reason in self.unexposed if reason == why]]
         }
 
+    @property
+    def text(self) -> str:
+        """The share that lies in the tunnelling memory, and what does not, by reason: a line for the screen."""
+        share = f"{self.share:.2%} of {self.parameters} parameters lie in tunnelling cells"
+        elsewhere = ", ".join(f"{numbers} in {tensors} tensor{'s' if tensors > 1 else ''} ({why})"
+                              for why, (tensors, numbers) in self.reasons.items())
+        return f"{share}; not exposed: {elsewhere}" if elsewhere else share
+
     def to_json(self) -> dict[str, Any]:
         """Plain values, every unexposed tensor by name."""
         return {
