@@ -47,9 +47,9 @@ SEARCHED_NM = (1.72, 2.25)
 FIXED = 30
 LEAST = 0.93
 POPULATIONS = (
-    ("small-cnn", "none", 0.0, 0.003), ("small-cnn", "none", 0.0, 0.01), ("small-cnn", "none", 0.0, 0.03),
+    ("small-cnn", "none", 0.0, 0.003), ("small-cnn", "none", 0.0, 0.01), ("wide-cnn", "tac", 0.01, 0.05),
     ("small-cnn", "tac", 0.01, 0.03), ("small-cnn", "tac", 0.01, 0.05), ("small-cnn", "tac", 0.03, 0.10),
-    ("small-cnn", "tac", 0.05, 0.20), ("small-cnn", "uniform-msp", 0.125, 0.05), ("res-cnn", "none", 0.0, 0.01),
+    ("deep-cnn", "uniform-msp", 0.125, 0.05), ("small-cnn", "uniform-msp", 0.125, 0.05), ("res-cnn", "none", 0.0, 0.01),
     ("res-cnn", "uniform-msp", 0.125, 0.05),
 )
 BEYOND = (("small-cnn", "none", 0.0, 0.001),)
