@@ -11,8 +11,9 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ import torch
 import qtaml_codesign as qc
 from qtaml_codesign.errors import CodesignError
 from qtaml_codesign.nets.evaluate import Trials
-from qtaml_codesign.sweeps import collect
+from qtaml_codesign.sweeps import collect, crew
 from qtaml_codesign.sweeps.crew import Crew, Job
 from qtaml_codesign.sweeps.pool import WorkerPool
 from qtaml_codesign.sweeps.store import ResultStore
@@ -214,7 +215,6 @@ def test_number_of_jobs_in_flight_is_bounded():
 
 
 def test_a_job_that_ends_its_worker_every_time_is_given_up():
-    """Its neighbours are not blamed: after the first loss each job of that moment runs alone."""
     results, deadly = [], Job(("deadly",), partial(os._exit, 9), (), "the deadly job")
     waiting = [Job(("before",), max, (1, 2)), deadly, *(Job((n,), max, (n, 3)) for n in range(6))]
     with Crew(HANDLE, workers=2) as two, pytest.raises(CodesignError, match="worker process 3 times") as caught:
@@ -224,6 +224,46 @@ def test_a_job_that_ends_its_worker_every_time_is_given_up():
     assert "__main__" not in str(caught.value)
     assert deadly not in [job for job, _ in results]
     assert len(two.notes) == 2
+
+
+class Together(WorkerPool):
+    """Everything in flight runs at once, when it is waited for; a deadly job takes the others along."""
+
+    could_not_start, end = False, "exit code 9"
+    calls: ClassVar[dict[Future, partial]] = {}
+
+    def __init__(self, workers, parcel=None):
+        """No process."""
+
+    def submit(self, fn, /, *args, **kwargs):
+        future = Future()
+        self.calls[future] = partial(fn, *args, **kwargs)
+        return future
+
+    def shutdown(self, wait=True, *, cancel_futures=False):
+        """Nothing to end."""
+
+    @classmethod
+    def wait(cls, running, **_):
+        deadly = any(cls.calls[future].func is os._exit for future in running)
+        for future in running:
+            if deadly:
+                future.set_exception(BrokenExecutor())
+            else:
+                future.set_result(cls.calls[future]())
+        return set(running), set()
+
+
+def test_a_job_is_not_blamed_for_its_neighbour(monkeypatch):
+    """After the first loss each job of that moment runs alone."""
+    monkeypatch.setattr(crew, "WorkerPool", Together)
+    monkeypatch.setattr(crew, "wait", Together.wait)
+    results, deadly = [], Job(("deadly",), os._exit, (9,), "the deadly job")
+    waiting = [Job(("beside",), max, (1, 2)), deadly, Job(("after",), max, (3, 4))]
+    with Crew(HANDLE, workers=2) as two, pytest.raises(CodesignError, match="worker process 3 times") as caught:
+        two.drain(lambda: waiting.pop(0) if waiting else None, results.extend)
+    assert caught.value.where == "the deadly job"
+    assert [job.key for job, _ in results] == [("beside",), ("after",)]
 
 
 def test_workers_killed_before_their_first_job_are_replaced():

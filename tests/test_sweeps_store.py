@@ -207,14 +207,22 @@ def test_a_plan_or_task_changed_by_hand_is_found(tmp_path, table, ask):
 def test_a_lender_lends_and_is_opened_once_when_asked(tmp_path, monkeypatch):
     path = tmp_path / "r.sqlite"
     store_with_rows(path)
-    opened, connect = [], sqlite3.connect
-    monkeypatch.setattr(sqlite3, "connect", lambda name, **more: opened.append(name) or connect(name, **more))
+    opened, said, connect = [], [], sqlite3.connect
+
+    def watched(name, **more):
+        opened.append(name)
+        database = connect(name, **more)
+        database.set_trace_callback(said.append)
+        return database
+
+    monkeypatch.setattr(sqlite3, "connect", watched)
     other = lender(tmp_path / "r.sqlite")
     assert opened == []
     with ResultStore(None, [other]) as store:
         assert store.trials(TASK) == store.trials(TASK) == {0: one(3), 1: one(7)}
         assert (store.plans([PLAN]), store.borrowed_trials, store.notes) == ({PLAN: TEXT}, 2, ())
     assert len(opened) == 2, "this store, and the lender once"
+    assert sum("quick_check" in statement for statement in said) == 1, "the lender is not checked in full"
 
 
 def locked(path):
