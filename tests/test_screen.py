@@ -22,7 +22,6 @@ from qtaml_codesign.commands.show import fold, table_lines
 from qtaml_codesign.nets.exposure import Exposure
 from qtaml_codesign.physics.corners import corners
 from qtaml_codesign.report import frontier_report, sweep_report
-from qtaml_codesign.report.exposure import exposure_text
 from qtaml_codesign.report.notes import limit_notes, spending_notes
 from tests.conftest import ROOT
 
@@ -201,11 +200,42 @@ def test_the_card_range_is_recorded(ranged: qc.Sweep, tmp_path: Path) -> None:
 
 def test_what_is_not_exposed_is_told_by_reason() -> None:
     rows = (("a.bias", 16, "bias"), ("b.bias", 4, "bias"), ("norm.weight", 5, "norm"))
-    assert exposure_text(Exposure(75, 100, rows)) == (
+    assert Exposure(75, 100, rows).text == (
         "75.00% of 100 parameters lie in tunnelling cells; not exposed: 20 in 2 tensors (bias), 5 in 1 tensor (norm)")
-    assert exposure_text(Exposure(9, 9, ())) == "100.00% of 9 parameters lie in tunnelling cells"
+    assert Exposure(9, 9, ()).text == "100.00% of 9 parameters lie in tunnelling cells"
     record = Exposure(75, 100, rows).to_json()
     assert (record["share"], len(record["unexposed"]), record["unexposed"][2]["why"]) == (0.75, 3, "norm")
+
+
+FEW = """
+import torch
+import qtaml_codesign as qc
+
+
+def make():
+    torch.manual_seed(1)
+    module = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(), torch.nn.Linear(8, 3))
+    inputs = torch.randn(20, 6)
+    with torch.no_grad():
+        return qc.Workload(module, inputs, (inputs, module(inputs).argmax(1)), name="few")
+"""
+
+
+def test_plan_and_evaluate_tell_what_is_exposed_and_what_is_doubtful(
+    codesign, monkeypatch: pytest.MonkeyPatch, tmp_path: Path  # type: ignore[no-untyped-def]
+) -> None:
+    (tmp_path / "few.py").write_text(FEW)
+    monkeypatch.setattr("qtaml_codesign.commands.running._QUIET_S", 0.0)
+    network, flips = f"{tmp_path / 'few.py'}:make", ("--flip-probability", 0.1)
+    planned = codesign("plan", "--workload", network, *flips, "--budget", 0.1, "--out", tmp_path / "plan.json")
+    assert planned.code == 0, planned.stderr
+    measured = codesign("evaluate", "--workload", network, "--plan", tmp_path / "plan.json", *flips, "--trials", 2)
+    for done in (planned, measured):
+        assert "exposed: 86.75% of 83 parameters lie in tunnelling cells" in done.stdout
+        assert "11 in 2 tensors (bias)" in " ".join(done.stdout.split())
+    assert "warning: only 20 evaluation samples" in planned.stderr
+    assert "note: only 20 evaluation samples" in measured.stderr
+    assert "correction: 2 of 2" in planned.stderr
 
 
 def test_reprs_fit_a_screen(ranged: qc.Sweep) -> None:

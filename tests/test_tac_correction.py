@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -10,8 +12,9 @@ import qtaml_codesign as qc
 from qtaml_codesign.bits.formats import ENCODINGS, BitFormat
 from qtaml_codesign.bits.law import ReadLaw
 from qtaml_codesign.bits.profile import BitErrorProfile, RegionErrors
+from qtaml_codesign.nets.prefix import LayerAlone
 from qtaml_codesign.nets.storage import store_tensor
-from qtaml_codesign.tac.correction import NOTHING, RULES, MeanCorrection, ProtectedLayer
+from qtaml_codesign.tac.correction import NOTHING, RULES, MeanCorrection, ProtectedLayer, samples_for
 
 CORRECTING = ("tac", "tac-always-corrected", "tac-unprotected-corrected", "tac-slope-corrected")
 ONE_PLANE_EACH = 1.0 / 8.0
@@ -131,3 +134,56 @@ def test_a_dead_layer_inside_a_residual_block_has_no_floor() -> None:
         plan = qc.plan(workload, "tac", 0.1, 0.5)
         floors.append({layer.name: layer.floor for layer in plan.layers}["first.weight"])
     assert floors == [1, 0]
+
+
+def sequences(samples: int = 10, classes: int = 7, length: int = 5) -> qc.Workload:
+    torch.manual_seed(3)
+    module = torch.nn.Sequential(torch.nn.Linear(4, 6), torch.nn.Tanh(), torch.nn.Linear(6, classes))
+    inputs = torch.randn(samples, length, 4)
+    with torch.no_grad():
+        return qc.Workload(module, inputs, (inputs, module(inputs).argmax(-1)), name="sequences")
+
+
+@pytest.mark.parametrize(("most", "taken"), [
+    (10**6, range(10)), (350, range(10)), (349, range(9)), (5 * 35, (0, 2, 4, 6, 8)), (1, (0, 2, 5, 7))])
+def test_simulations_run_as_many_samples_as_their_logits_allow(
+    monkeypatch: pytest.MonkeyPatch, most: int, taken: tuple[int, ...]
+) -> None:
+    """35 logits per sample, ten samples; four of them always."""
+    monkeypatch.setattr("qtaml_codesign.tac.correction.MOST_LOGITS", most)
+    workload = sequences()
+    assert torch.equal(samples_for(workload), workload.calibration[list(taken)])
+
+
+@pytest.mark.parametrize("method", ["tac", "sensitivity"])
+def test_no_simulation_holds_more_logits_than_that(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    held = []
+    real = LayerAlone.run
+    monkeypatch.setattr("qtaml_codesign.tac.correction.MOST_LOGITS", 5 * 35)
+
+    def run(alone: LayerAlone, *more: Any) -> torch.Tensor:
+        held.append(alone.clean.numel())
+        return real(alone, *more)
+
+    monkeypatch.setattr(LayerAlone, "run", run)
+    qc.plan(sequences(), method, 0.1, 0.1)
+    assert set(held) == {5 * 35}
+
+
+@pytest.mark.parametrize("name", ["small-cnn", "transformer"])
+def test_classifiers_are_simulated_on_all_calibration_samples(name: str) -> None:
+    workload = qc.load_workload(name)
+    assert samples_for(workload) is workload.calibration
+
+
+@pytest.mark.parametrize(("method", "stages"), [
+    ("tac", ["calibration", "correction"]), ("tac-bits-only", ["calibration"]), ("sensitivity", ["scores"]),
+    ("uniform-msp", [])])
+def test_a_plan_tells_how_far_it_is(method: str, stages: list[str]) -> None:
+    seen: list[tuple[str, int, int]] = []
+    workload = sequences(classes=3 + len(method))  # gains are measured once for each network
+    qc.plan(workload, method, 0.1, 0.1, progress=lambda *state: seen.append(state))
+    assert list(dict.fromkeys(stage for stage, _, _ in seen)) == stages
+    for stage in set(stages) - {"calibration"}:
+        steps = [(done, total) for told, done, total in seen if told == stage]
+        assert steps == [(done, 2) for done in range(3)]

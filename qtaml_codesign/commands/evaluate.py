@@ -52,8 +52,9 @@ def evaluate(
     flips = flip_input(flip_probability, device, changed)
     tell_no_flips(flips)
     with _progress_bar(trials) as progress:
-        result = measure(load_workload(workload), made, flips, trials, seed, noise=noise, progress=progress)
-    _print(result, made.method)
+        network = load_workload(workload)
+        result = measure(network, made, flips, trials, seed, noise=noise, progress=progress)
+    _print(result, made.method, network.exposure.text)
     if noise is not None:
         say(f"noise model:          {noise}, which the plan does not know")
 
@@ -70,10 +71,11 @@ def _progress_bar(trials: int) -> Iterator[Progress]:
         yield lambda finished, total: bar.update(row, completed=finished, total=total)
 
 
-def _print(result: Evaluation, method: str) -> None:
+def _print(result: Evaluation, method: str, exposed: str) -> None:
     counts = result.counts
     interval = f"[{result.low:.4f}, {result.high:.4f}] at {result.confidence:.0%}"
     say(f"accuracy under flips: {result.accuracy:.4f}  {interval}")
+    say(f"  exposed: {exposed}")
     say(f"  plan {method}, {result.trials} trials x {counts.samples} samples (interval over trials)")
     say(f"  over evaluation samples: [{result.image_low:.4f}, {result.image_high:.4f}], for these drawings")
     kept = f"  (kept: {result.accuracy / result.clean_accuracy:.1%})" if result.clean_accuracy > 0.0 else ""

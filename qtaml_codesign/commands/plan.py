@@ -19,7 +19,7 @@ from qtaml_codesign.commands.options import (
     Seed,
     Sensitivity,
 )
-from qtaml_codesign.commands.running import tell_loading
+from qtaml_codesign.commands.running import progress_shown, tell_loading
 from qtaml_codesign.commands.show import print_table, say
 
 WELL_SPENT = 0.98
@@ -55,18 +55,23 @@ def plan(
     tell_loading(f"workload {workload}")
     from qtaml_codesign.commands.ranges import parse_fraction
     from qtaml_codesign.nets.workload import load_workload
+    from qtaml_codesign.sweeps.progress import SweepProgress
     from qtaml_codesign.tac.plan import plan as make
 
     flips, fraction = flip_input(flip_probability, device, changed), parse_fraction(budget, "--budget")
     tell_no_flips(flips)
     more: dict[str, Any] = {} if sensitivity is None else {"sensitivity": sensitivity}
-    made = make(
-        load_workload(workload), method, flips, fraction, seed, allocation=allocation, bits=bits, encoding=encoding,
-        **more,
-    )
+    network = load_workload(workload)
+    for warning in network.warnings:
+        say(f"warning: {warning}", sys.stderr)
+    with progress_shown() as show:
+        made = make(
+            network, method, flips, fraction, seed, allocation=allocation, bits=bits, encoding=encoding,
+            progress=lambda *state: show(SweepProgress(*state)), **more,
+        )
     if out is not None:
         made.save(out)
-    _print(made)
+    _print(made, network.exposure.text)
     if out is not None:
         print(f"written: {out}")
 
@@ -89,8 +94,9 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}"
 
 
-def _print(made: TacPlan) -> None:
+def _print(made: TacPlan, exposed: str) -> None:
     say(f"{made.method} plan for {made.workload}")
+    say(f"exposed: {exposed}")
     rows = [
         (layer.name, str(layer.weights), f"{layer.scale:.4g}", _number(layer.jacobian_gain), _number(layer.score),
          _depth(layer), _correction(layer))

@@ -12,13 +12,13 @@ Not seen: products written out as elementwise operations, and what runs outside 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map
 
 Origins = frozenset[str] | None
 """Labels of the tensors that a constant was made of; None for what depends on the inputs."""
@@ -29,6 +29,8 @@ _RESIZING = ("upsample", "_upsample")
 _SUMMED = ("add", "_add", "baddbmm")
 """Products whose first tensor is added to the others' product: a bias, or a mask."""
 _INDEX_TYPES = (torch.bool, torch.int64)
+_AT_ONCE = 2**20
+"""Values looked at in one go."""
 
 
 class Dataflow(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -38,6 +40,8 @@ class Dataflow(TorchDispatchMode):  # type: ignore[no-untyped-call]
         inputs: tensors that stand for samples.
         leaves: label -> tensor, of everything that is known beforehand.
         name: label of a tensor that is not known beforehand.
+        contents: (stand-in, what it stands for): operations that read the one compute with the other, of the same
+            shape, strides and dtype.
 
     Attributes:
         read: labels of the tensors that an operation has read; taking a view reads nothing.
@@ -51,7 +55,10 @@ class Dataflow(TorchDispatchMode):  # type: ignore[no-untyped-call]
         (['w'], {'w'})
     """
 
-    def __init__(self, inputs: list[Tensor], leaves: Mapping[str, Tensor], name: Callable[[Tensor], str]) -> None:
+    def __init__(
+        self, inputs: list[Tensor], leaves: Mapping[str, Tensor], name: Callable[[Tensor], str],
+        contents: Iterable[tuple[Tensor, Tensor]] = (),
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.read: set[str] = set()
         self.weights: dict[str, Tensor] = {}
@@ -60,10 +67,11 @@ class Dataflow(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._spans = {label: span(leaf) for label, leaf in leaves.items()}
         self._origins: dict[int, Origins] = {address(part): None for part in inputs}
         self._alive: list[Tensor] = []  # an address must not be used twice
+        self._contents = {address(one): (one, content) for one, content in contents}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run one operation and write down what came of it."""
-        output = func(*args, **(kwargs or {}))
+        output = self._run(func, args, kwargs or {})
         given = [part for part in tree_leaves((args, kwargs)) if _is_plain(part)]
         origins = [self._of(part) for part in given]
         name = func._schema.name.rpartition("::")[2]
@@ -77,6 +85,29 @@ class Dataflow(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 self._origins[address(part)] = merged
                 self._alive.append(part)
         return output
+
+    def _run(self, func: Any, args: Any, kwargs: Any) -> Any:
+        if func._schema.is_mutable:
+            for part in tree_leaves((args, kwargs)):
+                self._fill(part)
+        elif not func.is_view:
+            args, kwargs = tree_map(self._content, (args, kwargs))
+        return func(*args, **kwargs)
+
+    def _content(self, part: Any) -> Any:
+        """What a view of a stand-in stands for; all else as it is."""
+        if not _is_plain(part) or address(part) not in self._contents:
+            return part
+        content = self._contents[address(part)][1]
+        first = content.storage_offset() * content.element_size() // part.element_size() + part.storage_offset()
+        empty = torch.empty(0, dtype=part.dtype, device=part.device)
+        return empty.set_(content.untyped_storage(), first, part.shape, part.stride())
+
+    def _fill(self, part: Any) -> None:
+        """A stand-in that an operation may write to, or to something beside it, takes its content over."""
+        if _is_plain(part) and address(part) in self._contents:
+            whole, content = self._contents.pop(address(part))
+            whole.copy_(content)
 
     def _of(self, tensor: Tensor) -> Origins:
         if address(tensor) in self._origins:
@@ -122,7 +153,9 @@ def _may_hold_weights(leaf: Tensor, used: int) -> bool:
     if leaf.dtype in _INDEX_TYPES or (leaf.ndim < 2 and leaf.numel() < used):
         return False
     values = leaf.dequantize() if leaf.is_quantized else leaf
-    return not bool(((values == 0) | (values == 1)).all()) and not bool(torch.isinf(values).any())
+    parts = torch.split(values, max(1, _AT_ONCE // values[:1].numel())) if values.ndim else (values,)
+    plain = all(bool(((part == 0) | (part == 1)).all()) for part in parts)
+    return not plain and not any(bool(torch.isinf(part).any()) for part in parts)
 
 
 def held_tensors(holder: object, path: str = "", seen: set[int] | None = None) -> Iterator[tuple[str, Tensor]]:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from qtaml_codesign.errors import WorkloadError
-from qtaml_codesign.nets.dataflow import Dataflow, address, held_tensors
+from qtaml_codesign.nets.dataflow import Dataflow, address, held_tensors, span
 from qtaml_codesign.nets.inputs import Inputs, batches, moved, tensors_of
 from qtaml_codesign.nets.network import Network
 from qtaml_codesign.nets.selection import NORMS, NORMS_WITH_STATISTICS, is_bias, packed_weights
@@ -61,6 +62,14 @@ class Exposure:
             for why in dict.fromkeys(row[2] for row in self.unexposed)
             for counts in [[count for _, count, reason in self.unexposed if reason == why]]
         }
+
+    @property
+    def text(self) -> str:
+        """The share that lies in the tunnelling memory, and what does not, by reason: a line for the screen."""
+        share = f"{self.share:.2%} of {self.parameters} parameters lie in tunnelling cells"
+        elsewhere = ", ".join(f"{numbers} in {tensors} tensor{'s' if tensors > 1 else ''} ({why})"
+                              for why, (tensors, numbers) in self.reasons.items())
+        return f"{share}; not exposed: {elsewhere}" if elsewhere else share
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, every unexposed tensor by name."""
@@ -126,8 +135,8 @@ def _without_effect(network: Network, calibration: Inputs, names: tuple[str, ...
 
 
 def _watch(network: Network, calibration: Inputs, caller: nn.Module) -> _Seen:
-    """Run some samples with every stored tensor replaced by a copy; see what is read instead of it, or beside it."""
-    copies = {name: parameter.detach().clone() for name, parameter in network.module.named_parameters()
+    """Run some samples with a stand-in for every stored tensor; see what is read instead of it, or beside it."""
+    copies = {name: _stand_in(parameter.detach()) for name, parameter in network.module.named_parameters()
               if name in network.stored}
     for size in (_WATCHED_SAMPLES, network.batch_size):
         samples = moved(next(batches(calibration, size)), network.device)
@@ -138,6 +147,13 @@ def _watch(network: Network, calibration: Inputs, caller: nn.Module) -> _Seen:
             continue
         return looking.seen()
     return _Seen((), (), watched=False)
+
+
+def _stand_in(tensor: Tensor) -> Tensor:
+    """A tensor of the same form in memory of its own; untouched zeros, which take no room on the CPU."""
+    first, last = span(tensor)
+    room = torch.from_numpy(np.zeros(last - first, dtype=np.uint8)).to(tensor.device)
+    return room.view(tensor.dtype).as_strided(tensor.shape, tensor.stride())
 
 
 class _Looking:
@@ -166,7 +182,8 @@ class _Looking:
             nameless = f"a tensor {tuple(tensor.shape)} that no attribute holds"
             return f"other {held.get(address(tensor), theirs.get(address(tensor), nameless))}"
 
-        self._flow = Dataflow(tensors_of(self._samples), leaves, name_of)
+        stand_ins = ((tensor, self._own[name].detach()) for name, tensor in self._copies.items())
+        self._flow = Dataflow(tensors_of(self._samples), leaves, name_of, stand_ins)
         with self._flow:
             yield
 

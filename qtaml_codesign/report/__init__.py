@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from qtaml_codesign.frontier import AT_OR_BELOW, BEYOND, Frontier
 from qtaml_codesign.physics.corners import Corner
-from qtaml_codesign.report.exposure import exposure_text
 from qtaml_codesign.report.notes import notes_of
 from qtaml_codesign.report.words import (
     answer_line,
@@ -74,7 +73,7 @@ def _facts(sweep: Sweep) -> tuple[tuple[str, str], ...]:
     return (
         ("card", f"{sweep.card.name}: {_grid(sweep)}, {sweep.grid_nm[0]:.4g} to {sweep.grid_nm[-1]:.4g} nm"),
         ("workload", f"{sweep.workload_name}, {sweep.samples} evaluation samples"),
-        ("exposed", exposure_text(sweep.exposure)),
+        ("exposed", sweep.exposure.text),
         ("clean accuracy", f"{clean.estimate:.4f}  [{clean.low:.4f}, {clean.high:.4f}] ({level}, over samples)"),
         ("target", f"{settings.target:.3g} x clean = {settings.target * clean.estimate:.4f}"),
         ("seed", str(settings.seed)),

@@ -17,16 +17,23 @@ from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from qtaml_codesign.bits.law import ReadLaw
 from qtaml_codesign.bits.profile import RegionErrors
+from qtaml_codesign.nets.inputs import Inputs, each, sample_count
 from qtaml_codesign.nets.prefix import LayerAlone
+from qtaml_codesign.nets.probes import Progress
 from qtaml_codesign.nets.storage import StoredModel, StoredTensor, store_tensor
 from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.tac.baselines import Correction
 
 PURPOSE = "correction"
+MOST_LOGITS = 2**22
+"""Logits of a simulation of one layer; fewer calibration samples are run where all of them give more."""
+LEAST_SAMPLES = 4
+"""Calibration samples of a simulation, however many logits each of them gives."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +189,8 @@ RULES: dict[Correction, CorrectionRule] = {
 
 
 def decide(
-    workload: Workload, layers: Mapping[str, ProtectedLayer], rule: CorrectionRule, seed: int, trials: int
+    workload: Workload, layers: Mapping[str, ProtectedLayer], rule: CorrectionRule, seed: int, trials: int,
+    progress: Progress = lambda done, total: None,
 ) -> dict[str, MeanCorrection]:
     """The correction of each layer; where a rule leaves a choice, that of Algorithm 1, step 3.
 
@@ -190,21 +198,37 @@ def decide(
     read under the same flips u(key, trial, cell); the first of those with the least mean squared deviation is kept.
 
     Args:
-        workload: its calibration inputs are used, never its labels.
+        workload: its calibration inputs are used (`samples_for`), never its labels.
         layers: every layer with its protection, by tensor name.
         rule: what comes into question.
         seed: key of the flips; they are drawn apart from those of the trials.
         trials: drawings per layer and option, R.
+        progress: called with (layers done, layers to be simulated).
     """
     options = {name: rule.options(layer) for name, layer in layers.items()}
     chosen = {name: open_to[0] for name, open_to in options.items()}
-    if all(len(open_to) == 1 for open_to in options.values()):
+    undecided = [name for name, open_to in options.items() if len(open_to) > 1]
+    if not undecided:
         return chosen
-    alone = LayerAlone(workload.network, workload.calibration)
-    for name, open_to in options.items():
-        if len(open_to) > 1:
-            chosen[name] = _least_disturbing(alone, layers[name], open_to, seed, trials)
+    progress(0, len(undecided))
+    alone = LayerAlone(workload.network, samples_for(workload))
+    for done, name in enumerate(undecided, start=1):
+        chosen[name] = _least_disturbing(alone, layers[name], options[name], seed, trials)
+        progress(done, len(undecided))
     return chosen
+
+
+def samples_for(workload: Workload) -> Inputs:
+    """Calibration samples for simulations of one layer: all, or as many as give `MOST_LOGITS`, at even distances.
+
+    A classifier gives C logits per sample; a language model gives its whole vocabulary at every position.
+    """
+    count, logits = sample_count(workload.calibration), workload.labels[0].numel() * workload.classes
+    wanted = max(LEAST_SAMPLES, MOST_LOGITS // logits)
+    if count <= wanted:
+        return workload.calibration
+    taken = torch.arange(wanted) * count // wanted
+    return each(workload.calibration, lambda part: part[taken.to(part.device)])
 
 
 def _least_disturbing(
@@ -235,5 +259,5 @@ def _distinct(*options: MeanCorrection) -> tuple[MeanCorrection, ...]:
 
 def _deviation(alone: LayerAlone, name: str, weight: NDArray[np.floating]) -> float:
     """Squared distance of the logits from the clean ones, summed over outputs, averaged over samples; float64."""
-    moved = alone.run(name, weight).double() - alone.clean.double()
+    moved = alone.run(name, weight).double() - alone.clean
     return float(moved.square().sum()) / moved.shape[0]

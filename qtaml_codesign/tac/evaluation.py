@@ -40,7 +40,7 @@ class Evaluation:
         nominal_ber: the same ratio as the law expects it.
         counts: the additive counts behind these figures.
         correct_by_trial: correct answers of every trial, in order; trials of one seed are paired between plans.
-        notes: what to know before the interval is relied on.
+        notes: what to know before the interval is relied on: warnings of the workload, and too few trials.
     """
 
     accuracy: float
@@ -124,7 +124,8 @@ def evaluate(
         image_low=max(interval.estimate - image, 0.0), image_high=min(interval.estimate + image, 1.0),
         confidence=confidence, trials=trials,
         clean_accuracy=network.clean_accuracy, realised_ber=counts.realised_ber, nominal_ber=counts.nominal_ber,
-        counts=counts, correct_by_trial=tuple(one.correct for one in by_trial), notes=_notes(trials, confidence),
+        counts=counts, correct_by_trial=tuple(one.correct for one in by_trial),
+        notes=(*network.warnings, *_notes(trials, confidence)),
     )
 
 

@@ -18,7 +18,7 @@ from qtaml_codesign.nets.workload import Workload, load_workload
 from qtaml_codesign.physics.flip import FlipProbability
 from qtaml_codesign.tac import allocation as allocations
 from qtaml_codesign.tac.baselines import BUDGET_FREE_METHODS, METHOD_RULES, METHODS
-from qtaml_codesign.tac.planner import Planner
+from qtaml_codesign.tac.planner import Planner, StageProgress
 from qtaml_codesign.tac.values import LayerPlan, TacPlan, weights_digest
 
 __all__ = ["BUDGET_FREE_METHODS", "METHODS", "LayerPlan", "TacPlan", "plan", "weights_digest"]
@@ -39,6 +39,7 @@ def plan(
     bits: int | None = None,
     encoding: str | None = None,
     correction_trials: int = CORRECTION_TRIALS,
+    progress: StageProgress | None = None,
 ) -> TacPlan:
     """Choose which bit planes to protect and which layers to correct; no labels, no retraining.
 
@@ -59,6 +60,8 @@ def plan(
         bits, encoding: storage format, 8 and offset_binary when left out; with a `FlipProbability` or a profile the
             format is theirs, and giving one here is refused.
         correction_trials: drawings per layer for the mean-correction decision.
+        progress: called with (stage, steps done, steps known so far) as the work goes on; the stages are calibration
+            (Jacobian gains), scores and correction (simulations of one layer alone).
 
     Example:
         >>> import qtaml_codesign as qc
@@ -77,7 +80,9 @@ def plan(
     profile = _rates(flip_probability, bits, encoding)
     errors = profile.assign(list(network.weights))
     with single_threaded():
-        return Planner(network, errors, seed, solver, correction_trials, sensitivity).make(method, float(budget))
+        return Planner(
+            network, errors, seed, solver, correction_trials, sensitivity, progress or (lambda stage, done, total: None)
+        ).make(method, float(budget))
 
 
 def _solver(method: str, allocation: str | None) -> allocations.Allocation:

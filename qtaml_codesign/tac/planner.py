@@ -13,7 +13,7 @@ Everything here trusts its input; `plan.py` checks it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import cast
@@ -41,9 +41,13 @@ from qtaml_codesign.tac.correction import (
     ProtectedLayer,
     decide,
     layer_deviation,
+    samples_for,
 )
 from qtaml_codesign.tac.saturation import saturation_ratio
 from qtaml_codesign.tac.values import LayerPlan, Method, TacPlan, weights_digest
+
+StageProgress = Callable[[str, int, int], None]
+"""(stage, steps done, steps known so far); the stages are calibration, scores and correction."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ class Planner:
     allocation: allocations.Allocation
     correction_trials: int
     sensitivity: str
+    progress: StageProgress = lambda stage, done, total: None
 
     def make(self, method: str, budget: float) -> TacPlan:
         """Steps 1 to 4 of Algorithm 1, or what the baseline does instead of them."""
@@ -97,7 +102,7 @@ class Planner:
     def _gains(self, rule: MethodRule) -> JacobianGains | None:
         """Jacobian gains where the method allocates by them, or the user says how to measure them."""
         if rule.needs_gains or self.sensitivity != "auto":
-            return measured_gains(self.workload, self.sensitivity, self.seed)
+            return measured_gains(self.workload, self.sensitivity, self.seed, self._of("calibration"))
         return None
 
     def _store(self) -> StoredModel:
@@ -110,13 +115,22 @@ class Planner:
         if rule.score == "magnitude":
             return {name: _magnitude(self.workload, name) for name in self.errors}
         if rule.score == "sensitivity":
-            alone = LayerAlone(self.workload.network, self.workload.calibration)
-            return {
-                name: layer_deviation(alone, stored, self.errors, name, self.seed, self.correction_trials)
-                / self.workload.weights[name].size
-                for name in self.errors
-            }
+            return self._deviations(stored)
         return dict(jacobian)
+
+    def _deviations(self, stored: StoredModel) -> dict[str, float]:
+        """Squared deviation of the logits per weight of each layer, simulated alone."""
+        tell, scores = self._of("scores"), dict[str, float]()
+        alone = LayerAlone(self.workload.network, samples_for(self.workload))
+        tell(0, len(self.errors))
+        for name in self.errors:
+            deviation = layer_deviation(alone, stored, self.errors, name, self.seed, self.correction_trials)
+            scores[name] = deviation / self.workload.weights[name].size
+            tell(len(scores), len(self.errors))
+        return scores
+
+    def _of(self, stage: str) -> Progress:
+        return lambda done, total: self.progress(stage, done, total)
 
     def _floors(
         self, rule: MethodRule, scores: Mapping[str, float], budget: float
@@ -186,7 +200,9 @@ class Planner:
         self, rule: MethodRule, layers: Mapping[str, ProtectedLayer], warnings: list[str]
     ) -> dict[str, MeanCorrection]:
         chosen = RULES[rule.correction]
-        corrections = decide(self.workload, layers, chosen, self.seed, self.correction_trials)
+        corrections = decide(
+            self.workload, layers, chosen, self.seed, self.correction_trials, self._of("correction")
+        )
         if isinstance(chosen, Always) and NOTHING in corrections.values():
             warnings.append(
                 "the mean correction has no effect where the read-back slope 1 - 2p is 1, and cannot undo one below 0"
