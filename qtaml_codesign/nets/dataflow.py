@@ -6,7 +6,10 @@ tensor acts as weights where such a constant with two axes or more meets the inp
 a recurrent layer or a table look-up. So a weight is found wherever the module keeps it: as a parameter, a buffer, a
 plain attribute, in a list, in a closure, as whole numbers that are scaled at each use.
 
-Not seen: products written out as elementwise operations, and what runs outside of torch.
+A table that is looked up by positions alone is a code of positions, and no weight; positions are what a cumulative sum
+of whole numbers counts, or what does not depend on the values of the inputs at all.
+
+Not seen: products written out as elementwise operations, sparse tensors, and what runs outside of torch.
 """
 
 from __future__ import annotations
@@ -23,11 +26,16 @@ from torch.utils._pytree import tree_leaves, tree_map
 Origins = frozenset[str] | None
 """Labels of the tensors that a constant was made of; None for what depends on the inputs."""
 
-_PRODUCT = re.compile(r"mm$|mm_|mv$|dot$|matmul|linear|conv(olution|_|\d)|rnn|lstm|gru|encoder_layer|multi_head")
+_PRODUCT = re.compile(
+    r"mm$|mm_|mv$|dot$|matmul|linear|conv(olution|_|\d)|rnn|lstm|gru|encoder_layer|multi_head|cdist|euclidean_dist"
+)
 _LOOKUP = re.compile(r"^_?(unsafe_)?(embedding(_bag\w*)?|index|index_select|gather|take)$")
 _RESIZING = ("upsample", "_upsample")
 _SUMMED = ("add", "_add", "baddbmm")
 """Products whose first tensor is added to the others' product: a bias, or a mask."""
+_SHAPED = re.compile(r"_like$|^new_")
+"""Operations that take the form of a tensor, and none of its values."""
+_INDEXED = re.compile(r"embedding|^_?(unsafe_)?(index|gather|take|scatter)")
 _INDEX_TYPES = (torch.bool, torch.int64)
 _AT_ONCE = 2**20
 """Values looked at in one go."""
@@ -66,6 +74,7 @@ class Dataflow(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._leaves = dict(leaves)
         self._spans = {label: span(leaf) for label, leaf in leaves.items()}
         self._origins: dict[int, Origins] = {address(part): None for part in inputs}
+        self._positions: set[int] = set()
         self._alive: list[Tensor] = []  # an address must not be used twice
         self._contents = {address(one): (one, content) for one, content in contents}
 
@@ -78,13 +87,36 @@ class Dataflow(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if not func.is_view:
             self.read |= {label for one in origins if one for label in one}
             self._note_weights(name, given, origins)
-        merged = None if None in origins else frozenset().union(*(one for one in origins if one))
+        merged, counted = self._made_of(name, given, origins), self._counts(name, given, origins)
         writes, before = func._schema.is_mutable, {address(part) for part in given}
         for part in [*given[: int(writes)], *(part for part in tree_leaves(output) if _is_plain(part))]:
             if writes or address(part) not in before:
                 self._origins[address(part)] = merged
                 self._alive.append(part)
+                (self._positions.add if counted and _is_whole(part) else self._positions.discard)(address(part))
         return output
+
+    def _made_of(self, name: str, given: list[Tensor], origins: list[Origins]) -> Origins:
+        """What the values of an operation's result were made of."""
+        if _SHAPED.search(name):
+            return frozenset()
+        if None in origins:
+            return None
+        # whole numbers say which rows of a table are taken; where its entries are single numbers they are codes
+        structure = given and bool(_INDEXED.search(name)) and given[0].ndim > 1
+        return frozenset(
+            label for number, labels in enumerate(origins) for label in labels or ()
+            if not (structure and number and self._leaves[label].dtype in _INDEX_TYPES)
+        )
+
+    def _counts(self, name: str, given: list[Tensor], origins: list[Origins]) -> bool:
+        """Whether whole numbers that result are positions: counted, and at most masked afterwards."""
+        if name.startswith("cumsum"):
+            return True
+        dependent = [part for part, one in zip(given, origins, strict=True) if one is None]
+        others = [part for part in dependent if address(part) not in self._positions]
+        masked = name.startswith("mul") or all(part.dtype == torch.bool for part in others)
+        return len(others) < len(dependent) and masked and not _INDEXED.search(name)
 
     def _run(self, func: Any, args: Any, kwargs: Any) -> Any:
         if func._schema.is_mutable:
@@ -126,11 +158,21 @@ class Dataflow(TorchDispatchMode):  # type: ignore[no-untyped-call]
         product = bool(_PRODUCT.search(name)) and not name.startswith(_RESIZING)
         if None not in origins or not (lookup or product):
             return
+        if lookup and (given[0].dtype in _INDEX_TYPES or all(
+                address(part) in self._positions for part, one in zip(given, origins, strict=True) if one is None)):
+            return
         taken = slice(0, 1) if lookup else slice(int(name.startswith(_SUMMED)), None)
         for part, labels in zip(given[taken], origins[taken], strict=True):
-            for label in labels or ():
-                if part.ndim >= 2 and _may_hold_weights(self._leaves[label], part.numel()):
-                    self.weights[label] = self._leaves[label]
+            if part.ndim >= 2:
+                self.weights |= {label: self._leaves[label] for label in self._acting(labels or (), part.numel())}
+
+    def _acting(self, labels: Iterable[str], used: int) -> list[str]:
+        """Which of the tensors that an operand was made of act as weights in it; zeros and ones beside others mask."""
+        whole = [label for label in labels if not _is_row(self._leaves[label], used)]
+        stored = [label for label in whole if address(self._leaves[label]) in self._contents]
+        known = {label: _kind(self._leaves[label]) for label in whole if label not in stored}
+        numbers = [*stored, *(label for label, kind in known.items() if kind == "numbers")]
+        return numbers or [label for label, kind in known.items() if kind == "bits"]
 
 
 def span(tensor: Tensor) -> tuple[int, int]:
@@ -148,14 +190,34 @@ def _is_plain(part: object) -> bool:
     return isinstance(part, Tensor) and part.layout == torch.strided and part.numel() > 0 and address(part) != 0
 
 
-def _may_hold_weights(leaf: Tensor, used: int) -> bool:
-    """Not for indices, masks (zeros and ones, or infinities), and numbers that stand for a row or a column."""
-    if leaf.dtype in _INDEX_TYPES or (leaf.ndim < 2 and leaf.numel() < used):
-        return False
+def _is_whole(part: Tensor) -> bool:
+    return not (part.is_floating_point() or part.is_complex())
+
+
+def _is_row(leaf: Tensor, used: int) -> bool:
+    """Numbers along one axis that stand for the rows or the columns of what is made of them: a scale, a bias."""
+    return leaf.numel() == max(leaf.shape, default=1) and leaf.numel() < used
+
+
+def _kind(leaf: Tensor) -> str:
+    """What a tensor holds: "numbers", "bits" (zeros and ones), or a "mask".
+
+    A mask is of truth values, or has infinities, or is of zeros and ones with at most one run of ones in each row.
+    """
+    if leaf.dtype == torch.bool:
+        return "mask"
     values = leaf.dequantize() if leaf.is_quantized else leaf
     parts = torch.split(values, max(1, _AT_ONCE // values[:1].numel())) if values.ndim else (values,)
-    plain = all(bool(((part == 0) | (part == 1)).all()) for part in parts)
-    return not plain and not any(bool(torch.isinf(part).any()) for part in parts)
+    if not all(bool(((part == 0) | (part == 1)).all()) for part in parts):
+        return "mask" if any(bool(torch.isinf(part).any()) for part in parts) else "numbers"
+    return "mask" if all(_in_runs(part != 0) for part in parts) else "bits"
+
+
+def _in_runs(ones: Tensor) -> bool:
+    if ones.ndim == 0:
+        return True
+    starts = ones[..., :1].sum(-1) + (ones[..., 1:] & ~ones[..., :-1]).sum(-1)
+    return bool((starts <= 1).all())
 
 
 def held_tensors(holder: object, path: str = "", seen: set[int] | None = None) -> Iterator[tuple[str, Tensor]]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from qtaml_codesign.errors import WorkloadError
 from qtaml_codesign.nets.dataflow import Dataflow, address, held_tensors, span
+from qtaml_codesign.nets.identity import strided_parts
 from qtaml_codesign.nets.inputs import Inputs, batches, moved, tensors_of
 from qtaml_codesign.nets.network import Network
 from qtaml_codesign.nets.selection import NORMS, NORMS_WITH_STATISTICS, is_bias, packed_weights
@@ -24,6 +25,7 @@ Row = tuple[str, int, str]
 
 _LISTED = 5
 _WATCHED_SAMPLES = 2
+_NOT_WATCHED = "not looked at"
 _OUTSIDE = ("buffer ", "other ")
 """Labels of what flips cannot reach where it acts as weights."""
 
@@ -99,13 +101,14 @@ def measure_exposure(
         caller: the module as it was passed in; a closure may still hold its weights.
         chosen: whether the user named the stored tensors; then what is not reached is listed, and not refused.
     """
+    unseen = tuple(_unseen(network.module))
     packed = tuple((f"{name} ({kind})", count, "packed quantised weights")
                    for name, kind, count in packed_weights(network.module))
     seen = _watch(network, calibration, caller)
     outside = (*packed, *seen.outside)
     if outside and not chosen:
         raise _unreachable(outside, network)
-    rows = _registered(network, chosen, {name for name, _, _ in outside})
+    rows = (*unseen, *_registered(network, chosen, {name for name, _, _ in (*outside, *unseen)}))
     stored = sum(weight.size for weight in network.weights.values())
     every = sum(parameter.numel() for parameter in network.module.parameters())
     exposure = Exposure(stored, every + sum(count for _, count, _ in outside), (*outside, *rows))
@@ -118,6 +121,9 @@ def _notes(
     if not seen.watched:
         yield ("the forward pass could not be watched, so weights that it reads past its parameters were not looked "
                "for: compare Workload.exposure with what you know of the network")
+    unseen = tuple(name for name, _, why in exposure.unexposed if why.endswith(_NOT_WATCHED))
+    if unseen and not chosen:
+        yield f"tensors that are not dense may act as weights, which is not looked at: {_some(unseen)}"
     if exposure.share < 0.5 and not chosen:
         yield f"only {exposure.share:.1%} of {exposure.parameters} parameters lie in tunnelling cells, see .exposure"
     idle = _without_effect(network, calibration, seen.unread)
@@ -175,7 +181,7 @@ class _Looking:
                   for name, tensor in self._caller.named_parameters() if tensor.layout == torch.strided}
         leaves = {f"copy {name}": tensor for name, tensor in self._copies.items()}
         leaves |= {f"own {name}": tensor for name, tensor in self._own.items()}
-        leaves |= {f"{_kind(name)} {name}": tensor for name, tensor in buffers.items()}
+        leaves |= {f"{self._kind(name)} {name}": tensor for name, tensor in buffers.items()}
         leaves = {label: tensor for label, tensor in leaves.items() if tensor.layout == torch.strided}
 
         def name_of(tensor: Tensor) -> str:
@@ -196,6 +202,13 @@ class _Looking:
         unread = tuple(name for name in self._network.stored if f"copy {name}" not in read)
         return _Seen((*twice, *acting), unread)
 
+    def _kind(self, buffer: str) -> str:
+        """A parametrisation keeps constants of its own in buffers: the base of an orthogonal matrix, or what the
+        hooks of spectral_norm keep beside weight_orig.
+        """
+        hooked = buffer.endswith(("_u", "_v")) and f"{buffer[:-2]}_orig" in self._own
+        return "constant" if hooked or "parametrizations." in buffer else "buffer"
+
     def _why(self, label: str, tensor: Tensor) -> str:
         kind = "buffer" if label.startswith("buffer ") else "tensor that is no parameter"
         number = str(tensor.dtype).removeprefix("torch.")
@@ -203,15 +216,18 @@ class _Looking:
         return f"{number} {kind} that acts as weights" + (f", a copy of {same}" if same else "")
 
 
-def _kind(buffer: str) -> str:
-    """A parametrisation keeps constants of its own in buffers, as the base of an orthogonal matrix."""
-    return "constant" if "parametrizations." in buffer else "buffer"
-
-
 def _equal(tensor: Tensor, stored: Tensor) -> bool:
     if tensor.dtype != stored.dtype or stored.ndim < 2:
         return False
     return any(torch.equal(tensor, one) for one in (stored, stored.mT) if one.shape == tensor.shape)
+
+
+def _unseen(module: nn.Module) -> Iterator[Row]:
+    """Sparse tensors and others that the watched pass does not follow."""
+    for path, tensor in held_tensors(module):
+        if tensor.layout != torch.strided and not isinstance(tensor, nn.Parameter):
+            layout = str(tensor.layout).removeprefix("torch.")
+            yield path, strided_parts(tensor)[-1].numel(), f"{layout} tensor, {_NOT_WATCHED}"
 
 
 def _registered(network: Network, chosen: bool, told: set[str]) -> Iterator[Row]:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from qtaml_codesign.errors import WorkloadError, did_you_mean
 from qtaml_codesign.nets.chance import check_clean, clean_notes
 from qtaml_codesign.nets.exposure import measure_exposure
+from qtaml_codesign.nets.identity import as_bytes, code_identity, strided_parts
 from qtaml_codesign.nets.inputs import Inputs, describe, private_inputs, sample_count, tensors_of
 from qtaml_codesign.nets.labels import checked_labels, count_right, group_index, predictions
 from qtaml_codesign.nets.network import GivenWeights, Logits, Network, Weights
@@ -132,12 +133,13 @@ class Workload:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 (hex) over all that acts on plans and counts: module, floors, inputs, labels, predictions."""
+        """SHA-256 (hex) over all that acts on plans and counts: module, code, floors, inputs, labels, predictions."""
         digest = hashlib.sha256()
         module = self.network.module
         structure = re.sub(r" at 0x[0-9a-f]+", "", repr(module))
         floors = None if self.given_floors is None else sorted(self.given_floors.items())
         digest.update(repr((structure, self.network.stored, self.batch_size, floors)).encode())
+        digest.update(code_identity(module, self.network.logits))
         named = [*module.named_parameters(), *module.named_buffers()]
         for label, inputs in (("calibration", self.calibration), ("evaluation", self.evaluation_inputs)):
             keys = list(inputs) if isinstance(inputs, dict) else range(len(tensors_of(inputs)))
@@ -145,7 +147,8 @@ class Workload:
         named += [("labels", self.labels), ("clean predictions", self.clean_predictions)]
         for name, tensor in named:
             digest.update(f"{name} {describe(tensor)}".encode())
-            digest.update(_as_bytes(tensor).data)
+            for part in strided_parts(tensor):
+                digest.update(as_bytes(part).data)
         return digest.hexdigest()
 
     def __repr__(self) -> str:
@@ -241,12 +244,6 @@ def _check_plain(name: object, batch_size: object, evaluation: object) -> None:
             "evaluation is not a pair", where="evaluation", rule="(inputs, labels)", value=describe(evaluation),
             next_step="pass evaluation=(inputs, labels), whole tensors instead of a data loader",
         )
-
-
-def _as_bytes(tensor: Tensor) -> NDArray[np.uint8]:
-    """The bytes of a tensor, without a copy where it lies on the CPU in one piece."""
-    seen: NDArray[np.uint8] = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-    return seen
 
 
 def _reload(source: str, digest: str) -> Workload:
