@@ -158,7 +158,7 @@ def test_oxide_row_says_what_is_known(tac, uniform, cells):
     result = replace(qc.sweep("small-cnn", "3nm", [2.0], [0.1], trials=2), points=synthetic(tac, uniform),
                      grid_nm=np.array((1.7, 1.8, 1.9, 2.0)))
     (row,) = report.sweep_report(result).tables[0].rows
-    assert (row[1].split(" [")[0], row[3].split(" [")[0], row[5]) == cells
+    assert (row[1].split(" [")[0], row[4].split(" [")[0], row[7]) == cells
 
 
 def test_help_is_quick_and_ends_with_an_example(codesign):

@@ -199,9 +199,11 @@ def test_a_network_of_the_zoo_travels_by_name(tmp_path, new_process):
 
 
 def test_a_logits_function_without_a_name_stays_at_home():
-    inputs = torch.randn(8, 3)
-    workload = qc.Workload(nn.Linear(3, 2), inputs, (inputs, torch.zeros(8, dtype=torch.long)),
-                           logits=lambda output: output * 2.0)
+    inputs, module = torch.randn(64, 3, generator=torch.Generator().manual_seed(0)), nn.Linear(3, 2)
+    with torch.no_grad():
+        module.weight.copy_(torch.tensor([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0]]))
+        module.bias.zero_()
+    workload = qc.Workload(module, inputs, (inputs, module(inputs).argmax(1)), logits=lambda output: output * 2.0)
     qc.sweep(workload, "3nm", **OPTIONS)
     with pytest.raises(WorkloadError, match="cannot be sent") as caught:
         qc.sweep(workload, "3nm", workers=2, **OPTIONS)
