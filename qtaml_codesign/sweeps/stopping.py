@@ -100,10 +100,11 @@ class StoppingRule:
         """Mean accuracy with the interval that holds at the rule's confidence, for the trials it has chosen.
 
         A fixed number, and the last checkpoint: the union of Student's and Hall's interval. An earlier checkpoint:
-        Hall's at the confidence of one look.
+        Hall's at the confidence of one look. With a threshold the union too is at that confidence, because a thickness is
+        read off the intervals of several points, each left where its trials happened to look decided.
         """
         if counts.trials >= self.checkpoints[-1]:
-            return counts.accuracy(self.confidence)
+            return counts.accuracy(self.confidence if self.threshold is None else self._look_confidence)
         return counts.skewed_accuracy(self._look_confidence)
 
     @property
@@ -127,6 +128,7 @@ class StoppingRule:
 
     def describe_interval(self) -> str:
         """The interval in words, for the record of a run."""
-        last = f"union of Student and Hall (1992) at {self.confidence:g}"
+        level = self.confidence if self.threshold is None else self._look_confidence
+        last = f"union of Student and Hall (1992) at {level:g}"
         looks = "" if self.trials is not None else f"Hall (1992) at {self._look_confidence:g} per look, last look: "
         return f"{looks}{last}, over trials; a trial is one drawing of all flips"
