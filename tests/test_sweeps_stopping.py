@@ -115,6 +115,16 @@ def test_an_undecided_point_goes_on_to_the_half_width_or_the_end():
     assert answer(StoppingRule(**loose, threshold=0.795), noisy(8)) == answer(StoppingRule(**loose), noisy(8))
 
 
+def test_the_last_look_of_a_search_is_as_sure_as_the_others():
+    """A thickness is read off several points, so that 98 % of each is wanted; a point alone is given at 95 %."""
+    correct = noisy(5)[:320]
+    counts = TrialCounts.total([one_trial(int(value), 100) for value in correct])
+    assert StoppingRule().interval(counts) == union_interval(*sums(correct), 320, 100, 0.95)
+    searching = StoppingRule(threshold=0.795)
+    assert searching.interval(counts) == pytest.approx(union_interval(*sums(correct), 320, 100, 0.98), rel=1e-12)
+    assert "at 0.98, over trials" in searching.describe_interval()
+
+
 def skewed(generator, samples):
     """Answers of trials that lose little mostly and much now and then: mean 0.8, skewness -2.8."""
     lost = generator.gamma(0.5, 0.06 / 0.5, (2000, 320))

@@ -100,8 +100,8 @@ class StoppingRule:
         """Mean accuracy with the interval that holds at the rule's confidence, for the trials it has chosen.
 
         A fixed number, and the last checkpoint: the union of Student's and Hall's interval. An earlier checkpoint:
-        Hall's at the confidence of one look. With a threshold the union too is at that confidence, because a thickness is
-        read off the intervals of several points, each left where its trials happened to look decided.
+        Hall's at the confidence of one look. With a threshold the union too is at that confidence, because a thickness
+        is read off the intervals of several points, each left where its trials happened to look decided.
         """
         if counts.trials >= self.checkpoints[-1]:
             return counts.accuracy(self.confidence if self.threshold is None else self._look_confidence)
