@@ -41,7 +41,7 @@ def tell_no_flips(flips: float | FlipProbability) -> None:
 
     if isinstance(flips, float):
         if flips == 0.0:
-            say("note: no flips: quantisation alone", sys.stderr)
+            say("note: no flips: quantisation alone, of the weights as the plan writes them", sys.stderr)
     elif all(not planes.any() for planes in flips.by_region.values()):
         chance = power_of_ten(float(flips.log10_probability))
         say(f"note: no flips: quantisation alone; the flip probability of card {flips.card_name}, {chance}, is below "

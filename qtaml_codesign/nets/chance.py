@@ -58,7 +58,7 @@ class CleanCheck:
     def advice(self) -> str:
         """What to do about it."""
         step, right = self.shift
-        if is_above(right, self.samples, self.chance):
+        if self.classes > 2 and is_above(right, self.samples, self.chance):
             return (f"the labels are off by one: labels {'+' if step > 0 else '-'} 1 give an accuracy of "
                     f"{right / self.samples:.4f}")
         return "load the trained weights, scale the inputs as in training, and count the classes as the network does"

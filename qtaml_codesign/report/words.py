@@ -18,8 +18,10 @@ def answer_line(answer: FirstAnswer) -> str:
                      "thickness_high_nm": answer.high_nm, "flip_probability": answer.flip_probability,
                      "status": answer.status})
     oxide, *_, chance = oxide_cells(row, answer.range_nm)
-    return (f"first answer: {method_label(answer.method)} at {percent(answer.budget)} % ECC keeps "
-            f"{answer.target:.3g} x clean down to {oxide} nm, p = {chance}; the curves follow")
+    told = f"first answer: {method_label(answer.method)} at {percent(answer.budget)} % ECC"
+    if answer.status == BEYOND:
+        return f"{told} does not keep {answer.target:.3g} x clean up to {answer.range_nm[1]:g} nm; the curves follow"
+    return f"{told} keeps {answer.target:.3g} x clean down to {oxide} nm, p = {chance}; the curves follow"
 
 
 def settled_line(settled: Settled) -> str:
