@@ -67,7 +67,7 @@ def test_command_prints_a_row_per_check_and_exits_with_0(codesign):
     assert done.stderr == ""
     count = len(verify_theorems(0.05, bits=6, trials=8, seed=3))
     assert f"{count} of {count} rows pass" in done.stdout
-    assert len(re.findall(r" pass$", done.stdout, re.MULTILINE)) == count
+    assert len(re.findall(r"\d  pass$", done.stdout, re.MULTILINE)) == count
     assert "offset_binary: slope of E[read | w]" in done.stdout
 
 
