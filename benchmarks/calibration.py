@@ -7,7 +7,7 @@ import torch
 
 from benchmarks.page import Section
 from benchmarks.timing import Ratio, compare
-from qtaml_codesign.bits.profile import BitErrorProfile
+from qtaml_codesign.bits.cell_law import BitErrorProfile
 from qtaml_codesign.nets.inputs import batches
 from qtaml_codesign.nets.sensitivity import jacobian_gains
 from qtaml_codesign.nets.storage import StoredModel, store_tensor

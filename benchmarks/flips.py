@@ -9,8 +9,8 @@ import numpy as np
 
 from benchmarks.page import Section
 from benchmarks.timing import Ratio, Work, compare, seconds
+from qtaml_codesign.bits.cell_law import BitErrorProfile
 from qtaml_codesign.bits.flips import draw_flips, flip_key
-from qtaml_codesign.bits.profile import BitErrorProfile
 
 CODES = 10_000_000
 CHUNK = 2**16

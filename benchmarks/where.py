@@ -40,7 +40,7 @@ def _shares(name: str) -> tuple[list[float], float]:
     from qtaml_codesign.nets.network import Network
     from qtaml_codesign.nets.reading import TrialReader
     from qtaml_codesign.sweeps.store import ResultStore
-    from qtaml_codesign.tac.planner import Planner
+    from qtaml_codesign.tac.algorithm import Planner
 
     workload = qc.load_workload(name)
     qc.sweep(workload, "3nm", [1.8], [0.05], trials=2)

@@ -29,11 +29,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from qtaml_codesign.bits.cell_law import BitErrorProfile
     from qtaml_codesign.bits.flips import read_back
     from qtaml_codesign.bits.formats import BitFormat
     from qtaml_codesign.bits.law import ReadLaw
     from qtaml_codesign.bits.noise import NOISE_MODELS, NoiseModel, noise_model
-    from qtaml_codesign.bits.profile import BitErrorProfile
     from qtaml_codesign.cards import DeviceCard, list_cards, load_card
     from qtaml_codesign.errors import CodesignError
     from qtaml_codesign.frontier import Frontier
@@ -42,13 +42,13 @@ if TYPE_CHECKING:
     from qtaml_codesign.physics.cells import flip_probability_of_cells
     from qtaml_codesign.physics.flip import FlipProbability, flip_probability, thickness_for
     from qtaml_codesign.sweeps.run import Sweep, find_frontier, sweep
+    from qtaml_codesign.tac.api import TacPlan, plan
     from qtaml_codesign.tac.evaluation import Evaluation, evaluate
-    from qtaml_codesign.tac.plan import TacPlan, plan
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "BitErrorProfile": "bits.profile",
+    "BitErrorProfile": "bits.cell_law",
     "BitFormat": "bits.formats",
     "CodesignError": "errors",
     "DeviceCard": "cards",
@@ -59,7 +59,7 @@ _HOME = {
     "NoiseModel": "bits.noise",
     "ReadLaw": "bits.law",
     "Sweep": "sweeps.run",
-    "TacPlan": "tac.plan",
+    "TacPlan": "tac.api",
     "TrialCounts": "nets.counts",
     "Workload": "nets.workload",
     "evaluate": "tac.evaluation",
@@ -70,7 +70,7 @@ _HOME = {
     "load_card": "cards",
     "load_workload": "nets.workload",
     "noise_model": "bits.noise",
-    "plan": "tac.plan",
+    "plan": "tac.api",
     "read_back": "bits.flips",
     "sweep": "sweeps.run",
     "thickness_for": "physics.flip",

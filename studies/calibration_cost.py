@@ -21,7 +21,7 @@ from lab.claims import Claim, holds
 from lab.figures import COLOURS, HATCHES, new_figure
 from lab.networks import CNNS, LABELS, trained
 from lab.study import Scale, Study
-from qtaml_codesign.bits.profile import BitErrorProfile
+from qtaml_codesign.bits.cell_law import BitErrorProfile
 from qtaml_codesign.nets.prefix import LayerAlone
 from qtaml_codesign.nets.sensitivity import jacobian_gains
 from qtaml_codesign.nets.storage import StoredModel, store_tensor

@@ -53,7 +53,7 @@ def cases(scale: Scale) -> list[dict[str, Any]]:
 def charge_loss(encoding: str) -> qc.BitErrorProfile:
     """Stored ones flip to zero with the rate p, zeros never flip."""
     errors = qc.BitErrorProfile.uniform(RATE, qc.BitFormat(8, encoding)).regions[0]
-    return qc.BitErrorProfile((type(errors)("default", errors.format, errors.loss, 0.0 * errors.gain),))
+    return qc.BitErrorProfile((type(errors)("default", errors.format, errors.one_to_zero, 0.0 * errors.zero_to_one),))
 
 
 def law_of(store: str) -> qc.ReadLaw:
@@ -61,7 +61,7 @@ def law_of(store: str) -> qc.ReadLaw:
     encoding, share = STORES[store]
     form = qc.BitFormat(8, encoding)
     errors = qc.BitErrorProfile.uniform(RATE, form).regions[0]
-    return qc.ReadLaw(type(errors)("default", form, errors.loss, share * errors.gain))
+    return qc.ReadLaw(type(errors)("default", form, errors.one_to_zero, share * errors.zero_to_one))
 
 
 def measure(case: dict[str, Any], networks: Path) -> list[dict[str, Any]]:

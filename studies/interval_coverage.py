@@ -26,7 +26,7 @@ from lab.claims import Claim, holds
 from lab.figures import COLOURS, new_figure
 from lab.networks import LABELS, trained
 from lab.study import Scale, Study
-from qtaml_codesign.bits.profile import BitErrorProfile
+from qtaml_codesign.bits.cell_law import BitErrorProfile
 from qtaml_codesign.frontier import crossing
 from qtaml_codesign.nets.counts import TrialCounts
 from qtaml_codesign.nets.evaluate import Trials
@@ -36,8 +36,8 @@ from qtaml_codesign.sweeps.axis import axis_for
 from qtaml_codesign.sweeps.points import MeasuredPoint, Measurement, Point
 from qtaml_codesign.sweeps.settings import check_settings, stopping_rule
 from qtaml_codesign.sweeps.stopping import StoppingRule
-from qtaml_codesign.tac.baselines import method_label
 from qtaml_codesign.tac.evaluation import deploy, errors_for
+from qtaml_codesign.tac.methods import method_label
 
 SEED = 23
 TARGET = 0.95

@@ -21,7 +21,7 @@ from lab.figures import COLOURS, MARKERS, method_label, new_figure
 from lab.networks import trained
 from lab.study import Scale, Study
 from lab.summary import counts_row, over_seeds, paired_difference, pooled_accuracy
-from qtaml_codesign.bits.profile import RegionErrors
+from qtaml_codesign.bits.cell_law import CellLaw
 from qtaml_codesign.nets.counts import TrialCounts
 from qtaml_codesign.nets.evaluate import run_trial
 from qtaml_codesign.statistics import Interval
@@ -62,7 +62,7 @@ def redrawn(workload: qc.Workload, plan: qc.TacPlan, law: qc.NoiseModel, trials:
 
 def rates_of(
     workload: qc.Workload, plan: qc.TacPlan, law: qc.NoiseModel, trials: int, seed: int
-) -> list[dict[str, RegionErrors]]:
+) -> list[dict[str, CellLaw]]:
     """Flip rates by tensor of every trial; another memory for each trial of each training seed."""
     nominal, sizes = errors_for(workload, plan, RATE), {name: w.size for name, w in workload.weights.items()}
     return [law.apply_to(nominal, sizes, seed=trials * seed + trial) for trial in range(trials)]

@@ -16,8 +16,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from lab.networks import examples, train
+from qtaml_codesign.nets.architectures import BUILDERS
 from qtaml_codesign.nets.datasets import LabelledInputs
-from qtaml_codesign.nets.networks import BUILDERS
 
 
 def accuracy(model: nn.Module, examples: LabelledInputs) -> float:

@@ -11,7 +11,6 @@ import hashlib
 import json
 from fractions import Fraction
 
-import mpmath
 import numpy as np
 from scipy import optimize, stats
 
@@ -106,13 +105,13 @@ def slow_is_below(rate, seed, tensor, trial, index, plane, purpose="trial"):
     return low + unit <= wanted
 
 
-def slow_read(codes, loss, gain, seed, tensor, trial):
+def slow_read(codes, down, up, seed, tensor, trial):
     """Read codes, one cell at a time, with exact fractions."""
     read = []
     for index, code in enumerate(codes):
         flips = 0
-        for plane in range(len(loss)):
-            rate = loss[plane] if code >> plane & 1 else gain[plane]
+        for plane in range(len(down)):
+            rate = down[plane] if code >> plane & 1 else up[plane]
             flips |= slow_is_below(rate, seed, tensor, trial, index, plane) << plane
         read.append(code ^ flips)
     return read
@@ -128,62 +127,3 @@ def slow_value(code, bits, encoding):
     if encoding == "twos_complement":
         return step * (magnitude - 2 ** (bits - 1) * planes[-1])
     return step * magnitude * (-1 if planes[-1] else 1)
-
-
-def slow_event_word(seed, tensor, trial, block, level, group, chunk, number):
-    """Both 64-bit words of one Philox counter of the sparse sampler."""
-    digest = hashlib.blake2b(
-        json.dumps(["qtaml-codesign flips 2", seed, tensor, "trial"]).encode(), digest_size=16
-    ).digest()
-    key, folded = int.from_bytes(digest[:8], "little"), trial ^ int.from_bytes(digest[8:], "little")
-    place = 2**31 + (level << 25) + (group << 24) + (chunk << 18) + number
-    words = slow_philox((block, place, folded % 2**32, folded >> 32), (key % 2**32, key >> 32))
-    return words[0] | words[1] << 32, words[2] | words[3] << 32
-
-
-def slow_poisson_count(word, mean):
-    """The least c with P(count > c) <= u, u = word 2^-64, by summing the law in 60 digits."""
-    with mpmath.workdps(60):
-        term, rest, count = mpmath.exp(-mean), mpmath.mpf(1), 0
-        rest -= term
-        while word < int(mpmath.floor(rest * 2**64)):
-            count += 1
-            term *= mpmath.mpf(mean) / count
-            rest -= term
-    return count
-
-
-def slow_event_time(rate):
-    """-ln(1 - rate) as a fraction, 400 binary digits after the first."""
-    with mpmath.workprec(400 + 1100):
-        mantissa, exponent = mpmath.frexp(-mpmath.log1p(-mpmath.mpf(rate)))
-        return Fraction(int(mantissa * 2**400), 2**400) * Fraction(2) ** int(exponent)
-
-
-def slow_events(seed, tensor, trial, block, group, shallowest):
-    """(weight, plane, time) of every event of one block, from level 14 up to `shallowest`; times cut after 148 bits."""
-    found = []
-    for level in range(14, shallowest - 1, -1):
-        start, span = (Fraction(0), Fraction(1, 2**14)) if level == 14 else (Fraction(1, 2 ** (level + 1)),) * 2
-        where = (seed, tensor, trial, block, level, group)
-        for event in range(slow_poisson_count(slow_event_word(*where, 0, 0)[0], float(2**20 * span))):
-            word = slow_event_word(*where, 0, 1 + event // 2)[event % 2]
-            time = Fraction(word % 2**44, 2**44)
-            if time < Fraction(1, 2**40):  # only there, a time of a few bits could be mistaken
-                time += Fraction(slow_event_word(*where, 1, event)[0] >> 12, 2**96)
-            found.append((block * 2**17 + (word >> 47), word >> 44 & 7, start + span * time))
-    return found
-
-
-def slow_sparse_read(codes, loss, gain, seed, tensor, trial, first=0, shallowest=6):
-    """Read codes of the sparse sampler: a cell flips when any of its events comes before -ln(1 - rate)."""
-    read = list(codes)
-    for group in range(-(-len(loss) // 8)):
-        for block in range(first >> 17, (first + len(codes) - 1 >> 17) + 1):
-            for weight, plane, time in slow_events(seed, tensor, trial, block, group, shallowest):
-                at, bit = weight - first, plane + 8 * group
-                if 0 <= at < len(codes) and bit < len(loss):
-                    rate = (loss if codes[at] >> bit & 1 else gain)[bit]
-                    if time < slow_event_time(rate):
-                        read[at] = read[at] & ~(1 << bit) | (~codes[at] & 1 << bit)
-    return read

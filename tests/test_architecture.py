@@ -88,14 +88,14 @@ def test_module_keeps_to_its_layer(path: Path) -> None:
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("qtaml_codesign.bits.law", "from qtaml_codesign.tac.plan import plan"),
+        ("qtaml_codesign.bits.law", "from qtaml_codesign.tac.api import plan"),
         ("qtaml_codesign.physics.flip", "import torch"),
         ("qtaml_codesign.physics.flip", "from numba import njit"),
         ("qtaml_codesign.frontier", "def f():\n    import matplotlib.pyplot as plt"),
         ("qtaml_codesign.nets.storage", "import pickle"),
         ("qtaml_codesign.sweeps.run", "from rich.progress import Progress"),
-        ("qtaml_codesign.tac.plan", "import yaml"),
-        ("qtaml_codesign.tac.plan", "from qtaml_codesign.unknown import thing"),
+        ("qtaml_codesign.tac.api", "import yaml"),
+        ("qtaml_codesign.tac.api", "from qtaml_codesign.unknown import thing"),
     ],
 )
 def test_a_broken_wall_is_seen(module: str, source: str) -> None:

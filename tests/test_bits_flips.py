@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import qtaml_codesign as qc
+from qtaml_codesign.bits.cell_law import BitErrorProfile, CellLaw
 from qtaml_codesign.bits.flips import draw_flips, flip_key, read_back
 from qtaml_codesign.bits.formats import ENCODINGS, BitFormat
-from qtaml_codesign.bits.profile import BitErrorProfile, RegionErrors
 from qtaml_codesign.errors import InputError
 
 CODES = np.random.default_rng(1).integers(0, 256, 20_000).astype(np.uint8)
@@ -62,7 +62,7 @@ def test_flips_do_not_depend_on_the_codes_bits_or_encoding():
 
 
 def test_both_directions_share_their_number():
-    charge = RegionErrors("default", BitFormat(), loss=np.full(8, 0.2), gain=np.zeros(8))
+    charge = CellLaw("default", BitFormat(), one_to_zero=np.full(8, 0.2), zero_to_one=np.zeros(8))
     lost = draw_flips(CODES, charge, 0, KEY, 0).codes ^ CODES
     assert np.array_equal(lost, mask(0.2) & CODES)
 
@@ -113,7 +113,7 @@ def test_strided_codes_are_read_in_their_own_order():
 
 @pytest.mark.parametrize("depth", [0, 3, 8])
 def test_counts_are_those_of_the_codes(depth):
-    errors = RegionErrors("default", BitFormat(), loss=np.linspace(0, 0.4, 8), gain=np.linspace(0.5, 0, 8))
+    errors = CellLaw("default", BitFormat(), one_to_zero=np.linspace(0, 0.4, 8), zero_to_one=np.linspace(0.5, 0, 8))
     found = draw_flips(CODES.reshape(100, 200), errors, depth, KEY, 0)
     flipped = found.codes.ravel() ^ CODES
     assert found.flips_by_plane.tolist() == [int((flipped >> plane & 1).sum()) for plane in range(8)]
@@ -123,7 +123,7 @@ def test_counts_are_those_of_the_codes(depth):
 
 
 def test_cells_silent_by_direction_count_as_exposed():
-    charge = RegionErrors("default", BitFormat(), loss=np.full(8, 0.2), gain=np.zeros(8))
+    charge = CellLaw("default", BitFormat(), one_to_zero=np.full(8, 0.2), zero_to_one=np.zeros(8))
     assert draw_flips(np.zeros(10, np.uint8), charge, 0, KEY, 0).exposed == 80
 
 
@@ -133,7 +133,7 @@ def test_rates_by_plane_and_profiles_are_accepted():
     assert np.array_equal(qc.read_back(CODES, rates), CODES ^ 128)
     narrow = BitErrorProfile.uniform(1.0, BitFormat(4, "sign_magnitude"))
     assert read_back(np.zeros(3, np.uint8), narrow).tolist() == [15, 15, 15]
-    named = RegionErrors("a", BitFormat(), np.ones(8), np.ones(8), ("embed*",))
+    named = CellLaw("a", BitFormat(), np.ones(8), np.ones(8), ("embed*",))
     profile = BitErrorProfile((*BitErrorProfile.uniform([1.0, *[0.0] * 7]).regions, named))
     assert read_back(np.zeros(1, np.uint8), profile, tensor="embed.weight").tolist() == [255]
     assert read_back(np.zeros(1, np.uint8), profile, tensor="fc.weight").tolist() == [1]
@@ -178,15 +178,14 @@ def test_draw_flips_refuses_wide_codes_and_huge_tensors():
         draw_flips(CODES, errors, 0, KEY, 0, first_index=2**48)
 
 
-@pytest.mark.parametrize("sampler", ["dense", "sparse"])
 @pytest.mark.parametrize("bits", [5, 8, 16])
-def test_read_codes_go_where_they_are_asked_to(sampler, bits):
+def test_read_codes_go_where_they_are_asked_to(bits):
     fmt = BitFormat(bits)
     codes = (CODES.astype(np.uint16) * 257 & (2**bits - 1)).astype(fmt.code_dtype).reshape(100, 200)
     errors = BitErrorProfile.uniform(0.05, fmt).regions[0]
-    expected = draw_flips(codes, errors, 1, KEY, 0, sampler=sampler)
+    expected = draw_flips(codes, errors, 1, KEY, 0)
     whole = np.full((102, 200), 3, fmt.code_dtype)
-    found = draw_flips(codes, errors, 1, KEY, 0, sampler=sampler, out=whole[1:-1])
+    found = draw_flips(codes, errors, 1, KEY, 0, out=whole[1:-1])
     assert np.shares_memory(found.codes, whole)
     assert np.array_equal(whole[1:-1], expected.codes)
     assert np.array_equal(found.flips_by_plane, expected.flips_by_plane)
@@ -195,7 +194,7 @@ def test_read_codes_go_where_they_are_asked_to(sampler, bits):
 
 @pytest.mark.parametrize("cells", [{"block": 4}, {"spread": 0.3}])
 def test_unlike_cells_go_there_too(cells):
-    errors = RegionErrors("default", BitFormat(), np.full(8, 0.1), np.full(8, 0.1), **cells)
+    errors = CellLaw("default", BitFormat(), np.full(8, 0.1), np.full(8, 0.1), **cells)
     out = np.empty_like(CODES)
     assert draw_flips(CODES, errors, 0, KEY, 0, out=out).codes.base is out
     assert np.array_equal(out, draw_flips(CODES, errors, 0, KEY, 0).codes)

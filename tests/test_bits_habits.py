@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from qtaml_codesign.bits.cell_law import BitErrorProfile
 from qtaml_codesign.bits.flips import draw_flips, flip_key
-from qtaml_codesign.bits.profile import BitErrorProfile
 from tests.bits_oracles import ALPHA, binomial_p_value, joint_counts, joint_histogram, plane_counts
 
 CODES = np.random.default_rng(4).integers(0, 256, 2**17).astype(np.uint8)

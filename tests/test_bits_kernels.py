@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qtaml_codesign.bits import kernels
+from qtaml_codesign.bits.cell_law import BitErrorProfile, CellLaw
 from qtaml_codesign.bits.flips import draw_flips, flip_key, read_back
 from qtaml_codesign.bits.formats import BitFormat
-from qtaml_codesign.bits.profile import BitErrorProfile, RegionErrors
 from tests.bits_oracles import slow_digit, slow_philox, slow_read, slow_uniform
 
 # Random123, tests/kat_vectors, lines "philox4x32": rounds, counter, key, answer
@@ -96,14 +96,14 @@ def monkeypatch_digits():
     return compare
 
 
-@given(gain=st.lists(rates, min_size=8, max_size=8), loss=st.lists(rates, min_size=8, max_size=8))
+@given(up=st.lists(rates, min_size=8, max_size=8), down=st.lists(rates, min_size=8, max_size=8))
 @settings(derandomize=True, max_examples=60, deadline=None)
-def test_patterns_hold_every_digit_of_every_rate(gain, loss):
-    lanes, sure, digits = kernels.rate_patterns(np.array(gain).tobytes(), np.array(loss).tobytes())
+def test_patterns_hold_every_digit_of_every_rate(up, down):
+    lanes, sure, digits = kernels.rate_patterns(np.array(up).tobytes(), np.array(down).tobytes())
     assert digits.shape[1] % 2 == 0
     for plane in range(8):
-        assert int(lanes) >> plane & 1 == (gain[plane] > 0.0 or loss[plane] > 0.0)
-        for stored, rate in enumerate((gain[plane], loss[plane])):
+        assert int(lanes) >> plane & 1 == (up[plane] > 0.0 or down[plane] > 0.0)
+        for stored, rate in enumerate((up[plane], down[plane])):
             column = [int(word) >> plane & 1 for word in digits[stored]]
             certain = int(sure[stored]) >> plane & 1
             assert certain + (number_of(column) if column else 0) == Fraction(rate)
@@ -137,15 +137,15 @@ def test_compiled_and_uncompiled_loops_and_the_slow_twin_agree(bits, monkeypatch
     generator = np.random.default_rng(bits)
     fmt = BitFormat(bits)
     codes = generator.integers(0, 2**bits, 300).astype(fmt.code_dtype)
-    loss, gain = generator.uniform(0, 0.6, bits), generator.uniform(0, 0.6, bits)
-    loss[0], gain[-1], loss[-1] = 1.0, 1.0, 0.0
+    down, up = generator.uniform(0, 0.6, bits), generator.uniform(0, 0.6, bits)
+    down[0], up[-1], down[-1] = 1.0, 1.0, 0.0
     key, trial = flip_key(9, "layer.weight"), 2**40 + 3
-    compiled = kernels.run_flips(codes, loss, gain, key.words, trial, 0)
-    assert compiled[0].tolist() == slow_read(codes.tolist(), loss, gain, 9, "layer.weight", trial)
+    compiled = kernels.run_flips(codes, down, up, key.words, trial, 0)
+    assert compiled[0].tolist() == slow_read(codes.tolist(), down, up, 9, "layer.weight", trial)
     for name in KERNELS:
         monkeypatch.setattr(kernels, name, getattr(kernels, name).py_func)
     with np.errstate(over="ignore"):
-        plain = kernels.run_flips(codes, loss, gain, key.words, trial, 0)
+        plain = kernels.run_flips(codes, down, up, key.words, trial, 0)
     assert np.array_equal(plain[0], compiled[0])
     assert np.array_equal(plain[1], compiled[1])
     moved = codes ^ compiled[0]
@@ -175,7 +175,7 @@ def test_tiny_rates_never_flip_by_rounding(rate):
 
 def test_rate_one_always_flips_and_rate_zero_never_does():
     codes = np.arange(256, dtype=np.uint8)
-    errors = RegionErrors("default", BitFormat(), loss=np.ones(8), gain=np.zeros(8))
+    errors = CellLaw("default", BitFormat(), one_to_zero=np.ones(8), zero_to_one=np.zeros(8))
     assert not draw_flips(codes, errors, 0, flip_key(0, "t"), 0).codes.any()
     assert np.array_equal(read_back(codes, 1.0), 255 - codes)
 
@@ -197,7 +197,7 @@ def test_the_stream_of_flips_is_that_of_engine_2():
     for size, first, bits in pieces:
         codes = generator.integers(0, 2**bits, size).astype(BitFormat(bits).code_dtype)
         even, sure = np.full(bits, 0.1), np.full(bits, 1.0)
-        for loss, gain in [(even, even), (np.linspace(0, 0.4, bits), np.linspace(0.5, 0, bits)), (sure, sure / 3)]:
-            read, flips = kernels.run_flips(codes, loss, gain, (123456789012345678, 2**63 + 11), 2**33 + 1, first)
+        for down, up in [(even, even), (np.linspace(0, 0.4, bits), np.linspace(0.5, 0, bits)), (sure, sure / 3)]:
+            read, flips = kernels.run_flips(codes, down, up, (123456789012345678, 2**63 + 11), 2**33 + 1, first)
             found.update(read.astype("<u2").tobytes() + flips.astype("<i8").tobytes())
     assert found.hexdigest() == "74b8f71f1dabd6c4a93ac31935429556"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from qtaml_codesign.bits.cell_law import BitErrorProfile, CellLaw
 from qtaml_codesign.bits.formats import ENCODINGS, BitFormat
 from qtaml_codesign.bits.law import ReadLaw
-from qtaml_codesign.bits.profile import BitErrorProfile, RegionErrors
 from qtaml_codesign.errors import InputError
 from tests.bits_oracles import slow_value
 
@@ -23,13 +23,13 @@ def values_of(encoding, bits=BITS):
     return np.array([float(slow_value(code, bits, encoding)) for code in range(2**bits)])
 
 
-def enumerate_patterns(loss, gain, depth):
+def enumerate_patterns(down, up, depth):
     """P(stored code -> read code) by going through all 2^B flip patterns of every code, extended precision."""
     matrix = np.zeros((CODES.size, CODES.size))
     for pattern in CODES:
         chance = np.ones(CODES.size, dtype=np.longdouble)
         for plane in range(BITS):
-            rate = np.where(CODES >> plane & 1, loss[plane], gain[plane]).astype(np.longdouble)
+            rate = np.where(CODES >> plane & 1, down[plane], up[plane]).astype(np.longdouble)
             rate = rate if plane < BITS - depth else 0 * rate
             chance = chance * (rate if pattern >> plane & 1 else 1 - rate)
         matrix[CODES, CODES ^ pattern] = chance
@@ -44,8 +44,8 @@ def central_moments(matrix, values):
     return [mean, *((weights * (delta - mean[:, None]) ** k).sum(axis=1) for k in (2, 3, 4))]
 
 
-def law_of(encoding="offset_binary", depth=0, loss=LOSS, gain=GAIN, bits=BITS):
-    return ReadLaw(RegionErrors("default", BitFormat(bits, encoding), loss, gain), depth)
+def law_of(encoding="offset_binary", depth=0, down=LOSS, up=GAIN, bits=BITS):
+    return ReadLaw(CellLaw("default", BitFormat(bits, encoding), down, up), depth)
 
 
 def uniform(rate, encoding="offset_binary", bits=BITS, depth=0):
@@ -131,9 +131,9 @@ def test_other_encodings_follow_their_drift_lines(p):
     w, sign = values_of("sign_magnitude"), np.where(CODES < 128, 1.0, -1.0)
     line = (1 - 2 * p) ** 2 * w + (1 - 2 * p) * p * sign * (1 - step)
     np.testing.assert_allclose(uniform(p, "sign_magnitude").conditional_mean(), line, rtol=0, atol=1e-15)
-    w, loss = values_of("offset_binary"), law_of(loss=np.full(8, p), gain=np.zeros(8))
-    np.testing.assert_allclose(loss.conditional_mean(), w - p * (w + 1), rtol=0, atol=1e-15)
-    assert loss.mean_slope() == pytest.approx(1 - p, rel=1e-15)
+    w, falling = values_of("offset_binary"), law_of(down=np.full(8, p), up=np.zeros(8))
+    np.testing.assert_allclose(falling.conditional_mean(), w - p * (w + 1), rtol=0, atol=1e-15)
+    assert falling.mean_slope() == pytest.approx(1 - p, rel=1e-15)
 
 
 def test_lyapunov_ratio_does_not_vanish_with_more_bits():
@@ -151,8 +151,8 @@ def test_rare_flips_keep_their_digits_in_sign_magnitude():
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_moments_at_16_bits_agree_with_the_row_of_the_law(encoding):
-    loss, gain = np.tile(LOSS, 2), np.tile(GAIN, 2)
-    law = law_of(encoding, 3, loss, gain, bits=16)
+    down, up = np.tile(LOSS, 2), np.tile(GAIN, 2)
+    law = law_of(encoding, 3, down, up, bits=16)
     for code in (0, 12345, 32768, 65535):
         values, chances = law.pmf(code)
         assert chances.sum() == pytest.approx(1.0, rel=1e-13)
@@ -190,7 +190,7 @@ def test_slope_over_stored_codes_is_a_straight_line_fit_to_them(encoding, depth)
     generator = np.random.default_rng(4)
     fmt = BitFormat(6, encoding)
     codes = fmt.quantise(generator.normal(0.1, 0.25, 3000))
-    law = ReadLaw(RegionErrors("default", fmt, generator.uniform(0, 0.4, 6), generator.uniform(0, 0.4, 6)), depth)
+    law = ReadLaw(CellLaw("default", fmt, generator.uniform(0, 0.4, 6), generator.uniform(0, 0.4, 6)), depth)
     fitted = np.polyfit(law.values[codes], law.conditional_mean(codes), 1)[0]
     assert law.mean_slope(np.bincount(codes, minlength=64)) == pytest.approx(fitted, rel=1e-10)
 

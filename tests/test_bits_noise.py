@@ -15,10 +15,10 @@ import pytest
 from scipy import special, stats
 
 import qtaml_codesign as qc
-from qtaml_codesign.bits import cells
+from qtaml_codesign.bits import variation
+from qtaml_codesign.bits.cell_law import BitErrorProfile, CellLaw
 from qtaml_codesign.bits.flips import draw_flips, flip_key
 from qtaml_codesign.bits.formats import BitFormat
-from qtaml_codesign.bits.profile import BitErrorProfile, RegionErrors
 from qtaml_codesign.errors import InputError
 
 from .bits_oracles import assert_binomial, slow_is_below, slow_philox
@@ -28,16 +28,16 @@ CODES = np.random.default_rng(0).integers(0, 256, 4096).astype(np.uint8)
 SIZES = {"conv.weight": 144, "fc[1].weight": 32768, "out.weight": 640}
 
 
-def rates(loss: float, gain: float | None = None, **cell_law: Any) -> RegionErrors:
-    both = [np.full(8, rate) for rate in (loss, loss if gain is None else gain)]
-    return RegionErrors("default", BitFormat(8), *both, **cell_law)
+def rates(down: float, up: float | None = None, **cell_law: Any) -> CellLaw:
+    both = [np.full(8, rate) for rate in (down, down if up is None else up)]
+    return CellLaw("default", BitFormat(8), *both, **cell_law)
 
 
 @pytest.mark.parametrize("mean", [1e-6, 1e-3, 0.1, 0.45, 0.9, 0.999])
 @pytest.mark.parametrize("spread", [0.01, 0.3, 0.6, 2.0])
 def test_the_mean_over_cells_is_exact(mean: float, spread: float) -> None:
     """Oracle: 30-digit quadrature of E[min(1, m exp(s z))]."""
-    median = cells.median_rate(mean, spread)
+    median = variation.median_rate(mean, spread)
     with mpmath.workdps(30):
         kink = -mpmath.log(median) / spread
         density = lambda z: mpmath.npdf(z) * mpmath.mpf(median) * mpmath.exp(spread * z)  # noqa: E731
@@ -47,13 +47,13 @@ def test_the_mean_over_cells_is_exact(mean: float, spread: float) -> None:
 
 
 def test_rates_zero_and_one_stay() -> None:
-    assert cells.median_rate(0.0, 0.5) == 0.0
+    assert variation.median_rate(0.0, 0.5) == 0.0
     read = draw_flips(CODES, rates(1.0, 0.0, spread=0.5), 0, KEY, 0)
     np.testing.assert_array_equal(read.codes, 0)
     assert draw_flips(CODES, rates(0.0, spread=0.5), 0, KEY, 0).flipped == 0
 
 
-def slow_read(errors: RegionErrors, depth: int, trial: int, first: int, count: int) -> np.ndarray:
+def slow_read(errors: CellLaw, depth: int, trial: int, first: int, count: int) -> np.ndarray:
     """A twin in plain Python: u digit by digit, the cell's rate from the quantile of the cell's own number."""
     import hashlib
 
@@ -71,9 +71,9 @@ def slow_read(errors: RegionErrors, depth: int, trial: int, first: int, count: i
     for i in range(first, first + count):
         code = int(CODES[i - first])
         for plane in range(8 - depth):
-            rate = float((errors.loss if CODES[i - first] >> plane & 1 else errors.gain)[plane])
+            rate = float((errors.one_to_zero if CODES[i - first] >> plane & 1 else errors.zero_to_one)[plane])
             if errors.spread and rate:
-                median = cells.median_rate(rate, errors.spread)
+                median = variation.median_rate(rate, errors.spread)
                 rate = min(1.0, median * math.exp(errors.spread * quantile(i, plane)))
             if slow_is_below(rate, 3, "fc.weight", trial, i // errors.block, plane):
                 code ^= 1 << plane
@@ -98,13 +98,13 @@ def test_a_tensor_can_be_read_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None
     pieces = [draw_flips(CODES[start:start + 1000], errors, 0, KEY, 1, first_index=start).codes
               for start in range(0, 4096, 1000)]
     np.testing.assert_array_equal(whole, np.concatenate(pieces))
-    monkeypatch.setattr(cells, "PIECE", 100)
+    monkeypatch.setattr(variation, "PIECE", 100)
     np.testing.assert_array_equal(whole, draw_flips(CODES, errors, 0, KEY, 1).codes)
 
 
 def test_plain_cells_are_the_limit_of_no_spread_and_blocks_of_one() -> None:
     plain = draw_flips(CODES, rates(0.2), 1, KEY, 0).codes
-    read, _ = cells.flip_cells(CODES, rates(0.2).protect(1), KEY.words, 0, 0)
+    read, _ = variation.flip_cells(CODES, rates(0.2).protect(1), KEY.words, 0, 0)
     np.testing.assert_array_equal(plain, read)
     almost = draw_flips(CODES, rates(0.2, spread=1e-12), 1, KEY, 0).codes
     np.testing.assert_array_equal(plain, almost)
@@ -171,44 +171,45 @@ def test_named_models_keep_the_mean_rate(name: str, flip_probability: float) -> 
     """The mean over all cells of the memory, summed exactly: n_l weights x 8 planes per tensor."""
     profile = qc.noise_model(name).apply(flip_probability, SIZES, seed=4)
     found = profile.assign(SIZES)
-    for direction in ("loss", "gain"):
+    for direction in ("one_to_zero", "zero_to_one"):
         total = math.fsum(size * rate for tensor, size in SIZES.items() for rate in getattr(found[tensor], direction))
         assert total / (8 * sum(SIZES.values())) == pytest.approx(flip_probability, rel=1e-14)
     assert qc.BitErrorProfile.from_json(json.loads(json.dumps(profile.to_json()))) == profile
 
 
 def test_ramps_lean_to_one_side() -> None:
-    heavy, light = (qc.noise_model(name).apply(0.1, SIZES).region_of("conv.weight").loss
+    heavy, light = (qc.noise_model(name).apply(0.1, SIZES).region_of("conv.weight").one_to_zero
                     for name in ("msb-heavier", "lsb-heavier"))
     np.testing.assert_allclose(heavy, np.linspace(0.05, 0.15, 8), rtol=1e-14)
     np.testing.assert_allclose(light, heavy[::-1], rtol=1e-14)
 
 
 def test_a_ramp_over_unequal_planes_keeps_each_direction() -> None:
-    loss, gain = np.linspace(0.01, 0.2, 8), np.linspace(0.3, 0.0, 8)
-    errors = RegionErrors("default", BitFormat(8), loss, gain)
+    down, up = np.linspace(0.01, 0.2, 8), np.linspace(0.3, 0.0, 8)
+    errors = CellLaw("default", BitFormat(8), down, up)
     found = qc.noise_model("msb-heavier").apply_to({"w": errors}, {"w": 10})["w"]
-    assert (found.loss.sum(), found.gain.sum()) == pytest.approx((loss.sum(), gain.sum()), rel=1e-14)
-    assert found.loss[7] / found.loss[0] == pytest.approx(3 * loss[7] / loss[0])
+    assert (found.one_to_zero.sum(), found.zero_to_one.sum()) == pytest.approx((down.sum(), up.sum()), rel=1e-14)
+    assert found.one_to_zero[7] / found.one_to_zero[0] == pytest.approx(3 * down[7] / down[0])
 
 
 def test_layer_variation_is_keyed_and_capped() -> None:
     model = qc.NoiseModel("wild", "", layer_spread=3.0)
     found = [model.apply(0.6, SIZES, seed=seed).assign(SIZES) for seed in range(20)]
-    rates_seen = np.array([[of[name].loss[0] for name in SIZES] for of in found])
+    rates_seen = np.array([[of[name].one_to_zero[0] for name in SIZES] for of in found])
     assert (rates_seen <= 1.0).all()
     assert (rates_seen == 1.0).any()
     np.testing.assert_allclose(rates_seen @ np.array(list(SIZES.values())) / sum(SIZES.values()), 0.6, rtol=1e-14)
     assert len(np.unique(rates_seen[:, 0])) > 10
     again = model.apply(0.6, dict(reversed(SIZES.items())), seed=3).assign(SIZES)
-    assert again["conv.weight"].loss[0] == pytest.approx(rates_seen[3, 0], rel=1e-14)
-    logs = np.log([model.apply(1e-9, {"a": 1, "b": 10**12}, seed=seed).region_of("a").loss[0] for seed in range(400)])
+    assert again["conv.weight"].one_to_zero[0] == pytest.approx(rates_seen[3, 0], rel=1e-14)
+    drawn = [model.apply(1e-9, {"a": 1, "b": 10**12}, seed=seed).region_of("a") for seed in range(400)]
+    logs = np.log([law.one_to_zero[0] for law in drawn])
     assert abs(logs.std() / math.hypot(3.0, 3.0) - 1.0) < 0.3  # ln of a ratio of two factors, 8 standard errors
 
 
 def test_defaults_leave_no_trace_in_the_content() -> None:
     plain = BitErrorProfile.uniform(0.1).regions[0]
-    assert set(plain.to_json()) == {"name", "bits", "encoding", "loss", "gain", "tensors"}
+    assert set(plain.to_json()) == {"name", "bits", "encoding", "one_to_zero", "zero_to_one", "tensors"}
     assert replace(plain, spread=0.3) != plain
     assert replace(plain, block=4) != plain
     assert hash(replace(plain, block=4)) != hash(plain)

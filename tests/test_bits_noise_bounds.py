@@ -13,19 +13,19 @@ import numpy as np
 import pytest
 
 import qtaml_codesign as qc
-from qtaml_codesign.bits import cells
+from qtaml_codesign.bits import variation
+from qtaml_codesign.bits.cell_law import BitErrorProfile, CellLaw
 from qtaml_codesign.bits.flips import draw_flips, flip_key
 from qtaml_codesign.bits.formats import BitFormat
-from qtaml_codesign.bits.profile import BitErrorProfile, RegionErrors
 from qtaml_codesign.errors import InputError
 
 SIZES = {"a": 100, "b": 300}
 LSB_ONLY = np.array([0.1] + [0.0] * 7)
 
 
-def region(loss: Any, **fields: Any) -> RegionErrors:
-    rates = np.broadcast_to(np.asarray(loss, dtype=float), (8,))
-    return RegionErrors("default", BitFormat(8), rates, rates, **fields)
+def region(down: Any, **fields: Any) -> CellLaw:
+    rates = np.broadcast_to(np.asarray(down, dtype=float), (8,))
+    return CellLaw("default", BitFormat(8), rates, rates, **fields)
 
 
 @pytest.mark.parametrize("spread", [1e-9, 0.3, 0.6, 5.0])
@@ -34,7 +34,7 @@ def test_the_median_never_falls_when_the_mean_rises_by_one_step(mean: float, spr
     means = [mean]
     for _ in range(200):
         means.append(math.nextafter(means[-1], 1.0))
-    medians = [cells.median_rate(each, spread) for each in means]
+    medians = [variation.median_rate(each, spread) for each in means]
     assert medians == sorted(medians)
     assert 0.0 < medians[0] < medians[-1] or mean < 1e-300
 
@@ -42,8 +42,8 @@ def test_the_median_never_falls_when_the_mean_rises_by_one_step(mean: float, spr
 @pytest.mark.parametrize("spread", [1e-9, 0.3, 0.6, 5.0])
 def test_the_median_is_where_the_mean_is_first_reached(spread: float) -> None:
     for mean in np.geomspace(1e-12, 0.99, 50).tolist():
-        median = cells.median_rate(mean, spread)
-        assert cells.mean_rate(math.nextafter(median, 0.0), spread) < mean <= cells.mean_rate(median, spread)
+        median = variation.median_rate(mean, spread)
+        assert variation.mean_rate(math.nextafter(median, 0.0), spread) < mean <= variation.mean_rate(median, spread)
 
 
 @pytest.mark.parametrize("spread", [0.3, 5.0])
@@ -53,7 +53,7 @@ def test_the_mean_of_tiny_rates_is_exact(mean: float, spread: float) -> None:
     with mpmath.workdps(30):
         median = mpmath.mpf(mean) * mpmath.exp(-mpmath.mpf(spread) ** 2 / 2)
         capped = mpmath.ncdf(mpmath.log(median) / spread + spread)
-        found = mpmath.mpf(cells.median_rate(mean, spread)) / median
+        found = mpmath.mpf(variation.median_rate(mean, spread)) / median
     assert abs(found - 1) < 1e-14 + 2 * float(capped)
 
 
@@ -64,9 +64,9 @@ def test_the_smallest_float_is_a_rate() -> None:
 @pytest.mark.parametrize("ramp", np.linspace(0.01, 1.0, 100).tolist())
 def test_a_ramp_reaches_rate_one_and_no_further(ramp: float) -> None:
     found = qc.NoiseModel("n", "", ramp=ramp).apply(1.0 / (1.0 + ramp), SIZES).region_of("a")
-    assert found.loss.max() == pytest.approx(1.0, rel=1e-15)
-    assert found.loss.max() <= 1.0
-    assert math.fsum(found.loss) / 8 == pytest.approx(1.0 / (1.0 + ramp), rel=1e-14)
+    assert found.one_to_zero.max() == pytest.approx(1.0, rel=1e-15)
+    assert found.one_to_zero.max() <= 1.0
+    assert math.fsum(found.one_to_zero) / 8 == pytest.approx(1.0 / (1.0 + ramp), rel=1e-14)
     with pytest.raises(InputError, match="above 1"):
         qc.NoiseModel("n", "", ramp=ramp).apply((1.0 + 1e-12) / (1.0 + ramp), SIZES)
 
@@ -74,7 +74,7 @@ def test_a_ramp_reaches_rate_one_and_no_further(ramp: float) -> None:
 def test_planes_that_cannot_flip_stay_silent() -> None:
     for name in qc.NOISE_MODELS:
         found = qc.noise_model(name).apply([*LSB_ONLY], {"a": 10}).region_of("a")
-        assert found.loss.tolist() == pytest.approx(LSB_ONLY.tolist(), rel=1e-14)
+        assert found.one_to_zero.tolist() == pytest.approx(LSB_ONLY.tolist(), rel=1e-14)
     assert qc.noise_model("msb-heavier").apply(0.0, SIZES).region_of("a").silent
 
 
@@ -90,9 +90,10 @@ def test_several_regions_keep_their_rates_and_their_default() -> None:
     profile = BitErrorProfile((region(0.1), named))
     found = qc.noise_model("clusters-4").apply(profile, {"e1": 3, "fc": 4})
     assert found.regions[0] == region(0.1)
-    assert [found.region_of(name).loss[0] for name in ("fc", "e1", "unknown")] == [0.1, 0.3, 0.1]
+    assert [found.region_of(name).one_to_zero[0] for name in ("fc", "e1", "unknown")] == [0.1, 0.3, 0.1]
     layered = qc.NoiseModel("n", "", layer_spread=1.0).apply(profile, {"e1": 3, "fc": 4}).assign(["e1", "fc"])
-    assert 3 * layered["e1"].loss[0] + 4 * layered["fc"].gain[0] == pytest.approx(3 * 0.3 + 4 * 0.1, rel=1e-14)
+    total = 3 * layered["e1"].one_to_zero[0] + 4 * layered["fc"].zero_to_one[0]
+    assert total == pytest.approx(3 * 0.3 + 4 * 0.1, rel=1e-14)
 
 
 def test_names_with_pattern_characters_mean_themselves() -> None:
@@ -103,7 +104,7 @@ def test_names_with_pattern_characters_mean_themselves() -> None:
 
 def test_numpy_numbers_become_plain_ones() -> None:
     given = region(0.1, block=np.int64(4), spread=np.float32(0.25))
-    assert RegionErrors.from_json(json.loads(json.dumps(given.to_json()))) == given == region(0.1, block=4, spread=0.25)
+    assert CellLaw.from_json(json.loads(json.dumps(given.to_json()))) == given == region(0.1, block=4, spread=0.25)
     assert hash(given) == hash(region(0.1, block=4, spread=0.25))
     assert (given.protect(3).block, given.protect(3).spread) == (4, 0.25)
 

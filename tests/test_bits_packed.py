@@ -7,20 +7,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qtaml_codesign.bits.cell_law import CellLaw
 from qtaml_codesign.bits.flips import draw_flips, flip_key
 from qtaml_codesign.bits.formats import BitFormat
 from qtaml_codesign.bits.packed.kernels import WORDS
 from qtaml_codesign.bits.packed.tensors import PackedTensor, PackedTensors
-from qtaml_codesign.bits.profile import RegionErrors
 
 rates = st.one_of(st.sampled_from([0.0, 1.0, 5e-324, 0.5]), st.floats(0.0, 1.0))
 
 
-def tensor_of(name, size, bits, loss, gain, depth, seed):
+def tensor_of(name, size, bits, one_to_zero, zero_to_one, depth, seed):
     generator = np.random.default_rng([seed, size])
     codes = generator.integers(0, 2**bits, size).astype(np.uint8)
     values = generator.normal(size=2**bits).astype(np.float32)
-    errors = RegionErrors("default", BitFormat(bits), loss, gain)
+    errors = CellLaw("default", BitFormat(bits), one_to_zero, zero_to_one)
     return errors, depth, PackedTensor(codes, values, errors.protect(depth), flip_key(seed, name))
 
 
@@ -39,8 +39,8 @@ def check(tensors, trial):
 @given(st.lists(st.tuples(st.integers(1, 200), st.integers(2, 8), rates, rates, st.integers(0, 8)), min_size=1,
                 max_size=4), st.integers(0, 2**64 - 1), st.integers(0, 5))
 def test_every_tensor_reads_as_if_alone(cases, trial, seed):
-    tensors = [tensor_of(f"t{index}", size, bits, loss, gain, min(depth, bits), seed)
-               for index, (size, bits, loss, gain, depth) in enumerate(cases)]
+    tensors = [tensor_of(f"t{index}", size, bits, one_to_zero, zero_to_one, min(depth, bits), seed)
+               for index, (size, bits, one_to_zero, zero_to_one, depth) in enumerate(cases)]
     check(tensors, trial)
 
 

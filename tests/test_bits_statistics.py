@@ -14,9 +14,9 @@ import itertools
 import numpy as np
 import pytest
 
+from qtaml_codesign.bits.cell_law import BitErrorProfile, CellLaw
 from qtaml_codesign.bits.flips import draw_flips, flip_key
 from qtaml_codesign.bits.formats import ENCODINGS, BitFormat
-from qtaml_codesign.bits.profile import BitErrorProfile, RegionErrors
 from tests.bits_oracles import assert_binomial, joint_counts, joint_histogram, plane_counts, visible_excess
 
 SIZE = 2**20
@@ -28,8 +28,8 @@ DIRECTIONS = {"symmetric": (1.0, 1.0), "charged 1": (1.0, 0.0), "charged 0": (0.
 
 
 def errors_of(rate, direction="symmetric", encoding="offset_binary"):
-    loss, gain = (np.full(8, rate * factor) for factor in DIRECTIONS[direction])
-    return RegionErrors("default", BitFormat(8, encoding), loss, gain)
+    down, up = (np.full(8, rate * factor) for factor in DIRECTIONS[direction])
+    return CellLaw("default", BitFormat(8, encoding), down, up)
 
 
 def flips_of(rate, trial=0, seed=0, tensor="statistics", purpose="trial"):
@@ -57,7 +57,7 @@ def test_each_plane_and_direction_flips_at_its_rate(rate, direction, encoding):
     read = draw_flips(CODES, errors, 0, flip_key(1, encoding + direction), 0).codes
     histogram = joint_histogram(CODES, read, 8)
     for plane, stored in itertools.product(range(8), (0, 1)):
-        expected = errors.loss[plane] if stored else errors.gain[plane]
+        expected = errors.one_to_zero[plane] if stored else errors.zero_to_one[plane]
         assert_binomial(*plane_counts(histogram, plane, stored), expected, (plane, stored))
 
 
@@ -74,7 +74,8 @@ def test_planes_are_pairwise_independent(rate, direction):
     errors = errors_of(rate, direction)
     histogram = joint_histogram(CODES, draw_flips(CODES, errors, 0, flip_key(2, direction), 0).codes, 8)
     for (a, b), stored in itertools.product(itertools.combinations(range(8), 2), itertools.product((0, 1), repeat=2)):
-        chance = np.prod([errors.loss[p] if bit else errors.gain[p] for p, bit in zip((a, b), stored, strict=True)])
+        rates = [errors.one_to_zero if bit else errors.zero_to_one for bit in stored]
+        chance = np.prod([rate[plane] for rate, plane in zip(rates, (a, b), strict=True)])
         assert_binomial(*joint_counts(histogram, (a, b), stored), chance, (a, b, stored))
 
 
@@ -99,13 +100,13 @@ def test_trials_seeds_tensors_and_purposes_are_independent(rate, other):
 
 
 def test_per_plane_rates_reach_their_own_plane():
-    loss, gain = np.linspace(0.05, 0.4, 16), np.linspace(0.3, 0.01, 16)
+    down, up = np.linspace(0.05, 0.4, 16), np.linspace(0.3, 0.01, 16)
     codes = np.random.default_rng(3).integers(0, 2**16, SIZE).astype(np.uint16)
-    read = draw_flips(codes, RegionErrors("default", BitFormat(16), loss, gain), 0, flip_key(0, "wide"), 0).codes
+    read = draw_flips(codes, CellLaw("default", BitFormat(16), down, up), 0, flip_key(0, "wide"), 0).codes
     for plane in range(16):
         flipped, stored = (codes ^ read) >> plane & 1, codes >> plane & 1
-        assert_binomial(int((flipped & stored).sum()), int(stored.sum()), loss[plane], plane)
-        assert_binomial(int((flipped & ~stored & 1).sum()), int((1 - stored).sum()), gain[plane], plane)
+        assert_binomial(int((flipped & stored).sum()), int(stored.sum()), down[plane], plane)
+        assert_binomial(int((flipped & ~stored & 1).sum()), int((1 - stored).sum()), up[plane], plane)
 
 
 def test_rates_between_float32_steps_and_powers_of_two_are_kept():

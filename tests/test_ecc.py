@@ -6,8 +6,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from qtaml_codesign.bits.profile import BitErrorProfile
-from qtaml_codesign.ecc import ideal, limits
+from qtaml_codesign.ecc import limits
 from qtaml_codesign.errors import InputError
 
 RATES = [0.0, 1e-300, 1e-12, 1e-4, 0.01, 0.1, 0.24, 0.26, 0.4, 0.49, 0.4999, 0.5 - 1e-9, 0.5, 0.6, 0.9]
@@ -58,28 +57,3 @@ def test_arrays_keep_their_shape():
 def test_rates_outside_the_unit_interval_are_refused(rate):
     with pytest.raises(InputError, match="next:"):
         limits.capacity(rate)
-
-
-def test_protection_is_by_tensor_and_from_the_top():
-    errors = BitErrorProfile.uniform(0.1).assign(["a", "b"])
-    found = ideal.protect(errors, {"a": 3})
-    assert found["a"].gain.tolist() == [0.1] * 5 + [0.0] * 3
-    assert found["b"] == errors["b"]
-
-
-def test_one_msb_on_every_weight_costs_an_eighth():
-    assert ideal.overhead({"a": 7, "b": 13}, {"a": 1, "b": 1}, {"a": 8, "b": 8}) == 0.125
-    assert ideal.overhead({"a": 100, "b": 100}, {"b": 2}, {"a": 8, "b": 4}) == pytest.approx(200 / 1200)
-
-
-@pytest.mark.parametrize(
-    "action",
-    [
-        lambda: ideal.protect(BitErrorProfile.uniform(0.1).assign(["conv"]), {"conw": 1}),
-        lambda: ideal.overhead({"a": 1}, {"b": 1}, {"a": 8}), lambda: ideal.overhead({"a": 1}, {"a": 9}, {"a": 8}),
-        lambda: ideal.overhead({"a": 1}, {"a": -1}, {"a": 8}), lambda: ideal.overhead({}, {}, {}),
-    ],
-)
-def test_depths_that_do_not_fit_are_refused(action):
-    with pytest.raises(InputError, match="next:"):
-        action()

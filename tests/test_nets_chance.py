@@ -9,9 +9,9 @@ from torch import nn
 
 import qtaml_codesign as qc
 from qtaml_codesign.errors import InputError, WorkloadError
+from qtaml_codesign.nets.architectures import BUILDERS
 from qtaml_codesign.nets.chance import check_clean, is_above
 from qtaml_codesign.nets.datasets import digits
-from qtaml_codesign.nets.networks import BUILDERS
 from qtaml_codesign.nets.zoo import trained_network
 from qtaml_codesign.sweeps.soundness import check_evaluation
 

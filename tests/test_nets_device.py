@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qtaml_codesign.bits import kernels
+from qtaml_codesign.bits.cell_law import BitErrorProfile, CellLaw
 from qtaml_codesign.bits.flips import FlipKey, draw_flips, flip_key
 from qtaml_codesign.bits.formats import BitFormat
-from qtaml_codesign.bits.profile import BitErrorProfile, RegionErrors
 from qtaml_codesign.errors import InputError
 from qtaml_codesign.nets import device
 from qtaml_codesign.nets.storage import StoredModel, StoredTensor, store_tensor
@@ -32,7 +32,7 @@ WORDS = st.integers(0, 2**64 - 1)
 
 def region(loss, gain=None, bits=8, **cells):
     both = [np.broadcast_to(rate, (bits,)) for rate in (loss, loss if gain is None else gain)]
-    return RegionErrors("default", BitFormat(bits), *both, **cells)
+    return CellLaw("default", BitFormat(bits), *both, **cells)
 
 
 def read_there(codes, errors, depth, key, trial, where):

@@ -10,14 +10,15 @@ import pytest
 import torch
 
 import qtaml_codesign as qc
-from qtaml_codesign.bits.profile import BitErrorProfile
+from qtaml_codesign.bits.cell_law import BitErrorProfile
 from qtaml_codesign.errors import WorkloadError
 from qtaml_codesign.nets import device
 from qtaml_codesign.nets.evaluate import run_trial
 from qtaml_codesign.nets.storage import StoredModel, store_tensor
 from qtaml_codesign.nets.workload import Workload, load_workload
 from qtaml_codesign.nets.zoo import trained_network
-from qtaml_codesign.sweeps.trial import handle_for, run_trials, task_for
+from qtaml_codesign.sweeps.handle import handle_for
+from qtaml_codesign.sweeps.jobs import run_trials, task_for
 from qtaml_codesign.tac.evaluation import errors_for
 from tests.test_nets_device import GPU, on_each_device
 

@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import nn
 
+from qtaml_codesign.bits.cell_law import BitErrorProfile
 from qtaml_codesign.bits.formats import BitFormat
-from qtaml_codesign.bits.profile import BitErrorProfile
 from qtaml_codesign.nets import tensors
 from qtaml_codesign.nets.sensitivity import jacobian_gains
 from qtaml_codesign.nets.storage import largest_magnitude, store_tensor
 from qtaml_codesign.nets.workload import Workload
-from qtaml_codesign.tac.planner import Planner
+from qtaml_codesign.tac.algorithm import Planner
 
 KEY = 23
 INPUTS = torch.randn(6, 5, generator=torch.Generator().manual_seed(KEY))
@@ -129,7 +129,7 @@ def test_pieces_of_a_view_in_another_order(monkeypatch):
 def test_a_plan_quantises_each_tensor_once(monkeypatch):
     seen: list[str] = []
     real = store_tensor
-    monkeypatch.setattr("qtaml_codesign.tac.planner.store_tensor",
+    monkeypatch.setattr("qtaml_codesign.tac.algorithm.store_tensor",
                         lambda name, *rest, **more: (seen.append(name), real(name, *rest, **more))[1])
     plain = workload()
     errors = BitErrorProfile.uniform(0.05).assign(list(plain.weights))

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from qtaml_codesign.bits.profile import BitErrorProfile
+from qtaml_codesign.bits.cell_law import BitErrorProfile
 from qtaml_codesign.nets.prefix import LIMIT, LayerAlone
 from qtaml_codesign.nets.storage import StoredModel, store_tensor
 from qtaml_codesign.nets.workload import Workload, load_workload

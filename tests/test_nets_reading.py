@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.func import functional_call
 
+from qtaml_codesign.bits.cell_law import BitErrorProfile
 from qtaml_codesign.bits.formats import BitFormat
 from qtaml_codesign.bits.noise import noise_model
-from qtaml_codesign.bits.profile import BitErrorProfile
 from qtaml_codesign.nets import reading
 from qtaml_codesign.nets.evaluate import Trials
 from qtaml_codesign.nets.labels import count_right, group_index, predictions

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from qtaml_codesign.bits.cell_law import BitErrorProfile, CellLaw
 from qtaml_codesign.bits.flips import flip_key
 from qtaml_codesign.bits.formats import BitFormat
 from qtaml_codesign.bits.law import ReadLaw
-from qtaml_codesign.bits.profile import BitErrorProfile, RegionErrors
 from qtaml_codesign.errors import CodesignError, InputError
 from qtaml_codesign.nets.reading import TrialReader
 from qtaml_codesign.nets.storage import StoredModel, StoredTensor, store_tensor
@@ -23,8 +23,8 @@ def weights(size: int = 4000) -> np.ndarray:
     return np.random.Generator(np.random.Philox(KEY)).normal(0.0, 0.3, size=(size // 4, 4)).astype(np.float32)
 
 
-def charge_loss(fmt: BitFormat, rate: float) -> RegionErrors:
-    return RegionErrors("default", fmt, np.full(fmt.bits, rate), np.zeros(fmt.bits))
+def charge_loss(fmt: BitFormat, rate: float) -> CellLaw:
+    return CellLaw("default", fmt, np.full(fmt.bits, rate), np.zeros(fmt.bits))
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
@@ -87,12 +87,12 @@ def test_stored_arrays_cannot_be_changed_and_the_input_is_not():
 @pytest.mark.parametrize("fmt", FORMATS)
 def test_expected_flips_by_counting_bits_one_by_one(fmt):
     generator = np.random.Generator(np.random.Philox(KEY))
-    errors = RegionErrors("default", fmt, generator.random(fmt.bits), generator.random(fmt.bits))
+    errors = CellLaw("default", fmt, generator.random(fmt.bits), generator.random(fmt.bits))
     stored = store_tensor("w", weights(200), fmt, depth=2)
     slow = 0.0
     for code in stored.codes.ravel().tolist():
         for plane in range(fmt.bits - 2):
-            slow += errors.loss[plane] if code >> plane & 1 else errors.gain[plane]
+            slow += errors.one_to_zero[plane] if code >> plane & 1 else errors.zero_to_one[plane]
     assert stored.expected_flips(errors) == pytest.approx(slow, rel=1e-12)
 
 

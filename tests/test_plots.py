@@ -19,7 +19,7 @@ from qtaml_codesign import plots
 from qtaml_codesign.frontier import Frontier
 from qtaml_codesign.plots import style
 from qtaml_codesign.sweeps import outputs
-from qtaml_codesign.tac.baselines import METHODS, method_label
+from qtaml_codesign.tac.methods import METHODS, method_label
 
 GRID = np.linspace(1.7, 2.2, 34)
 """Steps of 0.66 octaves in the flip probability."""

@@ -77,7 +77,7 @@ def test_a_command_says_that_it_loads_before_it_does(arguments: list[str], tmp_p
 
 
 def test_the_methods_of_the_help_are_those_of_the_engine(codesign) -> None:  # type: ignore[no-untyped-def]
-    from qtaml_codesign.tac.baselines import METHODS
+    from qtaml_codesign.tac.methods import METHODS
 
     for command in ("sweep", "frontier", "plan"):
         shown = re.sub(r"-\s+", "-", codesign(command, "--help").stdout)

@@ -301,7 +301,7 @@ def test_help_of_a_plan_shows_ours(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_dir_shows_what_is_public() -> None:
-    import qtaml_codesign.tac.plan
+    import qtaml_codesign.tac.api
 
     assert {name for name in dir(qc) if not name.startswith("_")} == set(qc.__all__)
     assert not {"tac", "cards", "annotations", "importlib", "Any"} & set(dir(qtaml_codesign))

@@ -233,7 +233,7 @@ def test_layer_variation_is_drawn_anew_for_every_trial() -> None:
     same = noise_models.redrawn(workload, plan, qc.noise_model("uniform"), 2, seed=3)
     assert same.correct == qc.evaluate(workload, plan, 0.1, 2, seed=3).counts.correct
     rates = [noise_models.rates_of(workload, plan, qc.noise_model("layer-variation-0.3"), 3, seed) for seed in (0, 1)]
-    first = [errors["fc1.weight"].loss[0] for trials in rates for errors in trials]
+    first = [errors["fc1.weight"].one_to_zero[0] for trials in rates for errors in trials]
     assert len(set(first)) == 6
 
 

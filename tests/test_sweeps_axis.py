@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import qtaml_codesign as qc
-from qtaml_codesign.bits.profile import BitErrorProfile
+from qtaml_codesign.bits.cell_law import BitErrorProfile
 from qtaml_codesign.sweeps.axis import FINEST, FlipAxis, ThicknessAxis, axis_for, middle
 
 GRID = np.array([1.72, 1.765, 1.9, 2.2])
@@ -41,7 +41,7 @@ def test_two_cards_with_cells_alike_ask_for_the_same_rates_to_the_last_bit():
     assert isinstance(first, FlipAxis)
     for x in (-40.0, -3.0625, 0.0, 0.5):
         assert first.profile(x) == second.profile(x)
-        assert first.profile(x).regions[0].gain.tolist() == [2.0 ** (x - 1.0)] * 8
+        assert first.profile(x).regions[0].zero_to_one.tolist() == [2.0 ** (x - 1.0)] * 8
 
 
 def test_the_flip_axis_and_the_physics_agree():
@@ -51,21 +51,21 @@ def test_the_flip_axis_and_the_physics_agree():
         exact = qc.flip_probability(card, thickness)
         assert axis.flip_probability(x) == pytest.approx(exact.probability, rel=1e-13, abs=0.0)
         assert axis.thickness_nm(x) == pytest.approx(thickness, rel=1e-12, abs=0.0)
-        np.testing.assert_allclose(axis.profile(x).regions[0].loss, exact.by_plane, rtol=1e-13, atol=0.0)
+        np.testing.assert_allclose(axis.profile(x).regions[0].one_to_zero, exact.by_plane, rtol=1e-13, atol=0.0)
 
 
 def test_charge_loss_flips_in_one_direction_only():
     axis = axis_for(qc.load_card("3nm").with_field("flips", "charge_loss"))
     assert isinstance(axis, FlipAxis)
     region = axis.profile(-2.0).regions[0]
-    assert {tuple(region.loss), tuple(region.gain)} == {(0.125,) * 8, (0.0,) * 8}
+    assert {tuple(region.one_to_zero), tuple(region.zero_to_one)} == {(0.125,) * 8, (0.0,) * 8}
 
 
 def test_rates_that_underflow_still_have_a_direction_and_a_place():
     axis = axis_for(qc.load_card("sram_6t"))
     assert axis.coordinates(np.array([3.0])).tolist() == [-1000.0]
     assert axis.ends(-1000.0, -1000.0)[0] == -1024.0
-    assert axis.profile(-4.0).regions[0].loss.tolist() == [2.0**-5] * axis.profile(-4.0).regions[0].format.bits
+    assert axis.profile(-4.0).regions[0].one_to_zero.tolist() == [2.0**-5] * axis.profile(-4.0).regions[0].format.bits
 
 
 @pytest.mark.parametrize(("lowest", "highest", "ends"), [

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 import qtaml_codesign as qc
-from qtaml_codesign.bits.profile import BitErrorProfile
-from qtaml_codesign.sweeps.trial import PlanRequest, handle_for, make_plan
-from qtaml_codesign.tac import planner
+from qtaml_codesign.bits.cell_law import BitErrorProfile
+from qtaml_codesign.sweeps.handle import handle_for
+from qtaml_codesign.sweeps.jobs import PlanRequest, make_plan
+from qtaml_codesign.tac import algorithm
 
 OPTIONS = {"thickness_nm": (1.73, 1.9), "budgets": (0.125, 0.3), "trials": 2, "refine": False}
 
@@ -15,14 +16,14 @@ OPTIONS = {"thickness_nm": (1.73, 1.9), "budgets": (0.125, 0.3), "trials": 2, "r
 @pytest.fixture
 def measured(monkeypatch):
     """How each measurement of gains was asked for, with nothing known beforehand."""
-    real, asked = planner.jacobian_gains, []
+    real, asked = algorithm.jacobian_gains, []
 
     def watched(workload, method, **more):
         asked.append(method)
         return real(workload, method, **more)
 
-    monkeypatch.setattr(planner, "jacobian_gains", watched)
-    monkeypatch.setattr(planner, "_GAINS", {})
+    monkeypatch.setattr(algorithm, "jacobian_gains", watched)
+    monkeypatch.setattr(algorithm, "_GAINS", {})
     return asked
 
 
@@ -42,7 +43,7 @@ def test_the_calibration_is_seen_once_and_before_the_plans(tiny, measured, tmp_p
     assert all(0 <= seen[index].done <= seen[index].total for index in of_calibration)
     assert seen[of_calibration[-1]].done == seen[of_calibration[-1]].total
     assert measured == ["auto"]
-    planner._GAINS.clear()
+    algorithm._GAINS.clear()
     assert "calibration" not in {state.stage for state in stages(tiny, methods=("tac",), out=tmp_path / "run")}
     assert measured == ["auto"], "the plans were known already"
 
@@ -72,8 +73,8 @@ def test_plans_by_other_gains_have_other_names():
 
 def test_a_worker_measures_no_gains(tiny, measured):
     network = qc.load_workload(tiny)
-    gains = planner.measured_gains(network, "auto", 0)
-    planner._GAINS.clear()
+    gains = algorithm.measured_gains(network, "auto", 0)
+    algorithm._GAINS.clear()
     request = PlanRequest(network.digest, "tac", 0.3, 0, "greedy", "auto", BitErrorProfile.uniform(0.1))
     text = make_plan(handle_for(network, portable=False), request, gains)
     assert measured == ["auto"]

@@ -24,9 +24,9 @@ from qtaml_codesign.errors import CodesignError
 from qtaml_codesign.nets.evaluate import Trials
 from qtaml_codesign.sweeps import collect, crew
 from qtaml_codesign.sweeps.crew import Crew, Job
+from qtaml_codesign.sweeps.handle import WorkloadHandle
 from qtaml_codesign.sweeps.pool import WorkerPool
 from qtaml_codesign.sweeps.store import ResultStore
-from qtaml_codesign.sweeps.trial import WorkloadHandle
 from tests.conftest import ROOT, TINY_WORKLOAD
 
 FILES = ("sweep.csv", "knots.csv", "frontier.csv", "frontier.png")

@@ -15,9 +15,9 @@ from qtaml_codesign.errors import CodesignError, InputError, StoreError, Workloa
 from qtaml_codesign.nets.storage import StoredModel
 from qtaml_codesign.sweeps import collect
 from qtaml_codesign.sweeps.grid import thickness_grid
+from qtaml_codesign.sweeps.jobs import store_model
 from qtaml_codesign.sweeps.outputs import csv_text
 from qtaml_codesign.sweeps.store import ResultStore
-from qtaml_codesign.sweeps.trial import store_model
 from qtaml_codesign.tac.evaluation import deploy
 from tests.conftest import TINY_WORKLOAD
 
@@ -79,14 +79,14 @@ def test_a_task_stores_what_deploy_stores(network, method, budget):
     plan = qc.plan(network, method, flip, budget)
     assert method == "tac" or all(plan.mean_correction.values())
     errors = qc.BitErrorProfile.from_flip_probability(flip).assign(list(network.weights))
-    from qtaml_codesign.sweeps.trial import task_for
+    from qtaml_codesign.sweeps.jobs import task_for
 
     mine, rates = store_model(network, task_for(network.digest, plan, errors, 0))
     theirs: StoredModel = deploy(network, plan)
     for one, two in zip(mine, theirs, strict=True):
         np.testing.assert_array_equal(one.codes, two.codes)
         assert (one.name, one.scale, one.format, one.depth) == (two.name, two.scale, two.format, two.depth)
-        np.testing.assert_array_equal(rates[one.name].loss, errors[one.name].loss)
+        np.testing.assert_array_equal(rates[one.name].one_to_zero, errors[one.name].one_to_zero)
 
 
 def test_thin_oxide_hurts_and_protection_helps(base):
@@ -308,7 +308,7 @@ def test_folder_that_cannot_be_used_is_found_before_any_work(network, tmp_path, 
 def test_workload_that_changes_between_processes_is_refused(network, tmp_path):
     from dataclasses import replace
 
-    from qtaml_codesign.sweeps.trial import handle_for, resolve
+    from qtaml_codesign.sweeps.handle import handle_for, resolve
 
     handle = replace(handle_for(network, portable=True).sent(str(tmp_path)), digest="0" * 64)
     with pytest.raises(WorkloadError, match="changed between"):

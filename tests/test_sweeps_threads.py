@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from qtaml_codesign.bits.profile import BitErrorProfile
+from qtaml_codesign.bits.cell_law import BitErrorProfile
 from qtaml_codesign.nets.workload import Workload, load_workload
-from qtaml_codesign.sweeps.trial import handle_for, run_trials, task_for
-from qtaml_codesign.tac.plan import plan
+from qtaml_codesign.sweeps.handle import handle_for
+from qtaml_codesign.sweeps.jobs import run_trials, task_for
+from qtaml_codesign.tac.api import plan
 
 
 def test_threads_do_not_share_the_weights_of_a_trial(monkeypatch):

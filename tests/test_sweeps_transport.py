@@ -18,9 +18,9 @@ from torch import nn
 import qtaml_codesign as qc
 from qtaml_codesign.errors import WorkloadError
 from qtaml_codesign.nets.parcel import as_bytes, unpack
-from qtaml_codesign.sweeps import trial
+from qtaml_codesign.sweeps import handle
 from qtaml_codesign.sweeps.crew import Crew
-from qtaml_codesign.sweeps.trial import handle_for, resolve
+from qtaml_codesign.sweeps.handle import handle_for, resolve
 from tests.conftest import ROOT, TINY_WORKLOAD
 
 OPTIONS = {"thickness_nm": [1.75], "budgets": [0.25], "trials": 12}
@@ -110,7 +110,7 @@ def trained(tmp_path):
 @pytest.fixture
 def new_process(monkeypatch):
     """Forget what this process has received, as a worker that has just started."""
-    monkeypatch.setattr(trial, "_workloads", OrderedDict())
+    monkeypatch.setattr(handle, "_workloads", OrderedDict())
 
 
 def in_memory() -> qc.Workload:
@@ -133,7 +133,7 @@ def test_weights_are_what_they_were_after_a_sweep_with_workers(tmp_path):
 def test_a_network_built_in_python_is_written_once_and_cleared_away(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     written = []
-    monkeypatch.setattr(trial, "pack", lambda workload, path: (written.append(path), pack(workload, path)))
+    monkeypatch.setattr(handle, "pack", lambda workload, path: (written.append(path), pack(workload, path)))
     workload = in_memory()
     alone = qc.sweep(workload, "3nm", **OPTIONS)
     assert written == []
@@ -142,7 +142,7 @@ def test_a_network_built_in_python_is_written_once_and_cleared_away(tmp_path, mo
     assert list(tmp_path.iterdir()) == []
 
 
-pack = trial.pack
+pack = handle.pack
 
 
 def test_a_factory_that_trains_is_called_once(trained):

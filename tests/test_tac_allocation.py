@@ -133,7 +133,7 @@ def test_every_pair_is_drawn_equally_often() -> None:
 
 def test_unknown_solver_names_the_known_ones() -> None:
     with pytest.raises(InputError, match="unknown allocation") as failure:
-        allocation.known("gready")
+        allocation.checked_allocation("gready")
     assert "greedy" in failure.value.next_step
 
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 import qtaml_codesign as qc
+from qtaml_codesign.bits.cell_law import BitErrorProfile, CellLaw
 from qtaml_codesign.bits.formats import ENCODINGS, BitFormat
 from qtaml_codesign.bits.law import ReadLaw
-from qtaml_codesign.bits.profile import BitErrorProfile, RegionErrors
 from qtaml_codesign.nets.prefix import LayerAlone
 from qtaml_codesign.nets.storage import store_tensor
 from qtaml_codesign.tac.correction import NOTHING, RULES, MeanCorrection, ProtectedLayer, samples_for
@@ -20,16 +20,16 @@ CORRECTING = ("tac", "tac-always-corrected", "tac-unprotected-corrected", "tac-s
 ONE_PLANE_EACH = 1.0 / 8.0
 
 
-def charge_loss(encoding: str = "offset_binary", rate: float = 0.1, bits: int = 8) -> RegionErrors:
-    return RegionErrors("default", BitFormat(bits, encoding), np.full(bits, rate), np.zeros(bits))  # type: ignore[arg-type]
+def charge_loss(encoding: str = "offset_binary", rate: float = 0.1, bits: int = 8) -> CellLaw:
+    return CellLaw("default", BitFormat(bits, encoding), np.full(bits, rate), np.zeros(bits))  # type: ignore[arg-type]
 
 
-def layer(errors: RegionErrors, depth: int = 0) -> ProtectedLayer:
+def layer(errors: CellLaw, depth: int = 0) -> ProtectedLayer:
     weights = np.random.default_rng(1).normal(0.02, 0.2, (30, 20))
     return ProtectedLayer(store_tensor("w", weights, errors.format, depth=depth), weights, errors)
 
 
-def read_mean(stored, errors: RegionErrors) -> float:  # type: ignore[no-untyped-def]
+def read_mean(stored, errors: CellLaw) -> float:  # type: ignore[no-untyped-def]
     """Mean of what is read, from the probability of every read code of every stored one."""
     law = ReadLaw(errors.protect(stored.depth))
     codes, counts = np.unique(stored.codes, return_counts=True)

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 import qtaml_codesign as qc
+from qtaml_codesign.bits.cell_law import BitErrorProfile
 from qtaml_codesign.bits.flips import draw_flips, flip_key
-from qtaml_codesign.bits.profile import BitErrorProfile
 from qtaml_codesign.errors import PlanError, WorkloadError
 from qtaml_codesign.nets.storage import StoredModel, store_tensor
+from qtaml_codesign.sweeps.jobs import store_model, task_for
 from qtaml_codesign.sweeps.task import ENGINE_VERSION
-from qtaml_codesign.sweeps.trial import store_model, task_for
 from qtaml_codesign.tac.allocation import AllocationProblem, fractional
 from qtaml_codesign.tac.evaluation import deploy, errors_for
 
@@ -67,12 +67,12 @@ def test_more_deeper_weights_keep_the_earlier_ones_and_lie_evenly() -> None:
 
 
 def test_expected_flips_count_the_stored_bits_one_by_one() -> None:
-    rates = replace(RATES, loss=np.linspace(0.01, 0.4, 8), gain=np.linspace(0.3, 0.0, 8))
+    rates = replace(RATES, one_to_zero=np.linspace(0.01, 0.4, 8), zero_to_one=np.linspace(0.3, 0.0, 8))
     stored = store_tensor("w", WEIGHTS, depth=2, deeper=333)
     total = 0.0
     for code, more in zip(stored.codes.ravel(), stored.is_deeper.ravel(), strict=True):
         for plane in range(6 - int(more)):
-            total += rates.loss[plane] if code >> plane & 1 else rates.gain[plane]
+            total += rates.one_to_zero[plane] if code >> plane & 1 else rates.zero_to_one[plane]
     assert stored.expected_flips(rates) == pytest.approx(total, rel=1e-12)
 
 

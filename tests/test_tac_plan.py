@@ -12,18 +12,18 @@ import pytest
 import torch
 
 import qtaml_codesign as qc
+from qtaml_codesign.bits.cell_law import BitErrorProfile
 from qtaml_codesign.bits.formats import BitFormat
 from qtaml_codesign.bits.law import ReadLaw
-from qtaml_codesign.bits.profile import BitErrorProfile
 from qtaml_codesign.errors import InputError, PlanError
 from qtaml_codesign.nets.prefix import LayerAlone
 from qtaml_codesign.nets.storage import StoredModel, store_tensor
-from qtaml_codesign.sweeps.trial import store_model, task_for
-from qtaml_codesign.tac import planner
-from qtaml_codesign.tac.baselines import METHOD_RULES, method_label
+from qtaml_codesign.sweeps.jobs import store_model, task_for
+from qtaml_codesign.tac import algorithm
+from qtaml_codesign.tac.api import BUDGET_FREE_METHODS, METHODS
 from qtaml_codesign.tac.correction import correction_factor
 from qtaml_codesign.tac.evaluation import deploy, errors_for
-from qtaml_codesign.tac.plan import BUDGET_FREE_METHODS, METHODS
+from qtaml_codesign.tac.methods import METHOD_RULES, method_label
 from qtaml_codesign.tac.saturation import saturation_ratio
 from tests.conftest import TINY_WORKLOAD
 
@@ -70,14 +70,14 @@ def test_gains_are_measured_where_the_method_allocates_by_them(
     budget = 0.0 if method in BUDGET_FREE_METHODS else 0.4
     rule = METHOD_RULES[method]
     needed = rule.score == "jacobian" and rule.spend == "allocate"
-    measured, real = [], planner.jacobian_gains
+    measured, real = [], algorithm.jacobian_gains
 
     def watched(*given: object, **named: object) -> object:
         measured.append(method)
         return real(*given, **named)
 
-    monkeypatch.setattr(planner, "_GAINS", {})
-    monkeypatch.setattr(planner, "jacobian_gains", watched)
+    monkeypatch.setattr(algorithm, "_GAINS", {})
+    monkeypatch.setattr(algorithm, "jacobian_gains", watched)
     plan = qc.plan(tiny_net, method=method, flip_probability=0.1, budget=budget)
     assert (len(measured) == 1) == needed
     assert plan.sensitivity == ("reverse" if needed else "none")

@@ -89,7 +89,8 @@ def broken_depth(monkeypatch):
 
     def sampler(codes, errors, depth, key, trial):
         keep = np.arange(errors.format.bits) >= depth
-        return draw_flips(codes, replace(errors, loss=errors.loss * keep, gain=errors.gain * keep), 0, key, trial)
+        fewer = replace(errors, one_to_zero=errors.one_to_zero * keep, zero_to_one=errors.zero_to_one * keep)
+        return draw_flips(codes, fewer, 0, key, trial)
 
     monkeypatch.setattr(verification, "draw_flips", sampler)
 
@@ -98,7 +99,8 @@ def broken_direction(monkeypatch):
     """1 -> 0 and 0 -> 1 swapped."""
     monkeypatch.setattr(
         verification, "draw_flips",
-        lambda codes, errors, *rest: draw_flips(codes, replace(errors, loss=errors.gain, gain=errors.loss), *rest),
+        lambda codes, errors, *rest: draw_flips(
+            codes, replace(errors, one_to_zero=errors.zero_to_one, zero_to_one=errors.one_to_zero), *rest),
     )
 
 
@@ -111,7 +113,7 @@ def broken_rate(monkeypatch):
     monkeypatch.setattr(
         verification, "draw_flips",
         lambda codes, errors, *rest: draw_flips(
-            codes, replace(errors, loss=down(errors.loss), gain=down(errors.gain)), *rest
+            codes, replace(errors, one_to_zero=down(errors.one_to_zero), zero_to_one=down(errors.zero_to_one)), *rest
         ),
     )
 

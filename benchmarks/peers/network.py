@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from qtaml_codesign.bits.profile import BitErrorProfile, RegionErrors
+from qtaml_codesign.bits.cell_law import BitErrorProfile, CellLaw
 from qtaml_codesign.nets.storage import StoredModel, store_tensor
 from qtaml_codesign.nets.workload import load_workload
 
@@ -46,7 +46,7 @@ class Network:
         self.bits = self.stored.bits_stored
         self._parameters = dict(self.module.named_parameters())
 
-    def errors(self, rate: float) -> Mapping[str, RegionErrors]:
+    def errors(self, rate: float) -> Mapping[str, CellLaw]:
         """One rate for all planes of all tensors."""
         return BitErrorProfile.uniform(rate).assign(self.workload.weights)
 

@@ -1,11 +1,7 @@
 """Draw the flips of stored codes: exact, keyed by identity, and nested over rate and protection depth.
 
-Two samplers draw from the same law with different random numbers. The dense one (`bits.kernels`) compares a number of
-every cell with its rate: the same cost at every rate, rates from 0 to 1, nested over all of them. The sparse one
-(`bits.sparse`) draws the flips alone: its cost falls with the rate, rates up to 0.1, nested among themselves. Trials,
-`evaluate` and sweeps use the dense one throughout. Their thickness points reach from rare flips to rates above one
-half and are compared by common random numbers: a change of sampler between two of them would lose the nesting there,
-and with it the small variance of their difference.
+A number of every cell is compared with its rate (`bits.kernels`): the same cost at every rate, rates from 0 to 1,
+nested over all of them, so that two points of a sweep are compared by common random numbers.
 """
 
 from __future__ import annotations
@@ -14,19 +10,17 @@ import hashlib
 import json
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qtaml_codesign.bits import kernels
-from qtaml_codesign.bits.cells import flip_cells
+from qtaml_codesign.bits.cell_law import BitErrorProfile, CellLaw, as_profile
 from qtaml_codesign.bits.formats import BitFormat, Codes, Encoding
-from qtaml_codesign.bits.profile import BitErrorProfile, RegionErrors, as_profile
-from qtaml_codesign.bits.sparse.events import LARGEST_RATE
-from qtaml_codesign.bits.sparse.kernels import run_events
-from qtaml_codesign.checks import is_one_of, plain_array, whole_number_within
-from qtaml_codesign.errors import InputError, did_you_mean
+from qtaml_codesign.bits.variation import flip_cells
+from qtaml_codesign.checks import plain_array, whole_number_within
+from qtaml_codesign.errors import InputError
 
 if TYPE_CHECKING:
     from qtaml_codesign.physics.flip import FlipProbability
@@ -35,9 +29,6 @@ STREAM = "qtaml-codesign flips 2"
 LARGEST_SEED = 2**256 - 1
 LARGEST_TRIAL = 2**64 - 1
 LARGEST_INDEX = 2**48
-Sampler = Literal["dense", "sparse", "auto"]
-AUTO_SPARSE_RATE = 0.015
-"""Largest rate at which "auto" takes the sparse sampler; from 0.016 on the dense one is faster (`make bench`)."""
 
 
 @dataclass(frozen=True)
@@ -90,15 +81,15 @@ def flip_key(seed: int, tensor: str, purpose: str = "trial") -> FlipKey:
 
 
 def draw_flips(
-    codes: Codes, errors: RegionErrors, depth: int, key: FlipKey, trial: int, first_index: int = 0,
-    sampler: Sampler = "dense", out: Codes | None = None,
+    codes: Codes, errors: CellLaw, depth: int, key: FlipKey, trial: int, first_index: int = 0,
+    out: Codes | None = None,
 ) -> FlippedCodes:
     """Read stored codes once: bit b of weight i flips when u(key, trial, i, b) < its rate, exactly.
 
-    A stored 1 flips with `errors.loss[b]`, a stored 0 with `errors.gain[b]`, against the same u; the top `depth`
-    planes never flip. u does not depend on the array's size, the codes, the bit count or the encoding, so flips
+    A stored 1 flips with `errors.one_to_zero[b]`, a stored 0 with `errors.zero_to_one[b]`, against the same u; the top
+    `depth` planes never flip. u does not depend on the array's size, the codes, the bit count or the encoding, so flips
     at a smaller rate or a larger depth are a subset of those at a larger rate or a smaller depth. `errors.spread`
-    gives every cell a rate of its own, and `errors.block` ties neighbours together (`bits.cells`).
+    gives every cell a rate of its own, and `errors.block` ties neighbours together (`bits.variation`).
 
     Args:
         codes: any shape, uint8 or uint16, codes of `errors.format`; not changed.
@@ -107,10 +98,6 @@ def draw_flips(
         key: `flip_key` of the tensor.
         trial: index of the drawing, >= 0.
         first_index: weight index of codes[0] in its tensor, for reading a tensor in pieces.
-        sampler: "dense" (default, what trials use); "sparse" for rates up to 0.1 before protection, the same law with
-            other random numbers, which nest among themselves in the same way; "auto" takes the sparse one where no
-            rate before protection is above 0.015 and the cells are alike, and the dense one elsewhere. It looks at the
-            rates alone, so that a tensor read in pieces, or at another depth, stays with one sampler.
         out: where the read codes go, for reading often or in several threads: a contiguous array of the shape and type
             of the codes, elsewhere in memory. Default: a new array.
 
@@ -130,12 +117,11 @@ def draw_flips(
     first = whole_number_within("first_index", first_index, 0, LARGEST_INDEX, "count weights from 0")
     number = whole_number_within("trial", trial, 0, LARGEST_TRIAL, "count trials from 0")
     place = None if out is None else _checked_out(out, codes)
-    if _is_sparse(sampler, errors):
-        read, flips = run_events(stored, open_errors.loss, open_errors.gain, key.words, number, first, place)
-    elif errors.block > 1 or errors.spread > 0.0:
+    if errors.block > 1 or errors.spread > 0.0:
         read, flips = flip_cells(stored, open_errors, key.words, number, first, place)
     else:
-        read, flips = kernels.run_flips(stored, open_errors.loss, open_errors.gain, key.words, number, first, place)
+        rates = (open_errors.one_to_zero, open_errors.zero_to_one)
+        read, flips = kernels.run_flips(stored, *rates, key.words, number, first, place)
     exposed = stored.size * (errors.format.bits - depth)
     return FlippedCodes(read.reshape(codes.shape), flips, exposed)
 
@@ -150,14 +136,12 @@ def read_back(
     encoding: Encoding | None = None,
     trial: int = 0,
     tensor: str = "tensor",
-    sampler: Sampler = "dense",
 ) -> NDArray[Any]:
     """Codes read back from cells that flip: a new array, same shape and dtype; the input stays as it is.
 
     Each bit of each code flips on its own with the flip probability of its plane (and direction, for a card with
     charge loss). The same arguments give the same flips on every machine; a larger flip probability adds flips
-    and removes none; more protected planes remove flips and add none. Only `sampler="auto"` breaks this, between a
-    flip probability below its limit and one above: the two samplers draw different flips.
+    and removes none; more protected planes remove flips and add none.
 
     Args:
         codes: integer array of any shape, codes 0 .. 2^bits - 1.
@@ -167,7 +151,6 @@ def read_back(
         seed, trial, tensor: key of the drawing; another value of any of them gives unrelated flips.
         encoding: how codes stand for weights; default offset binary, or that of the card. It does not change
             which cells flip, and is checked against the card's.
-        sampler: "dense", "sparse" for flip probabilities up to 0.1, or "auto" (see `bits.flips.draw_flips`).
 
     Example:
         >>> codes = np.arange(8, dtype=np.uint8)
@@ -190,33 +173,12 @@ def read_back(
     whole_number_within("protected", protected, 0, errors.format.bits, "protect at most every plane")
     errors.format.check_codes(stored)
     narrow = stored.astype(errors.format.code_dtype)
-    read = draw_flips(narrow, errors, protected, flip_key(seed, tensor), trial, sampler=sampler)
+    read = draw_flips(narrow, errors, protected, flip_key(seed, tensor), trial)
     return read.codes.astype(stored.dtype)
 
 
-def _is_sparse(sampler: Sampler, errors: RegionErrors) -> bool:
-    """True when the flips are drawn one by one; an InputError where the sampler asked for cannot."""
-    if not is_one_of(sampler, get_args(Sampler)):
-        raise InputError(
-            "there is no such sampler", where="sampler", rule="dense, sparse or auto", value=sampler,
-            next_step=did_you_mean(sampler, get_args(Sampler)),
-        )
-    if sampler == "dense":
-        return False
-    rate = max(errors.loss.max(), errors.gain.max())
-    alike = errors.block == 1 and errors.spread == 0.0
-    if sampler == "sparse" and (rate > LARGEST_RATE or not alike):
-        raise InputError(
-            "the sparse sampler cannot draw these flips", where="sampler",
-            rule=f"every rate <= {LARGEST_RATE}, block = 1 and spread = 0",
-            value=f"largest rate {rate}, block {errors.block}, spread {errors.spread}",
-            next_step='use sampler="auto" or sampler="dense"',
-        )
-    return bool(alike and rate <= (LARGEST_RATE if sampler == "sparse" else AUTO_SPARSE_RATE))
-
-
 @lru_cache(maxsize=1024)
-def _protected(errors: RegionErrors, depth: int) -> RegionErrors:
+def _protected(errors: CellLaw, depth: int) -> CellLaw:
     """`errors.protect(depth)`, made once for all trials."""
     return errors.protect(depth)
 

@@ -207,21 +207,21 @@ def cell_uniforms(key, first, uniforms):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def flip_unlike_cells(  # type: ignore[no-untyped-def]
-    codes, loss, gain, factors, key, trial, first, block, read, flips
+    codes, down, up, factors, key, trial, first, block, read, flips
 ):
-    """Flip codes (n,) cell by cell: rate min(1, factor of the cell x loss or gain), u of weight index // block."""
+    """Flip codes (n,) cell by cell: rate min(1, factor of the cell x down or up), u of weight index // block."""
     for i in range(codes.size):
         index = (first + np.uint64(i)) // block
         read[i] = codes[i]
-        for plane in range(loss.size):
-            median = loss[plane] if (np.int64(codes[i]) >> plane) & 1 else gain[plane]
+        for plane in range(down.size):
+            median = down[plane] if (np.int64(codes[i]) >> plane) & 1 else up[plane]
             if median > 0.0 and is_below(min(1.0, median * factors[i, plane]), key, trial, index, plane):
                 read[i] ^= 1 << plane
                 flips[plane] += 1
 
 
 def run_flips(
-    codes: NDArray[Any], loss: NDArray[np.float64], gain: NDArray[np.float64], key: tuple[int, int],
+    codes: NDArray[Any], down: NDArray[np.float64], up: NDArray[np.float64], key: tuple[int, int],
     trial: int, first: int, out: NDArray[Any] | None = None,
 ) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Read codes (n,) like codes (n,) uint8 or uint16, in `out` where given, and flips by plane (B,) int64.
@@ -230,24 +230,24 @@ def run_flips(
     """
     read = np.empty_like(codes) if out is None else out
     if codes.dtype == np.uint8:
-        return read, _run_bytes(codes, loss, gain, key, trial, first, 0, read)
+        return read, _run_bytes(codes, down, up, key, trial, first, 0, read)
     flips, halves = [], []
     for group in (0, 1):
         planes, half = slice(8 * group, 8 * group + 8), (codes >> 8 * group & 0xFF).astype(np.uint8)
         halves.append(np.empty_like(half))
-        flips.append(_run_bytes(half, loss[planes], gain[planes], key, trial, first, group, halves[group]))
+        flips.append(_run_bytes(half, down[planes], up[planes], key, trial, first, group, halves[group]))
     np.left_shift(halves[1], 8, out=read, dtype=np.uint16)
     read |= halves[0]
     return read, np.concatenate(flips)
 
 
 def _run_bytes(
-    codes: NDArray[np.uint8], loss: NDArray[np.float64], gain: NDArray[np.float64], key: tuple[int, int], trial: int,
+    codes: NDArray[np.uint8], down: NDArray[np.float64], up: NDArray[np.float64], key: tuple[int, int], trial: int,
     first: int, group: int, read: NDArray[np.uint8],
 ) -> NDArray[np.int64]:
     """The same for up to eight planes of one byte each: whole words in place, the rest in a padded copy."""
     flips = np.zeros(8, np.int64)
-    lanes, sure, digits = rate_patterns(gain.tobytes(), loss.tobytes())
+    lanes, sure, digits = rate_patterns(up.tobytes(), down.tobytes())
     stream = (np.array(key, np.uint64), np.uint64(trial))
     aligned = first % 8 == 0 and codes.ctypes.data % 8 == 0 and read.ctypes.data % 8 == 0
     whole = codes.size - codes.size % 8 if aligned else 0
@@ -263,17 +263,17 @@ def _run_bytes(
         flip_words(padded.view(np.uint64), lanes, np.array([before, before + piece.size]), sure, digits, *stream,
                    np.uint64(here // 8), group, found.view(np.uint64), flips)
         read[start:start + PIECE] = found[before:before + piece.size]
-    return flips[:loss.size]
+    return flips[:down.size]
 
 
 @lru_cache(maxsize=256)
-def rate_patterns(gain: bytes, loss: bytes) -> tuple[np.uint64, NDArray[np.uint64], NDArray[np.uint64]]:
+def rate_patterns(up: bytes, down: bytes) -> tuple[np.uint64, NDArray[np.uint64], NDArray[np.uint64]]:
     """Lanes that can flip; (2,) lanes of rate 1; (2, D) digits of the rates below 1: of stored zeros, then of ones.
 
-    gain, loss: the rates of up to eight planes as the bytes of float64 arrays. Every pattern repeats a byte whose bit b
+    up, down: the rates of up to eight planes as the bytes of float64 arrays. Every pattern repeats a byte whose bit b
     speaks for plane b; D is even, at least eight, and holds every digit of every rate.
     """
-    rest = np.stack([np.frombuffer(gain), np.frombuffer(loss)])
+    rest = np.stack([np.frombuffer(up), np.frombuffer(down)])
     lanes = np.uint64(_byte((rest > 0.0).any(axis=0)) * EVERY_BYTE)
     sure = np.array([_byte(row) * EVERY_BYTE for row in rest >= 1.0], np.uint64)
     rest = np.where(rest >= 1.0, 0.0, rest)

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qtaml_codesign.bits import moments
+from qtaml_codesign.bits.cell_law import CellLaw
 from qtaml_codesign.bits.formats import level_table
 from qtaml_codesign.bits.moments import Array, Cumulants
-from qtaml_codesign.bits.profile import RegionErrors
 from qtaml_codesign.checks import whole_number_within
 from qtaml_codesign.errors import InputError
 
@@ -36,13 +36,13 @@ class ReadLaw:
     offset binary with one symmetric rate; per-plane rates, directions and the other encodings by the same sums.
 
     Example:
-        >>> from qtaml_codesign.bits.profile import BitErrorProfile
+        >>> from qtaml_codesign.bits.cell_law import BitErrorProfile
         >>> law = ReadLaw(BitErrorProfile.uniform(0.10).regions[0])
         >>> round(law.mean_slope(), 12), round(law.msb_share(), 6)
         (0.8, 0.750011)
     """
 
-    errors: RegionErrors
+    errors: CellLaw
     depth: int = 0
 
     def __post_init__(self) -> None:
@@ -63,7 +63,7 @@ class ReadLaw:
         Source: arXiv 2606.00741, theorem 3.2.
 
         Example:
-            >>> from qtaml_codesign.bits.profile import BitErrorProfile
+            >>> from qtaml_codesign.bits.cell_law import BitErrorProfile
             >>> law = ReadLaw(BitErrorProfile.uniform(0.25).regions[0])
             >>> law.drift([0, 255]).tolist() == [-2 * 0.25 * w - 0.25 / 128 for w in (-1.0, 127 / 128)]
             True
@@ -84,7 +84,7 @@ class ReadLaw:
         Source: arXiv 2606.00741, theorem A.11 and lemma 4.2.
 
         Example:
-            >>> from qtaml_codesign.bits.profile import BitErrorProfile
+            >>> from qtaml_codesign.bits.cell_law import BitErrorProfile
             >>> law = ReadLaw(BitErrorProfile.uniform(0.5).regions[0], depth=7)
             >>> set(law.variance().tolist()) == {0.25 / 128**2}
             True
@@ -153,7 +153,7 @@ class ReadLaw:
         Source: arXiv 2606.00741, corollary 3.3; its inverse is the paper's mean correction.
 
         Example:
-            >>> from qtaml_codesign.bits.profile import BitErrorProfile
+            >>> from qtaml_codesign.bits.cell_law import BitErrorProfile
             >>> round(ReadLaw(BitErrorProfile.uniform(0.10).regions[0]).mean_slope(), 12)
             0.8
         """
@@ -193,7 +193,7 @@ class ReadLaw:
 
         Example:
             >>> from qtaml_codesign.bits.formats import BitFormat
-            >>> from qtaml_codesign.bits.profile import BitErrorProfile
+            >>> from qtaml_codesign.bits.cell_law import BitErrorProfile
             >>> law = ReadLaw(BitErrorProfile.uniform(0.25, BitFormat(2)).regions[0])
             >>> [column.tolist() for column in law.pmf(0)]
             [[-1.0, -0.5, 0.0, 0.5], [0.5625, 0.1875, 0.1875, 0.0625]]
@@ -210,8 +210,8 @@ class ReadLaw:
                 next_step="use code_probabilities(code), row by row",
             )
         matrix = np.ones((1, 1))
-        for gain, loss in self._rates:
-            matrix = np.kron(np.array([[1.0 - gain, gain], [loss, 1.0 - loss]]), matrix)
+        for zero_to_one, one_to_zero in self._rates:
+            matrix = np.kron(np.array([[1.0 - zero_to_one, zero_to_one], [one_to_zero, 1.0 - one_to_zero]]), matrix)
         return matrix
 
     def characteristic_function(self, t: ArrayLike, code: int) -> NDArray[np.complex128]:
@@ -239,17 +239,17 @@ class ReadLaw:
     def _rates(self) -> Array:
         """(B, 2): rate of a stored 0 and of a stored 1, after protection."""
         open_errors = self.errors.protect(self.depth)
-        return np.stack([open_errors.gain, open_errors.loss], axis=1)
+        return np.stack([open_errors.zero_to_one, open_errors.one_to_zero], axis=1)
 
     @cached_property
     def _cumulants(self) -> Cumulants:
-        gain, loss = self._rates.T
+        zero_to_one, one_to_zero = self._rates.T
         if self.errors.format.encoding == "sign_magnitude":
-            return moments.signed(loss, gain)
-        weights = 2.0 ** np.arange(loss.size)
+            return moments.signed(one_to_zero, zero_to_one)
+        weights = 2.0 ** np.arange(one_to_zero.size)
         if self.errors.format.encoding == "twos_complement":
             weights[-1] *= -1.0
-        return moments.additive(loss, gain, weights)
+        return moments.additive(one_to_zero, zero_to_one, weights)
 
     def _pick(self, table: Array, codes: ArrayLike | None) -> Array:
         return table if codes is None else cast("Array", table[self.errors.format.check_codes(codes)])

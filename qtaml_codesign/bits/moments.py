@@ -1,8 +1,8 @@
 """Cumulants of what is read back, per stored code, in units of the step D; `law.py` wraps them.
 
 An additive encoding (offset binary, two's complement) reads level + sum_i c_i s_i X_i with independent
-X_i ~ Bernoulli(r_i), s_i = 1 - 2 b_i, c_i = 2^i (the MSB of two's complement has c = -2^(B-1)) and r_i the loss rate
-of a stored 1, the gain rate of a stored 0. Cumulants of independent terms add.
+X_i ~ Bernoulli(r_i), s_i = 1 - 2 b_i, c_i = 2^i (the MSB of two's complement has c = -2^(B-1)) and r_i the rate
+`down` (1 to 0) of a stored 1, `up` (0 to 1) of a stored 0. Cumulants of independent terms add.
 """
 
 from __future__ import annotations
@@ -50,16 +50,16 @@ def product_over_codes(by_plane: Array) -> Array:
     return products
 
 
-def additive(loss: Array, gain: Array, weights: Array) -> Cumulants:
+def additive(down: Array, up: Array, weights: Array) -> Cumulants:
     """Cumulants of sum_i c_i s_i X_i for every code, in closed form.
 
     k1 = sum c s r, k2 = sum c^2 r q, k3 = sum (c s)^3 r q (1 - 2r), k4 = sum c^4 r q (1 - 6 r q), q = 1 - r.
 
     Args:
-        loss, gain: (B,) rates of a stored 1 and a stored 0.
+        down, up: (B,) rates of a stored 1 and a stored 0.
         weights: (B,) c_i.
     """
-    rate = np.stack([gain, loss], axis=1)
+    rate = np.stack([up, down], axis=1)
     jump = np.stack([weights, -weights], axis=1)
     spread = rate * (1.0 - rate)
     return Cumulants(
@@ -68,7 +68,7 @@ def additive(loss: Array, gain: Array, weights: Array) -> Cumulants:
     )
 
 
-def signed(loss: Array, gain: Array) -> Cumulants:
+def signed(down: Array, up: Array) -> Cumulants:
     """Cumulants of the deviation in sign-magnitude, exactly: a sign that flips multiplies an additive magnitude.
 
     With the magnitude's mean m and cumulants v, k3, k4, stored sign s and the sign's rate r, x = r (1 - r):
@@ -79,12 +79,12 @@ def signed(loss: Array, gain: Array) -> Cumulants:
     Derivation: mixture of +M' and -M' with weights 1 - r and r, M' the read magnitude.
 
     Args:
-        loss, gain: (B,) rates; the last plane is the sign, 1 = negative.
+        down, up: (B,) rates; the last plane is the sign, 1 = negative.
     """
-    bits = loss.size
-    magnitude = additive(loss[:-1], gain[:-1], np.exp2(np.arange(bits - 1, dtype=np.float64)))
+    bits = down.size
+    magnitude = additive(down[:-1], up[:-1], np.exp2(np.arange(bits - 1, dtype=np.float64)))
     read = np.arange(2 ** (bits - 1)) + magnitude.mean
-    halves = [_one_sign(magnitude, read, *of_sign) for of_sign in ((1.0, gain[-1]), (-1.0, loss[-1]))]
+    halves = [_one_sign(magnitude, read, *of_sign) for of_sign in ((1.0, up[-1]), (-1.0, down[-1]))]
     return Cumulants(*(np.concatenate(pair) for pair in zip(*halves, strict=True)))
 
 

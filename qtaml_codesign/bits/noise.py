@@ -1,8 +1,8 @@
 """Named noise models: flips that depart from one rate for all cells, at the same mean rate.
 
     ramp            plane rates p (1 + a x_i), x_i = -1 at the LSB ... +1 at the MSB; their mean is p
-    cell variation  log-normal rates from cell to cell, mean p (`bits.cells`)
-    blocks          runs of weights that share their flips; every cell keeps rate p (`bits.cells`)
+    cell variation  log-normal rates from cell to cell, mean p (`bits.variation`)
+    blocks          runs of weights that share their flips; every cell keeps rate p (`bits.variation`)
     layer variation every tensor's rates times a log-normal factor; the mean over all weights is p
 
 Averaged over chips, independent cell variation gives exactly the uniform law again: a mixture of independent Bernoulli
@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from qtaml_codesign.bits.profile import BitErrorProfile, RegionErrors, as_profile
+from qtaml_codesign.bits.cell_law import BitErrorProfile, CellLaw, as_profile
 from qtaml_codesign.checks import is_one_of, number_within, whole_number
 from qtaml_codesign.errors import InputError, did_you_mean
 
@@ -49,7 +49,7 @@ class NoiseModel:
         layer_spread: sigma of ln rate from tensor to tensor, >= 0.
 
     Example:
-        >>> noise_model("msb-heavier").apply(0.1, {"fc.weight": 100}).regions[1].loss[[0, 7]].round(12).tolist()
+        >>> noise_model("msb-heavier").apply(0.1, {"fc.weight": 100}).regions[1].one_to_zero[[0, 7]].round(12).tolist()
         [0.05, 0.15]
     """
 
@@ -79,7 +79,7 @@ class NoiseModel:
 
         Example:
             >>> profile = NoiseModel("mine", "", layer_spread=0.5).apply(0.1, {"a": 100, "b": 300})
-            >>> a, b = (profile.region_of(name).loss[0].item() for name in ("a", "b"))
+            >>> a, b = (profile.region_of(name).one_to_zero[0].item() for name in ("a", "b"))
             >>> a != b, round((100 * a + 300 * b) / 400, 15)
             (True, 0.1)
         """
@@ -88,8 +88,8 @@ class NoiseModel:
         return BitErrorProfile((profile.regions[0], *changed.values()))
 
     def apply_to(
-        self, nominal: Mapping[str, RegionErrors], sizes: Mapping[str, int], seed: int = 0
-    ) -> dict[str, RegionErrors]:
+        self, nominal: Mapping[str, CellLaw], sizes: Mapping[str, int], seed: int = 0
+    ) -> dict[str, CellLaw]:
         """The same for rates that already belong to tensors: rates by tensor name in, rates by tensor name out."""
         _check_sizes(nominal, sizes)
         whole_number("seed", seed, least=0)
@@ -99,13 +99,14 @@ class NoiseModel:
             name: replace(
                 errors, name=f"tensor {name}", tensors=(glob.escape(name),),
                 block=self.block if self.block > 1 else errors.block, spread=self.cell_spread or errors.spread,
-                loss=np.minimum(factors[name] * errors.loss, 1.0), gain=np.minimum(factors[name] * errors.gain, 1.0),
+                one_to_zero=np.minimum(factors[name] * errors.one_to_zero, 1.0),
+                zero_to_one=np.minimum(factors[name] * errors.zero_to_one, 1.0),
             )
             for name, errors in ramped.items()
         }
 
 
-def _check_sizes(nominal: Mapping[str, RegionErrors], sizes: Mapping[str, int]) -> None:
+def _check_sizes(nominal: Mapping[str, CellLaw], sizes: Mapping[str, int]) -> None:
     if not sizes or set(nominal) != set(sizes):
         raise InputError(
             "the sizes are not those of the tensors", where="sizes", rule="weights of every tensor that has flip rates",
@@ -116,10 +117,11 @@ def _check_sizes(nominal: Mapping[str, RegionErrors], sizes: Mapping[str, int]) 
         whole_number(f"sizes[{name!r}]", size, least=0)
 
 
-def _ramped(errors: RegionErrors, ramp: float) -> RegionErrors:
+def _ramped(errors: CellLaw, ramp: float) -> CellLaw:
     """Rates times 1 + a x_i, renormalised so that the mean over planes of each direction stays."""
     weights = 1.0 + ramp * np.linspace(-1.0, 1.0, errors.format.bits)
-    return replace(errors, loss=_reweighted(errors.loss, weights), gain=_reweighted(errors.gain, weights))
+    return replace(errors, one_to_zero=_reweighted(errors.one_to_zero, weights),
+                   zero_to_one=_reweighted(errors.zero_to_one, weights))
 
 
 def _reweighted(rates: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -142,14 +144,15 @@ def _reweighted(rates: NDArray[np.float64], weights: NDArray[np.float64]) -> NDA
 
 
 def _layer_factors(
-    nominal: Mapping[str, RegionErrors], sizes: Mapping[str, int], spread: float, seed: int
+    nominal: Mapping[str, CellLaw], sizes: Mapping[str, int], spread: float, seed: int
 ) -> dict[str, float]:
     """Factor of each tensor's rates; the mean rate over all cells and both directions stays, rates are capped at 1."""
     if spread == 0.0:
         return dict.fromkeys(nominal, 1.0)
     raw = np.array([np.exp(spread * _normal(seed, name)) for name in nominal])
-    totals = np.array([sizes[name] * (errors.loss.sum() + errors.gain.sum()) for name, errors in nominal.items()])
-    highest = np.array([max(errors.loss.max(), errors.gain.max()) for errors in nominal.values()])
+    totals = np.array([sizes[name] * (errors.one_to_zero.sum() + errors.zero_to_one.sum())
+                       for name, errors in nominal.items()])
+    highest = np.array([max(errors.one_to_zero.max(), errors.zero_to_one.max()) for errors in nominal.values()])
     return dict(zip(nominal, _normalised(raw, totals, highest).tolist(), strict=True))
 
 

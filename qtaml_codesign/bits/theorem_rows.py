@@ -97,7 +97,7 @@ def _of_squares(theorem: str, name: str, law: ReadLaw, sums: CodeSums, weights: 
 
 def msb_share(encoding: str, law: ReadLaw, sums: CodeSums) -> TheoremCheck:
     """(MSB part of delta, centred)^2 over the mean variance: r^2 for a cell that stays, (1-r)^2 for one that flips."""
-    rate = float(law.errors.loss[-1])
+    rate = float(law.errors.one_to_zero[-1])
     scale = 1.0 / float(law.variance().mean())
     cells = sums.repeats * law.values.size
     flipped = float(sums.flips[-1]) / cells
@@ -111,7 +111,7 @@ def msb_share(encoding: str, law: ReadLaw, sums: CodeSums) -> TheoremCheck:
 
 def lyapunov(law: ReadLaw, sums: CodeSums) -> TheoremCheck:
     """sum_i E|Y_i - E Y_i|^3 / Var^1.5 from the flips counted in each plane."""
-    rates, cells = law.errors.loss, sums.repeats * law.values.size
+    rates, cells = law.errors.one_to_zero, sums.repeats * law.values.size
     cubes = (law.errors.format.step * 2.0 ** np.arange(rates.size)) ** 3 / float(law.variance().mean()) ** 1.5
     step = cubes * ((1.0 - rates) ** 3 - rates**3)
     measured = float((cubes * rates**3 + step * sums.flips / cells).sum())
@@ -123,7 +123,7 @@ def lyapunov(law: ReadLaw, sums: CodeSums) -> TheoremCheck:
 
 def plane_rate(plane: int, law: ReadLaw, sums: CodeSums) -> TheoremCheck:
     """Share of the cells of one plane that flip."""
-    rate, cells = float(law.errors.loss[plane]), sums.repeats * law.values.size
+    rate, cells = float(law.errors.one_to_zero[plane]), sums.repeats * law.values.size
     return _bernstein(
         BY_PLANE, f"flip rate of plane {plane}", rate, float(sums.flips[plane]) / cells,
         rate * (1.0 - rate) / cells, 1.0 / cells,

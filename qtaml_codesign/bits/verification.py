@@ -20,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qtaml_codesign.bits import theorem_rows
+from qtaml_codesign.bits.cell_law import CellLaw
 from qtaml_codesign.bits.flips import draw_flips, flip_key
 from qtaml_codesign.bits.formats import ENCODINGS, BitFormat, Encoding
 from qtaml_codesign.bits.law import ReadLaw
 from qtaml_codesign.bits.moments import Array
-from qtaml_codesign.bits.profile import RegionErrors
 from qtaml_codesign.bits.theorem_rows import CodeSums, TheoremCheck
 from qtaml_codesign.checks import whole_number_within
 from qtaml_codesign.errors import InputError
@@ -129,12 +129,12 @@ def _variant_rows(fmt: BitFormat, rates: Array, trials: int, seed: int) -> Itera
     yield from (theorem_rows.plane_rate(plane, law, sums) for plane in range(fmt.bits))
 
 
-def _law(fmt: BitFormat, encoding: str, loss: Array, gain: Array, depth: int = 0) -> ReadLaw:
-    return ReadLaw(RegionErrors("default", BitFormat(fmt.bits, cast("Encoding", encoding)), loss, gain), depth)
+def _law(fmt: BitFormat, encoding: str, one_to_zero: Array, zero_to_one: Array, depth: int = 0) -> ReadLaw:
+    return ReadLaw(CellLaw("default", BitFormat(fmt.bits, cast("Encoding", encoding)), one_to_zero, zero_to_one), depth)
 
 
 def _name(law: ReadLaw, what: str) -> str:
-    rates = (law.errors.loss.tolist(), law.errors.gain.tolist())
+    rates = (law.errors.one_to_zero.tolist(), law.errors.zero_to_one.tolist())
     return f"{law.errors.format} {rates} {law.depth} {what}"
 
 

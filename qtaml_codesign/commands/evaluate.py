@@ -46,7 +46,7 @@ def evaluate(
     tell_loading(f"workload {workload}")
     from qtaml_codesign.nets.workload import load_workload
     from qtaml_codesign.tac.evaluation import evaluate as measure
-    from qtaml_codesign.tac.values import TacPlan
+    from qtaml_codesign.tac.plan import TacPlan
 
     made = TacPlan.load(plan)
     flips = flip_input(flip_probability, device, changed)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from qtaml_codesign.tac.baselines import METHODS
+from qtaml_codesign.tac.methods import METHODS
 
 METHOD_LIST = f"{', '.join(METHODS[:-1])} or {METHODS[-1]}"
 

@@ -25,7 +25,7 @@ from qtaml_codesign.commands.show import print_table, say
 WELL_SPENT = 0.98
 
 if TYPE_CHECKING:
-    from qtaml_codesign.tac.values import LayerPlan, TacPlan
+    from qtaml_codesign.tac.plan import LayerPlan, TacPlan
 
 
 def plan(
@@ -56,7 +56,7 @@ def plan(
     from qtaml_codesign.commands.ranges import parse_fraction
     from qtaml_codesign.nets.workload import load_workload
     from qtaml_codesign.sweeps.progress import SweepProgress
-    from qtaml_codesign.tac.plan import plan as make
+    from qtaml_codesign.tac.api import plan as make
 
     flips, fraction = flip_input(flip_probability, device, changed), parse_fraction(budget, "--budget")
     tell_no_flips(flips)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from qtaml_codesign.nets.networks import LENGTH, TOKENS
+from qtaml_codesign.nets.architectures import LENGTH, TOKENS
 
 SPLIT_KEY = 0
 SEQUENCE_KEYS = {"train": 1, "evaluation": 2, "calibration": 3}

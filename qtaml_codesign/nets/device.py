@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from qtaml_codesign.bits import kernels
+from qtaml_codesign.bits.cell_law import CellLaw
 from qtaml_codesign.bits.flips import LARGEST_TRIAL, FlipKey, flip_key
-from qtaml_codesign.bits.profile import RegionErrors
 from qtaml_codesign.checks import whole_number_within
 from qtaml_codesign.nets.reading import ReadTensors
 from qtaml_codesign.nets.storage import StoredModel, StoredTensor, TrialFlips
@@ -50,7 +50,7 @@ class Patterns:
 class DeviceModel:
     """A stored model whose codes lie on a device; `read` is that of `StoredModel`, with the weights left there.
 
-    Tensors whose cells differ or share their flips (`RegionErrors.spread`, `block`), or of which some weights are
+    Tensors whose cells differ or share their flips (`CellLaw.spread`, `block`), or of which some weights are
     protected deeper, are read on the host and moved.
 
     Args:
@@ -58,7 +58,7 @@ class DeviceModel:
         device: where to keep them and to draw.
 
     Example:
-        >>> from qtaml_codesign.bits.profile import BitErrorProfile
+        >>> from qtaml_codesign.bits.cell_law import BitErrorProfile
         >>> from qtaml_codesign.nets.storage import store_tensor
         >>> stored = StoredModel((store_tensor("w", np.linspace(-1.0, 1.0, 100)),))
         >>> errors = BitErrorProfile.uniform(0.1).assign(["w"])
@@ -79,7 +79,7 @@ class DeviceModel:
         return self.stored.bits_stored
 
     def read(
-        self, seed: int, trial: int, errors: Mapping[str, RegionErrors], only: str | None = None,
+        self, seed: int, trial: int, errors: Mapping[str, CellLaw], only: str | None = None,
         purpose: str = "trial",
     ) -> ReadTensors:
         """Read every tensor once, or `only` one: the flips of `StoredModel.read` under the same key."""
@@ -97,7 +97,7 @@ class DeviceModel:
                 flips.append(read.flips)
         return ReadTensors(weights, _together(flips, there, list(weights)))
 
-    def _is_plain(self, tensor: StoredTensor, errors: Mapping[str, RegionErrors]) -> bool:
+    def _is_plain(self, tensor: StoredTensor, errors: Mapping[str, CellLaw]) -> bool:
         """Drawn on the device; the host's reading takes the rest, and refuses rates that do not fit the tensor."""
         rates = errors.get(tensor.name)
         return (tensor.name in self._placed and rates is not None and rates.format == tensor.format
@@ -114,12 +114,12 @@ class DeviceCodes:
         self.values = torch.from_numpy(tensor.values.copy()).to(device)
         self.shape, self.size, self.exposed_rates = tensor.codes.shape, codes.size, tensor.exposed_rates
 
-    def read(self, errors: RegionErrors, key: FlipKey, trial: int) -> tuple[Tensor, Tensor]:
+    def read(self, errors: CellLaw, key: FlipKey, trial: int) -> tuple[Tensor, Tensor]:
         """float32 weights of one reading in the shape of the tensor, and flips by plane (B,) int64, both there."""
         codes, by_plane = self.read_codes(errors, key, trial)
         return self.values.index_select(0, codes).reshape(self.shape), by_plane
 
-    def read_codes(self, errors: RegionErrors, key: FlipKey, trial: int) -> tuple[Tensor, Tensor]:
+    def read_codes(self, errors: CellLaw, key: FlipKey, trial: int) -> tuple[Tensor, Tensor]:
         """Codes (n,) int32 as one reading finds them, and flips by plane (B,) int64, both on the device."""
         number = whole_number_within("trial", trial, 0, LARGEST_TRIAL, "count trials from 0")
         codes = torch.zeros(self.size, dtype=torch.int32, device=self.values.device)
@@ -202,10 +202,12 @@ def philox(counter: tuple[Any, Any, Any, Any], key: tuple[int, int]) -> tuple[An
 
 
 @lru_cache(maxsize=1024)
-def patterns(errors: RegionErrors, group: int) -> Patterns:
+def patterns(errors: CellLaw, group: int) -> Patterns:
     """Patterns of planes 8 group .. 8 group + 7."""
     planes = slice(8 * group, 8 * group + 8)
-    lanes, sure, digits = kernels.rate_patterns(errors.gain[planes].tobytes(), errors.loss[planes].tobytes())
+    lanes, sure, digits = kernels.rate_patterns(
+        errors.zero_to_one[planes].tobytes(), errors.one_to_zero[planes].tobytes()
+    )
     zeros, ones = _signed(sure)
     return Patterns(_signed(np.array([lanes]))[0], (zeros, ones), tuple(zip(*map(_signed, digits), strict=True)))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-from qtaml_codesign.bits.profile import RegionErrors
+from qtaml_codesign.bits.cell_law import CellLaw
 from qtaml_codesign.nets.counts import TrialCounts
 from qtaml_codesign.nets.device import DeviceModel
 from qtaml_codesign.nets.reading import ReadTensors, TrialReader
@@ -29,7 +29,7 @@ class Trials:
         seed: key of the drawings. The same seed and trial give the same flips in any order and in any process.
 
     Example:
-        >>> from qtaml_codesign.bits.profile import BitErrorProfile
+        >>> from qtaml_codesign.bits.cell_law import BitErrorProfile
         >>> from qtaml_codesign.nets.storage import store_tensor
         >>> from qtaml_codesign.nets.workload import load_workload
         >>> workload = load_workload("small-cnn")
@@ -40,7 +40,7 @@ class Trials:
     """
 
     def __init__(
-        self, workload: Workload, stored: StoredModel | DeviceModel, errors: Mapping[str, RegionErrors], seed: int
+        self, workload: Workload, stored: StoredModel | DeviceModel, errors: Mapping[str, CellLaw], seed: int
     ) -> None:
         self._workload = workload
         self._bits_stored = stored.bits_stored
@@ -71,7 +71,7 @@ class Trials:
 
 
 def run_trial(
-    workload: Workload, stored: StoredModel | DeviceModel, errors: Mapping[str, RegionErrors], seed: int, trial: int
+    workload: Workload, stored: StoredModel | DeviceModel, errors: Mapping[str, CellLaw], seed: int, trial: int
 ) -> TrialCounts:
     """Counts of one trial; for several of one network, `Trials` prepares them once."""
     return Trials(workload, stored, errors, seed).run(trial)

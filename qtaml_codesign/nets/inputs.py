@@ -50,7 +50,7 @@ def is_dense(tensor: Tensor) -> bool:
     return tensor.layout == torch.strided and not tensor.is_meta
 
 
-def each(inputs: Inputs, change: Callable[[Tensor], Tensor]) -> Inputs:
+def map_tensors(inputs: Inputs, change: Callable[[Tensor], Tensor]) -> Inputs:
     """The same structure with every tensor changed."""
     if isinstance(inputs, Tensor):
         return change(inputs)
@@ -71,7 +71,7 @@ def batches(inputs: Inputs, size: int) -> Iterator[Inputs]:
         yield inputs
         return
     for start in range(0, count, size):
-        yield each(inputs, lambda part, start=start: part[start : start + size])  # type: ignore[misc]
+        yield map_tensors(inputs, lambda part, start=start: part[start : start + size])  # type: ignore[misc]
 
 
 def moved(inputs: Inputs, device: torch.device, dtype: torch.dtype | None = None) -> Inputs:
@@ -80,7 +80,7 @@ def moved(inputs: Inputs, device: torch.device, dtype: torch.dtype | None = None
     def move(part: Tensor) -> Tensor:
         return part.to(device, dtype if part.is_floating_point() else None)
 
-    return each(inputs, move)
+    return map_tensors(inputs, move)
 
 
 def call(module: Callable[..., Any], inputs: Inputs) -> Any:

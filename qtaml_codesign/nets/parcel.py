@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 import torch
 
-from qtaml_codesign.nets.reference import importable_file
+from qtaml_codesign.nets.loading import importable_file
 from qtaml_codesign.nets.usercode import UserCode
 from qtaml_codesign.nets.workload import Workload
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from qtaml_codesign.bits.cell_law import CellLaw
 from qtaml_codesign.bits.flips import flip_key
 from qtaml_codesign.bits.packed.tensors import PackedTensor, PackedTensors
-from qtaml_codesign.bits.profile import RegionErrors
 from qtaml_codesign.nets.storage import StoredModel, StoredTensor, TrialFlips, rates_of
 
 LARGEST_PACKED = 2**18
@@ -44,7 +44,7 @@ class TrialReader:
 
     Example:
         >>> import numpy as np
-        >>> from qtaml_codesign.bits.profile import BitErrorProfile
+        >>> from qtaml_codesign.bits.cell_law import BitErrorProfile
         >>> from qtaml_codesign.nets.storage import store_tensor
         >>> stored = StoredModel((store_tensor("w", np.linspace(-1.0, 1.0, 100)),))
         >>> reader = TrialReader(stored, BitErrorProfile.uniform(0.1).assign(["w"]), seed=0)
@@ -53,7 +53,7 @@ class TrialReader:
         ((100,), 75)
     """
 
-    def __init__(self, stored: StoredModel, errors: Mapping[str, RegionErrors], seed: int) -> None:
+    def __init__(self, stored: StoredModel, errors: Mapping[str, CellLaw], seed: int) -> None:
         self._stored, self._errors, self._seed = stored, errors, seed
         rates = {tensor.name: rates_of(tensor, errors) for tensor in stored}
         self._small = [tensor for tensor in stored if _can_be_packed(tensor, rates[tensor.name])]
@@ -83,6 +83,6 @@ class TrialReader:
         return ReadTensors(weights, TrialFlips(exposed, flipped, self._expected, by_plane))
 
 
-def _can_be_packed(tensor: StoredTensor, rates: RegionErrors) -> bool:
+def _can_be_packed(tensor: StoredTensor, rates: CellLaw) -> bool:
     small = tensor.codes.size <= LARGEST_PACKED and tensor.format.bits <= 8 and tensor.deeper == 0
     return small and rates.block == 1 and rates.spread == 0.0

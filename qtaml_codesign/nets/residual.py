@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from qtaml_codesign.nets.inputs import batches, each, tensors_of
+from qtaml_codesign.nets.inputs import batches, map_tensors, tensors_of
 from qtaml_codesign.nets.threads import single_threaded
 from qtaml_codesign.nets.workload import Workload
 
@@ -42,10 +42,10 @@ def residual_floors(workload: Workload) -> dict[str, int]:
         return {name: workload.given_floors.get(name, 0) for name in workload.weights}
     with single_threaded(), torch.inference_mode(False), torch.enable_grad():
         module = workload.network.differentiable()
-        sources = each(next(batches(workload.calibration, 1)), _source)
+        sources = map_tensors(next(batches(workload.calibration, 1)), _source)
         leaves = {id(part) for part in tensors_of(sources) if part.requires_grad}
         recurrent = _RecurrentSpans(module)
-        logits = workload.network.call(module, each(sources, Tensor.clone))
+        logits = workload.network.call(module, map_tensors(sources, Tensor.clone))
         inside = set() if logits.grad_fn is None else _Graph(logits.grad_fn, leaves, recurrent.spans).residual_leaves()
     return {name: int(id(module.get_parameter(name)) in inside) for name in workload.weights}
 

@@ -24,7 +24,7 @@ from torch.func import vjp, vmap
 
 from qtaml_codesign.checks import is_one_of, number_within, whole_number
 from qtaml_codesign.errors import InputError, WorkloadError, did_you_mean
-from qtaml_codesign.nets.inputs import Inputs, batches, each
+from qtaml_codesign.nets.inputs import Inputs, batches, map_tensors
 from qtaml_codesign.nets.probes import MOST_PROBES, Probe, Progress, Squares, attached, finite_difference, random_sign
 from qtaml_codesign.nets.taps import Layer, squared_jacobians, tappable
 from qtaml_codesign.nets.threads import single_threaded
@@ -130,7 +130,7 @@ def _reverse(probe: Probe, progress: Progress) -> tuple[Squares, int]:
 
     Weights used once, as a linear map, need no gradient of their own (`taps`); the gradients of the others are formed.
     """
-    first = each(probe.workload.calibration, lambda part: part[:1])
+    first = map_tensors(probe.workload.calibration, lambda part: part[:1])
     logits, layers = tappable(probe.logits, first, dict(zip(probe.names, probe.parameters, strict=True)))
     outputs = attached(logits).numel()
     found = _tapped(probe, layers, progress)
@@ -178,7 +178,7 @@ def _together(probe: Probe, samples: int) -> Squares:
     weights = {name: module.get_parameter(name).detach() for name in probe.names}
 
     def squares(sample: Inputs) -> Tensor:
-        one = each(sample, lambda part: part[None])
+        one = map_tensors(sample, lambda part: part[None])
         response = vjp(lambda given: network.call(module, one, given, dtype=probe.dtype).flatten(), weights)
         logits, pull = response[0], response[1]
         identity = torch.eye(logits.numel(), dtype=logits.dtype, device=logits.device)

@@ -9,8 +9,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from qtaml_codesign.bits.cell_law import CellLaw
 from qtaml_codesign.bits.flips import flip_key
-from qtaml_codesign.bits.profile import RegionErrors
 from qtaml_codesign.errors import InputError, WorkloadError, did_you_mean
 from qtaml_codesign.nets.tensors import StoredTensor, largest_magnitude, store_tensor
 
@@ -88,7 +88,7 @@ class StoredModel:
         self,
         seed: int,
         trial: int,
-        errors: Mapping[str, RegionErrors],
+        errors: Mapping[str, CellLaw],
         only: str | None = None,
         purpose: str = "trial",
     ) -> ReadModel:
@@ -102,7 +102,7 @@ class StoredModel:
             purpose: readings for different purposes get unrelated flips.
 
         Example:
-            >>> from qtaml_codesign.bits.profile import BitErrorProfile
+            >>> from qtaml_codesign.bits.cell_law import BitErrorProfile
             >>> stored = StoredModel((store_tensor("w", np.linspace(-1.0, 1.0, 100)),))
             >>> flips = stored.read(0, 0, BitErrorProfile.uniform(0.1).assign(["w"])).flips
             >>> flips.bits_exposed, flips.bits_flipped, flips.expected_flips
@@ -121,7 +121,7 @@ class StoredModel:
         return ReadModel(weights, TrialFlips(exposed, flipped, expected, by_plane))
 
 
-def rates_of(tensor: StoredTensor, errors: Mapping[str, RegionErrors]) -> RegionErrors:
+def rates_of(tensor: StoredTensor, errors: Mapping[str, CellLaw]) -> CellLaw:
     """The raw flip rates of a tensor, refused where there are none or they belong to another format."""
     if tensor.name not in errors:
         raise InputError(

@@ -31,7 +31,7 @@ from torch.func import vmap
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from qtaml_codesign.nets.inputs import Inputs, batches, each, sample_count
+from qtaml_codesign.nets.inputs import Inputs, batches, map_tensors, sample_count
 
 Run = Callable[[Inputs], Tensor]
 Told = Callable[[int, int], None]
@@ -147,7 +147,7 @@ def _squares(run: Run, batch: Inputs, layers: list[Layer], parameters: Mapping[s
 
     def tapped(sample: Inputs, taps: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         with _Calls(parameters, taps) as calls:
-            logits = run(each(sample, lambda part: part[None])).flatten()
+            logits = run(map_tensors(sample, lambda part: part[None])).flatten()
         return logits, calls.features()
 
     count = sample_count(batch)

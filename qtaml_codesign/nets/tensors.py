@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qtaml_codesign.bits.cell_law import CellLaw
 from qtaml_codesign.bits.flips import FlipKey, FlippedCodes, draw_flips
 from qtaml_codesign.bits.formats import BitFormat, Codes
-from qtaml_codesign.bits.profile import RegionErrors
 from qtaml_codesign.errors import WorkloadError
 
 PIECE = 2**16
@@ -89,12 +89,12 @@ class StoredTensor:
         """Cells that are not protected, n (B - depth) - deeper."""
         return int(self.codes.size) * (self.format.bits - self.depth) - self.deeper
 
-    def exposed_rates(self, errors: RegionErrors) -> RegionErrors:
+    def exposed_rates(self, errors: CellLaw) -> CellLaw:
         """Raw rates with those of the protected planes zero; the one plane more of `deeper` weights stays open."""
         bits = self.format.bits
         return _without(errors, self.planes or tuple(range(bits - self.depth, bits)))
 
-    def expected_flips(self, errors: RegionErrors) -> float:
+    def expected_flips(self, errors: CellLaw) -> float:
         """Flips that the law expects in one reading: sum over exposed planes of ones * loss + zeros * gain."""
         open_rates, ones = self.exposed_rates(errors), self.ones_by_plane
         zeros = self.codes.size - ones
@@ -104,7 +104,7 @@ class StoredTensor:
             ones, zeros = ones.copy(), zeros.copy()
             ones[last] -= covered
             zeros[last] -= self.deeper - covered
-        return float(ones @ open_rates.loss + zeros @ open_rates.gain)
+        return float(ones @ open_rates.one_to_zero + zeros @ open_rates.zero_to_one)
 
     @cached_property
     def is_deeper(self) -> NDArray[np.bool_]:
@@ -118,7 +118,7 @@ class StoredTensor:
         chosen[np.argsort(spread, kind="stable")[: self.deeper]] = True
         return chosen.reshape(self.codes.shape)
 
-    def read(self, errors: RegionErrors, key: FlipKey, trial: int) -> FlippedCodes:
+    def read(self, errors: CellLaw, key: FlipKey, trial: int) -> FlippedCodes:
         """Codes as one reading finds them, with the flips that protection lets through."""
         drawn = draw_flips(self.codes, self.exposed_rates(errors), 0, key, trial)
         if not self.deeper:
@@ -201,7 +201,7 @@ def _check_readout(name: str, factor: float, gain: float, offset: float) -> None
 
 
 @lru_cache(maxsize=1024)
-def _without(errors: RegionErrors, planes: tuple[int, ...]) -> RegionErrors:
+def _without(errors: CellLaw, planes: tuple[int, ...]) -> CellLaw:
     """`errors.without(planes)`, made once for all trials."""
     return errors.without(planes)
 

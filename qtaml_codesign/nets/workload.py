@@ -221,7 +221,7 @@ def load_workload(reference: str | Workload) -> Workload:
     """
     if isinstance(reference, Workload):
         return reference
-    from qtaml_codesign.nets.reference import from_reference
+    from qtaml_codesign.nets.loading import from_reference
 
     workload, source = from_reference(reference)
     workload.source = source

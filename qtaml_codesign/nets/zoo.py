@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from qtaml_codesign.errors import WorkloadError, did_you_mean
+from qtaml_codesign.nets.architectures import BUILDERS
 from qtaml_codesign.nets.datasets import CALIBRATION_SAMPLES, EVALUATION_SEQUENCES, digits, sequences
-from qtaml_codesign.nets.networks import BUILDERS
 from qtaml_codesign.nets.randomness import global_randomness_kept
 from qtaml_codesign.nets.workload import Workload
 

@@ -22,7 +22,7 @@ from qtaml_codesign.report.words import (
 )
 from qtaml_codesign.sweeps.ranges import card_ranges
 from qtaml_codesign.sweeps.result import Sweep
-from qtaml_codesign.tac.baselines import method_label
+from qtaml_codesign.tac.methods import method_label
 
 __all__ = ["SweepReport", "Table", "answer_line", "frontier_report", "settled_line", "sweep_report"]
 

@@ -9,7 +9,7 @@ import pandas as pd
 from qtaml_codesign.frontier import AT_OR_BELOW, BEYOND
 from qtaml_codesign.sweeps.progress import FirstAnswer, Settled
 from qtaml_codesign.sweeps.result import Sweep
-from qtaml_codesign.tac.baselines import method_label
+from qtaml_codesign.tac.methods import method_label
 
 
 def answer_line(answer: FirstAnswer) -> str:

@@ -18,7 +18,7 @@ from qtaml_codesign.physics.flip import FlipProbability
 from qtaml_codesign.sweeps.axis import Axis
 from qtaml_codesign.sweeps.curve import Curve, Knot, starting_knots
 from qtaml_codesign.sweeps.points import COLUMNS, MeasuredPoint, Measurement, Point
-from qtaml_codesign.tac.plan import TacPlan
+from qtaml_codesign.tac.api import TacPlan
 
 Key = tuple[str, float]
 """Method and budget."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from qtaml_codesign.bits.profile import BitErrorProfile, RegionErrors
+from qtaml_codesign.bits.cell_law import BitErrorProfile, CellLaw
 from qtaml_codesign.cards import DeviceCard
 from qtaml_codesign.physics.flip import FlipProbability, flip_probability, log_slope_per_nm, thickness_for
 
@@ -60,7 +60,7 @@ class FlipAxis(Axis):
     Example:
         >>> from qtaml_codesign.cards import load_card
         >>> axis = axis_for(load_card("3nm"))
-        >>> axis.flip_probability(-3.0), axis.profile(-3.0).regions[0].loss.tolist() == [0.0625] * 8
+        >>> axis.flip_probability(-3.0), axis.profile(-3.0).regions[0].one_to_zero.tolist() == [0.0625] * 8
         (0.0625, True)
     """
 
@@ -150,9 +150,9 @@ def middle(lower: float, upper: float) -> float:
         step /= 2.0
 
 
-def _with_rate(region: RegionErrors, rate: float) -> RegionErrors:
-    loss, gain = (np.where(rates > 0.0, rate, 0.0) for rates in (region.loss, region.gain))
-    return replace(region, loss=loss, gain=gain)
+def _with_rate(region: CellLaw, rate: float) -> CellLaw:
+    one_to_zero, zero_to_one = (np.where(rates > 0.0, rate, 0.0) for rates in (region.one_to_zero, region.zero_to_one))
+    return replace(region, one_to_zero=one_to_zero, zero_to_one=zero_to_one)
 
 
 def _visible(flips: FlipProbability) -> FlipProbability:

@@ -10,11 +10,11 @@ from typing import Any
 from qtaml_codesign.nets.counts import TrialCounts
 from qtaml_codesign.nets.sensitivity import JacobianGains
 from qtaml_codesign.sweeps.crew import Crew, Job
+from qtaml_codesign.sweeps.jobs import PlanRequest, make_plan, run_trials
 from qtaml_codesign.sweeps.progress import ProgressReport, SweepProgress
 from qtaml_codesign.sweeps.stopping import StoppingRule
 from qtaml_codesign.sweeps.store import ResultStore
 from qtaml_codesign.sweeps.task import SweepTask, canonical_json
-from qtaml_codesign.sweeps.trial import PlanRequest, make_plan, run_trials
 
 BATCH_TRIALS = 10
 TaskSettled = Callable[[str, TrialCounts], None]

@@ -12,8 +12,8 @@ from tempfile import TemporaryDirectory
 from typing import Any, ParamSpec, TypeVar
 
 from qtaml_codesign.errors import CodesignError
+from qtaml_codesign.sweeps.handle import WorkloadAbsentError, WorkloadHandle
 from qtaml_codesign.sweeps.pool import WorkerPool
-from qtaml_codesign.sweeps.trial import WorkloadAbsentError, WorkloadHandle
 
 P = ParamSpec("P")
 R = TypeVar("R")

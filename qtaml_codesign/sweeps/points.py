@@ -7,18 +7,18 @@ from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
-from qtaml_codesign.bits.profile import BitErrorProfile
+from qtaml_codesign.bits.cell_law import BitErrorProfile
 from qtaml_codesign.nets.counts import TrialCounts
 from qtaml_codesign.nets.sensitivity import JacobianGains
 from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.sweeps.collect import collect_plans, collect_trials
 from qtaml_codesign.sweeps.crew import Crew
+from qtaml_codesign.sweeps.jobs import PlanRequest, task_for
 from qtaml_codesign.sweeps.progress import ProgressReport, Settled, SweepProgress
 from qtaml_codesign.sweeps.settings import SweepSettings
 from qtaml_codesign.sweeps.store import ResultStore
-from qtaml_codesign.sweeps.trial import PlanRequest, task_for
-from qtaml_codesign.tac.plan import TacPlan
-from qtaml_codesign.tac.planner import measured_gains
+from qtaml_codesign.tac.algorithm import measured_gains
+from qtaml_codesign.tac.api import TacPlan
 
 COLUMNS = (
     "thickness_nm", "flip_probability", "method", "budget", "overhead", "accuracy", "accuracy_low", "accuracy_high",

@@ -17,6 +17,7 @@ from qtaml_codesign.nets.counts import TrialCounts
 from qtaml_codesign.nets.evaluate import single_threaded
 from qtaml_codesign.nets.workload import Workload, load_workload
 from qtaml_codesign.sweeps.crew import Crew
+from qtaml_codesign.sweeps.handle import handle_for
 from qtaml_codesign.sweeps.lenders import lender
 from qtaml_codesign.sweeps.options import differences, options_record
 from qtaml_codesign.sweeps.outputs import earlier_folder, standing_options, writable_folder
@@ -26,7 +27,6 @@ from qtaml_codesign.sweeps.result import Sweep
 from qtaml_codesign.sweeps.settings import SweepSettings
 from qtaml_codesign.sweeps.soundness import check_evaluation
 from qtaml_codesign.sweeps.store import STORE_NAME, ResultStore
-from qtaml_codesign.sweeps.trial import handle_for
 
 SMALL = 1_000_000
 """A network of at most so many stored weights gives its first answer in this process."""

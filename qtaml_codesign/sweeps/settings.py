@@ -12,7 +12,7 @@ from qtaml_codesign.errors import InputError, did_you_mean, shown
 from qtaml_codesign.nets.sensitivity import METHODS as WAYS
 from qtaml_codesign.sweeps.stopping import DEFAULT_HALF_WIDTH, DEFAULT_MAX_TRIALS, StoppingRule
 from qtaml_codesign.tac import allocation as allocations
-from qtaml_codesign.tac.baselines import BUDGET_FREE_METHODS, METHOD_RULES, METHODS
+from qtaml_codesign.tac.methods import BUDGET_FREE_METHODS, METHOD_RULES, METHODS
 
 DEFAULT_BUDGETS = (0.0, 0.01, 0.02, 0.03, 0.05, 0.10, 0.125, 0.25, 0.375)
 DEFAULT_METHODS = ("tac", "uniform-msp")
@@ -116,7 +116,7 @@ def _allocation(allocation: str | None, methods: tuple[str, ...]) -> str:
         raise InputError("the allocation changes nothing here: none of the methods allocates by score",
                          where="allocation (--allocation)", rule="allocation comes with tac or a scoring baseline",
                          value=", ".join(methods), next_step="leave the allocation out, or add a method such as tac")
-    return str(allocations.known(allocation))
+    return str(allocations.checked_allocation(allocation))
 
 
 def _sensitivity(sensitivity: str, methods: tuple[str, ...]) -> str:

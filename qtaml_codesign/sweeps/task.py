@@ -14,7 +14,7 @@ from functools import cached_property
 
 from qtaml_codesign.cards import Encoding
 
-ENGINE_VERSION = "3"
+ENGINE_VERSION = "4"
 """Raised whenever the same task would give other counts; old results then keep their old names."""
 
 
@@ -28,10 +28,10 @@ class StoredLayer:
         scale: the tensor is divided by this before it is quantised.
         factor: the weights are enlarged by this before they are clipped and quantised (the mean correction).
         depth: how many bit planes are protected, 0..bits.
-        loss, gain: P(1 -> 0) and P(0 -> 1) of each plane of the raw cells, plane 0 = LSB.
+        one_to_zero, zero_to_one: P(1 -> 0) and P(0 -> 1) of each plane of the raw cells, plane 0 = LSB.
         deeper: how many of the weights protect one plane more.
-        block: runs of this many weights share their flips (`RegionErrors.block`).
-        spread: sigma of the logarithm of the rate from cell to cell (`RegionErrors.spread`).
+        block: runs of this many weights share their flips (`CellLaw.block`).
+        spread: sigma of the logarithm of the rate from cell to cell (`CellLaw.spread`).
         planes: which planes are protected, where they are not the top `depth` ones.
         readout_gain, offset: a code is worth scale * (readout_gain * level * step + offset).
 
@@ -44,8 +44,8 @@ class StoredLayer:
     scale: float
     factor: float
     depth: int
-    loss: tuple[float, ...]
-    gain: tuple[float, ...]
+    one_to_zero: tuple[float, ...]
+    zero_to_one: tuple[float, ...]
     deeper: int = 0
     block: int = 1
     spread: float = 0.0

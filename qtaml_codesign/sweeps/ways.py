@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from qtaml_codesign.bits.profile import BitErrorProfile
+from qtaml_codesign.bits.cell_law import BitErrorProfile
 from qtaml_codesign.cards import DeviceCard
 from qtaml_codesign.frontier import Frontier
 from qtaml_codesign.physics.flip import FlipProbability, flip_probability

@@ -267,7 +267,7 @@ Allocation = Literal["greedy", "exact"]
 SOLVERS: dict[Allocation, Callable[[AllocationProblem], Depths]] = {"greedy": greedy, "exact": exact}
 
 
-def known(allocation: str) -> Allocation:
+def checked_allocation(allocation: str) -> Allocation:
     """The name of a solver, checked."""
     for name in SOLVERS:
         if is_one_of(allocation, (name,)):

@@ -20,14 +20,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from qtaml_codesign.bits.cell_law import CellLaw
 from qtaml_codesign.bits.law import ReadLaw
-from qtaml_codesign.bits.profile import RegionErrors
-from qtaml_codesign.nets.inputs import Inputs, each, sample_count
+from qtaml_codesign.nets.inputs import Inputs, map_tensors, sample_count
 from qtaml_codesign.nets.prefix import LayerAlone
 from qtaml_codesign.nets.probes import Progress
 from qtaml_codesign.nets.storage import StoredModel, StoredTensor, store_tensor
 from qtaml_codesign.nets.workload import Workload
-from qtaml_codesign.tac.baselines import Correction
+from qtaml_codesign.tac.methods import Correction
 
 PURPOSE = "correction"
 MOST_LOGITS = 2**22
@@ -66,7 +66,7 @@ class ProtectedLayer:
 
     tensor: StoredTensor
     weights: NDArray[np.floating]
-    errors: RegionErrors
+    errors: CellLaw
 
     @property
     def paper_factor(self) -> float:
@@ -95,7 +95,7 @@ class ProtectedLayer:
         units of the scale, at the layer's own protection. Symmetric laws (loss = gain of the cells) keep offset 0, as
         in the paper.
         """
-        if np.array_equal(self.errors.loss, self.errors.gain):
+        if np.array_equal(self.errors.one_to_zero, self.errors.zero_to_one):
             return correction
         written = self.stored(correction)
         law = ReadLaw(written.exposed_rates(self.errors))
@@ -103,7 +103,7 @@ class ProtectedLayer:
         return replace(correction, offset=float(wanted - correction.gain * read) / max(written.codes.size, 1))
 
 
-def correction_factor(errors: RegionErrors, histogram: NDArray[np.int64] | None = None) -> float | None:
+def correction_factor(errors: CellLaw, histogram: NDArray[np.int64] | None = None) -> float | None:
     """1 / a, with a the least-squares slope of E[read | w]; None where a <= 0 and no factor can undo the drift.
 
     Args:
@@ -112,7 +112,7 @@ def correction_factor(errors: RegionErrors, histogram: NDArray[np.int64] | None 
 
     Example:
         >>> from qtaml_codesign.bits.formats import BitFormat
-        >>> from qtaml_codesign.bits.profile import BitErrorProfile
+        >>> from qtaml_codesign.bits.cell_law import BitErrorProfile
         >>> correction_factor(BitErrorProfile.uniform(0.10, BitFormat(8)).regions[0])
         1.25
     """
@@ -228,7 +228,7 @@ def samples_for(workload: Workload) -> Inputs:
     if count <= wanted:
         return workload.calibration
     taken = torch.arange(wanted) * count // wanted
-    return each(workload.calibration, lambda part: part[taken.to(part.device)])
+    return map_tensors(workload.calibration, lambda part: part[taken.to(part.device)])
 
 
 def _least_disturbing(
@@ -243,7 +243,7 @@ def _least_disturbing(
 
 
 def layer_deviation(
-    alone: LayerAlone, stored: StoredModel, errors: Mapping[str, RegionErrors], name: str, seed: int, trials: int
+    alone: LayerAlone, stored: StoredModel, errors: Mapping[str, CellLaw], name: str, seed: int, trials: int
 ) -> float:
     """E ||z(noisy layer) - z||^2 per calibration sample: the score of sensitivity-based protection."""
     total = 0.0

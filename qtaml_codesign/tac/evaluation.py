@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from qtaml_codesign.bits.cell_law import BitErrorProfile, CellLaw, as_profile
 from qtaml_codesign.bits.formats import BitFormat
 from qtaml_codesign.bits.noise import NoiseModel, noise_model
-from qtaml_codesign.bits.profile import BitErrorProfile, RegionErrors, as_profile
 from qtaml_codesign.checks import number_within, whole_number
 from qtaml_codesign.errors import PlanError
 from qtaml_codesign.nets.counts import TrialCounts
@@ -16,8 +16,8 @@ from qtaml_codesign.nets.evaluate import Trials, single_threaded
 from qtaml_codesign.nets.storage import StoredModel, store_tensor
 from qtaml_codesign.nets.workload import Workload, load_workload
 from qtaml_codesign.physics.flip import FlipProbability
-from qtaml_codesign.tac.plan import FlipInput, weights_digest
-from qtaml_codesign.tac.values import TacPlan
+from qtaml_codesign.tac.api import FlipInput, weights_digest
+from qtaml_codesign.tac.plan import TacPlan
 
 Progress = Callable[[int, int], None]
 
@@ -167,7 +167,7 @@ def check_same_network(workload: Workload, plan: TacPlan) -> None:
         )
 
 
-def errors_for(workload: Workload, plan: TacPlan, flip_probability: FlipInput) -> dict[str, RegionErrors]:
+def errors_for(workload: Workload, plan: TacPlan, flip_probability: FlipInput) -> dict[str, CellLaw]:
     """Flip rates of each stored tensor, in the plan's formats; all zero is quantisation alone."""
     formats = {layer.name: BitFormat(layer.bits, layer.encoding) for layer in plan.layers}
     if isinstance(flip_probability, (FlipProbability, BitErrorProfile)):
@@ -179,7 +179,7 @@ def errors_for(workload: Workload, plan: TacPlan, flip_probability: FlipInput) -
     return errors
 
 
-def _check_formats(errors: Mapping[str, RegionErrors], formats: Mapping[str, BitFormat]) -> None:
+def _check_formats(errors: Mapping[str, CellLaw], formats: Mapping[str, BitFormat]) -> None:
     for name, wanted in formats.items():
         if name in errors and errors[name].format != wanted:
             raise PlanError(

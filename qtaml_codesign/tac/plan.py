@@ -1,124 +1,251 @@
-"""Algorithm 1 of Tunneling-Aware Compensation, and the baselines it is compared with: workload -> `TacPlan`.
-
-Source: arXiv 2606.00741, section 4.
-"""
+"""The protection plan as a value: what to protect and correct, layer by layer, with a JSON form."""
 
 from __future__ import annotations
 
-from typing import cast
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ConfigDict, Field, ValidationError
 
-from qtaml_codesign.bits.formats import BitFormat, Encoding
-from qtaml_codesign.bits.profile import BitErrorProfile, as_profile
-from qtaml_codesign.checks import is_one_of, number_within, whole_number
-from qtaml_codesign.errors import InputError, did_you_mean
-from qtaml_codesign.nets.evaluate import single_threaded
-from qtaml_codesign.nets.workload import Workload, load_workload
-from qtaml_codesign.physics.flip import FlipProbability
-from qtaml_codesign.tac import allocation as allocations
-from qtaml_codesign.tac.baselines import BUDGET_FREE_METHODS, METHOD_RULES, METHODS
-from qtaml_codesign.tac.planner import Planner, StageProgress
-from qtaml_codesign.tac.values import LayerPlan, TacPlan, weights_digest
+from qtaml_codesign.errors import PlanError
+from qtaml_codesign.records import Record
+from qtaml_codesign.tac.plan_file import PLAN_FORMAT, PLAN_VERSION, read_content
 
-__all__ = ["BUDGET_FREE_METHODS", "METHODS", "LayerPlan", "TacPlan", "plan", "weights_digest"]
-
-CORRECTION_TRIALS = 5
-FlipInput = float | ArrayLike | FlipProbability | BitErrorProfile
+Method = Literal[
+    "tac", "tac-bits-only", "tac-always-corrected", "tac-rescaled", "tac-unprotected-corrected", "tac-slope-corrected",
+    "mean-only", "uniform-msp", "uniform-msp-fractional", "magnitude", "sensitivity", "random", "random-layers", "none",
+]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 
 
-def plan(
-    workload: Workload | str,
-    method: str = "tac",
-    flip_probability: FlipInput | None = None,
-    budget: float = 0.0,
-    seed: int = 0,
-    *,
-    allocation: str | None = None,
-    sensitivity: str = "auto",
-    bits: int | None = None,
-    encoding: str | None = None,
-    correction_trials: int = CORRECTION_TRIALS,
-    progress: StageProgress | None = None,
-) -> TacPlan:
-    """Choose which bit planes to protect and which layers to correct; no labels, no retraining.
+class _Frozen(Record):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    Minimises the linear-response output variance sum_l n_l J_l^2 sigma_l^2(k_l) within the budget (Theorem 4.5),
-    then decides the mean correction of each layer by simulating it alone (Algorithm 1, step 3).
 
-    Args:
-        workload: network and calibration inputs, or the name of one; its labels are not used.
-        method: one of `METHODS`.
-        flip_probability: one number, (B,) by bit plane (0 = LSB), a scalar `FlipProbability` or a profile; all zero is
-            quantisation alone.
-        budget: protected-bit fraction in [0, 1]; must be 0 for `mean-only` and `none`.
-        seed: key of random probes, correction drawings and random protection.
-        allocation: `greedy` (the paper's, default) or `exact` (integer programme), for methods that allocate by score.
-        sensitivity: how Jacobian gains are measured. `auto`: only for methods that allocate by them, by reverse passes
-            up to 128 logits per input and random signs beyond. `reverse`, `finite-difference` or `random-sign`: so, for
-            every method.
-        bits, encoding: storage format, 8 and offset_binary when left out; with a `FlipProbability` or a profile the
-            format is theirs, and giving one here is refused.
-        correction_trials: drawings per layer for the mean-correction decision.
-        progress: called with (stage, steps done, steps known so far) as the work goes on; the stages are calibration
-            (Jacobian gains), scores and correction (simulations of one layer alone).
+class LayerPlan(_Frozen):
+    """One stored tensor of a plan.
+
+    Attributes:
+        name: name of the tensor in the module.
+        weights: n_l, how many weights it holds.
+        bits: B, bits per weight.
+        encoding: how a level becomes a code.
+        scale: ||W_l||_inf, fixed before the correction; what a stored value of 1 stands for.
+        jacobian_gain: J_l, root mean squared response of the logits to one weight of the layer; None where it was not
+            measured.
+        score: what the method ranks the layer by, ||W_l||_inf^2 J_l^2 for TAC; None where it ranks by nothing.
+        floor: smallest depth the method had to respect.
+        depth: k_l, how many bit planes are protected; the top ones unless `planes` says which.
+        corrected: whether the mean is corrected: factor, gain or offset is not neutral.
+        factor: by how much the weights are enlarged before they are clipped to +-scale and written, W' = factor W.
+        gain: readout gain; the read weight is scale (gain level step + offset).
+        offset: readout offset, in units of the scale.
+        deeper: how many of the weights, evenly spread, protect one plane more than `depth`.
+        planes: the protected planes, 0 = LSB, where they are not the top `depth` ones; else empty.
+    """
+
+    name: str
+    weights: Annotated[int, Field(ge=1)]
+    bits: Annotated[int, Field(ge=2, le=16)]
+    encoding: Literal["offset_binary", "twos_complement", "sign_magnitude"]
+    scale: NonNegative
+    jacobian_gain: NonNegative | None
+    score: NonNegative | None
+    floor: Annotated[int, Field(ge=0)]
+    depth: Annotated[int, Field(ge=0)]
+    corrected: bool
+    factor: Positive = 1.0
+    gain: Positive = 1.0
+    offset: Finite = 0.0
+    deeper: Annotated[int, Field(ge=0)] = 0
+    planes: tuple[int, ...] = ()
+
+
+class TacPlan(_Frozen):
+    """A protection plan: Algorithm 1's answer, or a baseline's, for one network, flip probability and budget.
+
+    Attributes:
+        method: how it was made.
+        workload: name of the network.
+        weights_digest: SHA-256 of the stored tensors the plan was made for.
+        budget: protected-bit fraction that was asked for.
+        seed: key of every random choice in the plan.
+        allocation: `greedy` or `exact`; `none` for methods that do not allocate by score.
+        sensitivity: how the Jacobian gains were measured; `none` where they were not: then rho_star, predicted_variance
+            and uniform_variance are None.
+        rho_star: saturation ratio of the scores ||W||^2 J^2, the predicted V_TAC / V_uniform.
+        predicted_variance: linear-response E||dz||^2 of the plan, in squared logits.
+        uniform_variance: the same for Uniform-MSP at the same budget.
+        layers: one `LayerPlan` per stored tensor, in the order of the module.
+        warnings: what the reader must know, e.g. a budget too small for the residual floor.
 
     Example:
-        >>> import qtaml_codesign as qc
-        >>> chosen = qc.plan(qc.load_workload("small-cnn"), method="uniform-msp", flip_probability=0.1, budget=0.25)
-        >>> set(chosen.depths.values()), chosen.overhead
-        ({2}, 0.25)
+        >>> plan = TacPlan.from_json(TacPlan(method="none", workload="toy", weights_digest="0" * 64, budget=0.0,
+        ...     seed=0, allocation="none", sensitivity="reverse", rho_star=1.0, predicted_variance=2.0,
+        ...     uniform_variance=2.0, warnings=(), layers=(LayerPlan(name="fc.weight", weights=10, bits=8,
+        ...     encoding="offset_binary", scale=1.0, jacobian_gain=1.0, score=1.0, floor=0, depth=2,
+        ...     corrected=False),)).to_json())
+        >>> plan.depths, plan.overhead
+        ({'fc.weight': 2}, 0.25)
     """
-    _check(method, budget, seed, correction_trials)
-    if flip_probability is None:
-        raise InputError(
-            "no flip probability was given", where="flip_probability", rule="a number, an array or a FlipProbability",
-            value=None, next_step="pass flip_probability=0.1 or qc.flip_probability(card)",
+
+    method: Method
+    workload: str
+    weights_digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    budget: Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+    seed: Annotated[int, Field(ge=0)]
+    allocation: Literal["greedy", "exact", "none"]
+    sensitivity: str
+    rho_star: NonNegative | None
+    predicted_variance: NonNegative | None
+    uniform_variance: NonNegative | None
+    layers: Annotated[tuple[LayerPlan, ...], Field(min_length=1)]
+    warnings: tuple[str, ...]
+
+    @property
+    def depths(self) -> dict[str, int]:
+        """Protected planes by tensor name."""
+        return {layer.name: layer.depth for layer in self.layers}
+
+    @property
+    def mean_correction(self) -> dict[str, bool]:
+        """Whether each tensor is corrected, by tensor name."""
+        return {layer.name: layer.corrected for layer in self.layers}
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """Score by tensor name; empty where the method ranks by nothing."""
+        return {layer.name: layer.score for layer in self.layers if layer.score is not None}
+
+    @property
+    def stored_bits(self) -> int:
+        """Bits stored: sum_l n_l B_l."""
+        return sum(layer.weights * layer.bits for layer in self.layers)
+
+    @property
+    def protected_bits(self) -> int:
+        """Bits protected: sum_l n_l k_l, and one more for each deeper weight."""
+        return sum(layer.weights * layer.depth + layer.deeper for layer in self.layers)
+
+    @property
+    def overhead(self) -> float:
+        """Protected-bit fraction really spent, <= budget."""
+        return self.protected_bits / self.stored_bits
+
+    @property
+    def predicted_gain(self) -> float | None:
+        """How many times less output variance than Uniform-MSP at the same budget; inf when nothing is left."""
+        if self.predicted_variance is None or self.uniform_variance is None:
+            return None
+        if self.predicted_variance == 0.0:
+            return 1.0 if self.uniform_variance == 0.0 else float("inf")
+        return self.uniform_variance / self.predicted_variance
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the plan's content."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    def to_json(self) -> str:
+        """The plan as JSON text; floats round-trip exactly."""
+        content = {"format": PLAN_FORMAT, "version": PLAN_VERSION, **self.model_dump(mode="json")}
+        return json.dumps(content, indent=1, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str, where: str = "plan") -> TacPlan:
+        """The plan back from its JSON text, every field checked."""
+        content = read_content(text, where)
+        try:
+            found = cls.model_validate_json(json.dumps(content))
+        except ValidationError as failure:
+            raise _plan_error(failure, where) from None
+        _check_layers(found, where)
+        return found
+
+    def save(self, path: str | Path) -> None:
+        """Write the plan as JSON."""
+        try:
+            Path(path).write_text(self.to_json() + "\n", encoding="utf-8")
+        except (OSError, ValueError, TypeError) as failure:
+            raise PlanError(
+                "the plan cannot be written", where=str(path), rule="the folder exists and can be written to",
+                value=getattr(failure, "strerror", None) or failure, next_step="choose another file name",
+            ) from failure
+
+    @classmethod
+    def load(cls, path: str | Path) -> TacPlan:
+        """Read a plan that `save` wrote; nothing is ever unpickled."""
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (OSError, ValueError, TypeError) as failure:
+            raise PlanError(
+                "the plan cannot be read", where=str(path), rule="a readable JSON file written by `codesign plan`",
+                value=failure, next_step="make one: codesign plan --workload W --flip-probability P --out FILE",
+            ) from failure
+        return cls.from_json(text, where=str(path))
+
+
+def weights_digest(weights: Mapping[str, NDArray[np.floating]]) -> str:
+    """SHA-256 over names, shapes and values of the stored tensors: the identity a plan belongs to."""
+    digest = hashlib.sha256()
+    for name, weight in weights.items():
+        digest.update(f"{name} {weight.shape} {weight.dtype.str}".encode())
+        digest.update(np.ascontiguousarray(weight).data)
+    return digest.hexdigest()
+
+
+def _plan_error(failure: ValidationError, where: str) -> PlanError:
+    first = failure.errors()[0]
+    field = ".".join(str(part) for part in first["loc"])
+    missing = first["type"] == "missing"
+    return PlanError(
+        f"the plan's field {field} is {'missing' if missing else 'not usable'}", where=f"{where}, {field}",
+        rule=first["msg"], value="(missing)" if missing else first["input"],
+        next_step="correct the field, or make the plan again with `codesign plan`",
+    )
+
+
+def _check_layers(plan: TacPlan, where: str) -> None:
+    for layer in plan.layers:
+        if not 0 <= layer.depth <= layer.bits:
+            raise PlanError(
+                "a layer protects more planes than it stores", where=f"{where}, {layer.name}, depth",
+                rule=f"0 <= depth <= bits = {layer.bits}", value=layer.depth, next_step="correct the depth",
+            )
+        if layer.deeper and (layer.deeper >= layer.weights or layer.depth == layer.bits):
+            raise PlanError(
+                "a layer protects one plane more on weights it does not have", where=f"{where}, {layer.name}, deeper",
+                rule="deeper < weights, and 0 where depth = bits", value=layer.deeper,
+                next_step="raise the depth instead",
+            )
+        _check_planes(layer, where)
+        if layer.corrected == ((layer.factor, layer.gain, layer.offset) == (1.0, 1.0, 0.0)):
+            raise PlanError(
+                "a layer's readout does not fit its mean correction", where=f"{where}, {layer.name}, corrected",
+                rule="corrected is true exactly when factor, gain, offset are not 1, 1, 0",
+                value=(layer.corrected, layer.factor, layer.gain, layer.offset),
+                next_step="correct the fields, or make the plan again with `codesign plan`",
+            )
+    names = [layer.name for layer in plan.layers]
+    if len(set(names)) != len(names):
+        raise PlanError(
+            "a tensor stands in the plan twice", where=f"{where}, layers", rule="one entry per tensor", value=names,
+            next_step="remove the second entry",
         )
-    solver = _solver(method, allocation)
-    network = load_workload(workload)
-    profile = _rates(flip_probability, bits, encoding)
-    errors = profile.assign(list(network.weights))
-    with single_threaded():
-        return Planner(
-            network, errors, seed, solver, correction_trials, sensitivity, progress or (lambda stage, done, total: None)
-        ).make(method, float(budget))
 
 
-def _solver(method: str, allocation: str | None) -> allocations.Allocation:
-    if allocation is not None and METHOD_RULES[method].spend != "allocate":
-        raise InputError(
-            f"method {method} does not allocate by score, so an allocation would have no effect", where="allocation",
-            rule="only for " + ", ".join(name for name in METHODS if METHOD_RULES[name].spend == "allocate"),
-            value=allocation, next_step="leave the allocation out, or choose another method",
+def _check_planes(layer: LayerPlan, where: str) -> None:
+    known = set(layer.planes) <= set(range(layer.bits))
+    if layer.planes and (not known or len(set(layer.planes)) != layer.depth or layer.deeper):
+        raise PlanError(
+            "a layer's protected planes do not fit its depth", where=f"{where}, {layer.name}, planes",
+            rule=f"depth = {layer.depth} different planes of 0 to {layer.bits - 1}, and deeper = 0",
+            value=layer.planes, next_step="correct the planes, or make the plan again with `codesign plan`",
         )
-    return allocations.known("greedy" if allocation is None else allocation)
-
-
-def _rates(flip_probability: FlipInput, bits: int | None, encoding: str | None) -> BitErrorProfile:
-    if not isinstance(flip_probability, (FlipProbability, BitErrorProfile)):
-        form = BitFormat(8 if bits is None else bits, cast(Encoding, "offset_binary" if encoding is None else encoding))
-        return as_profile(flip_probability, form)
-    if bits is not None or encoding is not None:
-        raise InputError(
-            "the storage format is given twice", where="bits, encoding", rule="the card or profile names its own",
-            value=(bits, encoding), next_step="leave bits and encoding out, or change the card's storage",
-        )
-    return as_profile(flip_probability)
-
-
-def _check(method: str, budget: float, seed: int, correction_trials: int) -> None:
-    if not is_one_of(method, METHODS):
-        raise InputError(
-            "unknown protection method", where="method", rule=f"one of {', '.join(METHODS)}", value=method,
-            next_step=did_you_mean(method, METHODS),
-        )
-    number_within("budget", budget, 0.0, 1.0, "0 <= budget <= 1, the protected-bit fraction", "5 % is written 0.05")
-    if method in BUDGET_FREE_METHODS and budget > 0.0:
-        raise InputError(
-            f"method {method} protects nothing, so a budget would have no effect", where="budget",
-            rule="budget = 0 for mean-only and none", value=budget,
-            next_step="leave the budget out, or choose another method",
-        )
-    whole_number("seed", seed, least=0)
-    whole_number("correction_trials", correction_trials, least=1)

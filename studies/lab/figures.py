@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from qtaml_codesign.tac.baselines import method_label
+from qtaml_codesign.tac.methods import method_label
 
 __all__ = ["COLOURS", "HATCHES", "MARKERS", "METHOD_COLOURS", "METHOD_HATCHES", "bars", "curve", "in_order",
            "method_label", "new_figure", "save"]

@@ -14,9 +14,9 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from lab.networks import BATCH, examples
+from qtaml_codesign.bits.cell_law import BitErrorProfile
 from qtaml_codesign.bits.flips import flip_key
 from qtaml_codesign.bits.law import ReadLaw
-from qtaml_codesign.bits.profile import BitErrorProfile
 from qtaml_codesign.nets.storage import StoredTensor, store_tensor
 
 Noise = Literal["flips", "gaussian", "none"]

@@ -12,8 +12,8 @@ from torch.nn import functional
 
 import qtaml_codesign as qc
 from lab.cases import in_parallel
+from qtaml_codesign.nets.architectures import BUILDERS
 from qtaml_codesign.nets.datasets import EVALUATION_SEQUENCES, LabelledInputs, digits, sequences
-from qtaml_codesign.nets.networks import BUILDERS
 from qtaml_codesign.nets.randomness import global_randomness_kept
 from qtaml_codesign.nets.threads import single_threaded
 from qtaml_codesign.nets.zoo import zoo_workload

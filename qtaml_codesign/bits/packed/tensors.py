@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from qtaml_codesign.bits.cell_law import CellLaw
 from qtaml_codesign.bits.flips import FlipKey
 from qtaml_codesign.bits.formats import Codes
 from qtaml_codesign.bits.kernels import rate_patterns
 from qtaml_codesign.bits.packed.kernels import read_packed
-from qtaml_codesign.bits.profile import RegionErrors
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +28,7 @@ class PackedTensor:
 
     codes: Codes
     values: NDArray[np.float32]
-    errors: RegionErrors
+    errors: CellLaw
     key: FlipKey
 
 
@@ -37,7 +37,7 @@ class PackedTensors:
 
     Example:
         >>> from qtaml_codesign.bits.flips import flip_key
-        >>> from qtaml_codesign.bits.profile import BitErrorProfile
+        >>> from qtaml_codesign.bits.cell_law import BitErrorProfile
         >>> errors = BitErrorProfile.uniform(0.25).regions[0]
         >>> values = np.arange(256, dtype=np.float32)
         >>> packed = PackedTensors([PackedTensor(np.arange(3, dtype=np.uint8), values, errors, flip_key(0, "w"))])
@@ -53,7 +53,8 @@ class PackedTensors:
         self._codes = np.zeros(starts[-1], np.uint64)
         for tensor, start in zip(tensors, starts, strict=False):
             self._codes.view(np.uint8)[8 * start : 8 * start + tensor.codes.size] = tensor.codes.ravel()
-        patterns = [rate_patterns(tensor.errors.gain.tobytes(), tensor.errors.loss.tobytes()) for tensor in tensors]
+        patterns = [rate_patterns(tensor.errors.zero_to_one.tobytes(), tensor.errors.one_to_zero.tobytes())
+                    for tensor in tensors]
         self._lanes = np.array([lanes for lanes, _, _ in patterns], np.uint64)
         self._sure = np.array([sure for _, sure, _ in patterns], np.uint64).reshape(-1, 2)
         self._digits = np.zeros((len(tensors), 2, max((row.shape[1] for _, _, row in patterns), default=8)), np.uint64)

@@ -21,8 +21,8 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from qtaml_codesign.bits.cell_law import BitErrorProfile, CellLaw
 from qtaml_codesign.bits.law import ReadLaw
-from qtaml_codesign.bits.profile import BitErrorProfile, RegionErrors
 from qtaml_codesign.errors import shown
 from qtaml_codesign.nets.prefix import LayerAlone
 from qtaml_codesign.nets.probes import Progress
@@ -32,7 +32,6 @@ from qtaml_codesign.nets.storage import StoredModel, StoredTensor, largest_magni
 from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.tac import allocation as allocations
 from qtaml_codesign.tac.allocation import AllocationProblem, Protection
-from qtaml_codesign.tac.baselines import METHOD_RULES, MethodRule
 from qtaml_codesign.tac.correction import (
     NOTHING,
     RULES,
@@ -43,8 +42,9 @@ from qtaml_codesign.tac.correction import (
     layer_deviation,
     samples_for,
 )
+from qtaml_codesign.tac.methods import METHOD_RULES, MethodRule
+from qtaml_codesign.tac.plan import LayerPlan, Method, TacPlan, weights_digest
 from qtaml_codesign.tac.saturation import saturation_ratio
-from qtaml_codesign.tac.values import LayerPlan, Method, TacPlan, weights_digest
 
 StageProgress = Callable[[str, int, int], None]
 """(stage, steps done, steps known so far); the stages are calibration, scores and correction."""
@@ -55,7 +55,7 @@ class Planner:
     """Everything a plan needs, measured once for one workload and one set of flip rates."""
 
     workload: Workload
-    errors: Mapping[str, RegionErrors]
+    errors: Mapping[str, CellLaw]
     seed: int
     allocation: allocations.Allocation
     correction_trials: int
@@ -232,7 +232,7 @@ def _magnitude(workload: Workload, name: str) -> float:
     return largest_magnitude(workload.weights[name]) ** 2
 
 
-def _residual_variance(stored: StoredModel, name: str, errors: RegionErrors, use_half: bool) -> NDArray[np.float64]:
+def _residual_variance(stored: StoredModel, name: str, errors: CellLaw, use_half: bool) -> NDArray[np.float64]:
     """(B + 1,) mean conditional variance of the read value by protection depth, averaged over the stored codes.
 
     When no plane can flip (p underflows) an even rate of 1/2 stands in, if asked, so that depths keep their order.
@@ -244,12 +244,12 @@ def _residual_variance(stored: StoredModel, name: str, errors: RegionErrors, use
 
 
 @lru_cache(maxsize=16)
-def _read_variances(errors: RegionErrors) -> tuple[NDArray[np.float64], ...]:
+def _read_variances(errors: CellLaw) -> tuple[NDArray[np.float64], ...]:
     """(2^B,) variance of the read value of each code, for each protection depth 0..B; tensors and plans share it."""
     return tuple(ReadLaw(errors, depth).variance() for depth in range(errors.format.bits + 1))
 
 
-def _output_variance(tensor: StoredTensor, errors: RegionErrors) -> float:
+def _output_variance(tensor: StoredTensor, errors: CellLaw) -> float:
     """n gain^2 v: what the tensor as written and read adds to the output variance, per unit of its score."""
     open_rates = tensor.exposed_rates(errors)
     total = float(tensor.histogram @ ReadLaw(open_rates).variance())

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from qtaml_codesign.bits import kernels
-from qtaml_codesign.bits.profile import RegionErrors
+from qtaml_codesign.bits.cell_law import CellLaw
 
 PIECE = 2**16
 """Weights per piece: what bounds the memory."""
@@ -83,7 +83,7 @@ def _double(pattern: int) -> float:
 
 
 def flip_cells(
-    codes: NDArray[Any], errors: RegionErrors, words: tuple[int, int], trial: int, first_index: int,
+    codes: NDArray[Any], errors: CellLaw, words: tuple[int, int], trial: int, first_index: int,
     out: NDArray[Any] | None = None,
 ) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Read codes (n,) whose cells vary or share flips: read codes like codes, and flips by plane (B,).
@@ -96,13 +96,13 @@ def flip_cells(
         first_index: weight index of codes[0] in its tensor.
         out: where the read codes go; default a new array.
     """
-    loss, gain = (_medians(rates, errors.spread) for rates in (errors.loss, errors.gain))
+    one_to_zero, zero_to_one = (_medians(rates, errors.spread) for rates in (errors.one_to_zero, errors.zero_to_one))
     read, flips = np.empty_like(codes) if out is None else out, np.zeros(errors.format.bits, np.int64)
     for start in range(0, codes.size, PIECE):
         piece, first = codes[start:start + PIECE], first_index + start
         factors = _cell_factors(words, first, piece.size, errors)
         kernels.flip_unlike_cells(
-            piece, loss, gain, factors, np.array(words, np.uint64), np.uint64(trial), np.uint64(first),
+            piece, one_to_zero, zero_to_one, factors, np.array(words, np.uint64), np.uint64(trial), np.uint64(first),
             np.uint64(errors.block), read[start:start + PIECE], flips,
         )
     return read, flips
@@ -115,7 +115,7 @@ def _medians(rates: NDArray[np.float64], spread: float) -> NDArray[np.float64]:
     return np.array([found[rate] for rate in rates.tolist()])
 
 
-def _cell_factors(words: tuple[int, int], first: int, count: int, errors: RegionErrors) -> NDArray[np.float64]:
+def _cell_factors(words: tuple[int, int], first: int, count: int, errors: CellLaw) -> NDArray[np.float64]:
     """(count, B) exp(spread z) of every cell; ones without spread."""
     bits = errors.format.bits
     if errors.spread == 0.0:

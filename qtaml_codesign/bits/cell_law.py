@@ -21,28 +21,28 @@ DEFAULT_REGION = "default"
 
 
 @dataclass(frozen=True, eq=False)
-class RegionErrors:
+class CellLaw:
     """Flip rates of one region of the memory.
 
     Args:
         name: region name.
         format: bit count and encoding of the weights stored there.
-        loss: (B,) P(1 -> 0) of each plane, 0 = LSB, each in [0, 1].
-        gain: (B,) P(0 -> 1) of each plane.
+        one_to_zero: (B,) P(1 -> 0) of each plane, 0 = LSB, each in [0, 1].
+        zero_to_one: (B,) P(0 -> 1) of each plane.
         tensors: glob patterns of the tensors it holds; empty for the default region, which takes the rest.
         block: runs of this many weights (in flattened order) share their flips, 1 = every weight on its own.
         spread: sigma of the logarithm of the rate from cell to cell, 0 = all cells alike. A cell keeps its rate over
-            all trials of a seed; the mean over cells is exactly `loss` and `gain` (see `bits.cells`).
+            all trials of a seed; the mean over cells is exactly `one_to_zero` and `zero_to_one` (see `bits.variation`).
 
     Example:
-        >>> RegionErrors("default", BitFormat(2), loss=[0.1, 0.2], gain=[0.0, 0.0]).protect(1).loss.tolist()
+        >>> CellLaw("default", BitFormat(2), [0.1, 0.2], [0.0, 0.0]).protect(1).one_to_zero.tolist()
         [0.1, 0.0]
     """
 
     name: str
     format: BitFormat
-    loss: NDArray[np.float64]
-    gain: NDArray[np.float64]
+    one_to_zero: NDArray[np.float64]
+    zero_to_one: NDArray[np.float64]
     tensors: tuple[str, ...] = ()
     block: int = 1
     spread: float = 0.0
@@ -52,47 +52,48 @@ class RegionErrors:
         spread = number_within("spread", self.spread, 0.0, 5.0, "0 <= spread <= 5", "0.3 is a spread of about 30 %")
         object.__setattr__(self, "block", whole_number("block", self.block, least=1))
         object.__setattr__(self, "spread", spread)
-        for field in ("loss", "gain"):
+        for field in ("one_to_zero", "zero_to_one"):
             object.__setattr__(self, field, _rates(field, getattr(self, field), self.format.bits))
         object.__setattr__(self, "tensors", tuple(self.tensors))
 
     def __eq__(self, other: object) -> bool:
-        return self.to_json() == other.to_json() if isinstance(other, RegionErrors) else NotImplemented
+        return self.to_json() == other.to_json() if isinstance(other, CellLaw) else NotImplemented
 
     def __hash__(self) -> int:
-        rates = (self.loss.tobytes(), self.gain.tobytes())
+        rates = (self.one_to_zero.tobytes(), self.zero_to_one.tobytes())
         return hash((self.name, self.format, *rates, self.tensors, self.block, self.spread))
 
     @property
     def silent(self) -> bool:
         """True when no plane can flip."""
-        return not (self.loss.any() or self.gain.any())
+        return not (self.one_to_zero.any() or self.zero_to_one.any())
 
-    def protect(self, depth: int) -> RegionErrors:
+    def protect(self, depth: int) -> CellLaw:
         """The same region with the rates of its top `depth` planes zero (ideal protection), 0 <= depth <= B."""
         bits = self.format.bits
         kept = bits - whole_number_within("depth", depth, 0, bits, f"protect 0 to {bits} planes")
         return self.without(range(kept, bits))
 
-    def without(self, planes: Iterable[int]) -> RegionErrors:
+    def without(self, planes: Iterable[int]) -> CellLaw:
         """The same region with the rates of these planes zero (0 = LSB).
 
         Example:
-            >>> RegionErrors("default", BitFormat(3), loss=[0.1, 0.2, 0.3], gain=0.0).without([1]).loss.tolist()
+            >>> CellLaw("default", BitFormat(3), [0.1, 0.2, 0.3], 0.0).without([1]).one_to_zero.tolist()
             [0.1, 0.0, 0.3]
         """
         bits, silent = self.format.bits, list(planes)
         for plane in silent:
             whole_number_within("plane", plane, 0, bits - 1, f"the planes are 0 to {bits - 1}, 0 = LSB")
-        loss, gain = self.loss.copy(), self.gain.copy()
-        loss[silent], gain[silent] = 0.0, 0.0
-        return replace(self, loss=loss, gain=gain)
+        one_to_zero, zero_to_one = self.one_to_zero.copy(), self.zero_to_one.copy()
+        one_to_zero[silent], zero_to_one[silent] = 0.0, 0.0
+        return replace(self, one_to_zero=one_to_zero, zero_to_one=zero_to_one)
 
     def to_json(self) -> dict[str, Any]:
         """Plain dict; every float survives JSON exactly; `block` and `spread` only where they act."""
         written = {
             "name": self.name, "bits": self.format.bits, "encoding": self.format.encoding,
-            "loss": self.loss.tolist(), "gain": self.gain.tolist(), "tensors": list(self.tensors),
+            "one_to_zero": self.one_to_zero.tolist(), "zero_to_one": self.zero_to_one.tolist(),
+            "tensors": list(self.tensors),
         }
         if self.block != 1:
             written["block"] = self.block
@@ -101,24 +102,24 @@ class RegionErrors:
         return written
 
     @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> RegionErrors:
+    def from_json(cls, fields: Mapping[str, Any]) -> CellLaw:
         """Read back what `to_json` wrote."""
         fmt = BitFormat(fields["bits"], fields["encoding"])
         cells = {name: fields[name] for name in ("block", "spread") if name in fields}
-        return cls(fields["name"], fmt, fields["loss"], fields["gain"], tuple(fields["tensors"]), **cells)
+        return cls(fields["name"], fmt, fields["one_to_zero"], fields["zero_to_one"], tuple(fields["tensors"]), **cells)
 
 
 @dataclass(frozen=True)
 class BitErrorProfile:
-    """Flip rates of a whole memory: one `RegionErrors` per region, the default region first.
+    """Flip rates of a whole memory: one `CellLaw` per region, the default region first.
 
     Example:
         >>> profile = BitErrorProfile.uniform(0.10)
-        >>> profile.regions[0].loss[7].item(), profile == BitErrorProfile.from_json(profile.to_json())
+        >>> profile.regions[0].one_to_zero[7].item(), profile == BitErrorProfile.from_json(profile.to_json())
         (0.1, True)
     """
 
-    regions: tuple[RegionErrors, ...]
+    regions: tuple[CellLaw, ...]
 
     def __post_init__(self) -> None:
         """Check that there is a default region and that names are unique."""
@@ -136,23 +137,24 @@ class BitErrorProfile:
         """One region, both directions alike: a number for every plane, or (B,) by plane with 0 = LSB."""
         fmt = format or BitFormat()
         rates = _rates("flip_probability", flip_probability, fmt.bits)
-        return cls((RegionErrors(DEFAULT_REGION, fmt, rates, rates),))
+        return cls((CellLaw(DEFAULT_REGION, fmt, rates, rates),))
 
     @classmethod
     def from_flip_probability(cls, flip: FlipProbability) -> BitErrorProfile:
         """Rates of every region and plane of a device at one thickness.
 
-        `symmetric`: loss = gain = p. `charge_loss`: only a cell that holds charge flips, so loss = p, gain = 0 when
-        the logical 1 is the charged state (charged_bit = 1) and loss = 0, gain = p when it is the logical 0.
+        `symmetric`: both directions have rate p. `charge_loss`: only a cell that holds charge flips, so one_to_zero = p
+        and zero_to_one = 0 when the logical 1 is the charged state (charged_bit = 1), and the other way round when it
+        is the logical 0.
         """
         return cls(tuple(_region_errors(region) for region in flip.regions))
 
-    def region_of(self, tensor: str) -> RegionErrors:
+    def region_of(self, tensor: str) -> CellLaw:
         """First named region with a pattern that matches the tensor's name, else the default region."""
         named = (region for region in self.regions[1:] if _holds(region, tensor))
         return next(named, self.regions[0])
 
-    def assign(self, tensor_names: Iterable[str]) -> dict[str, RegionErrors]:
+    def assign(self, tensor_names: Iterable[str]) -> dict[str, CellLaw]:
         """Region of each tensor: first named region that matches (fnmatch patterns), else the default.
 
         A named region whose patterns match no tensor would silently do nothing: it is refused.
@@ -175,7 +177,7 @@ class BitErrorProfile:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> BitErrorProfile:
         """Read back what `to_json` wrote."""
-        return cls(tuple(RegionErrors.from_json(region) for region in fields["regions"]))
+        return cls(tuple(CellLaw.from_json(region) for region in fields["regions"]))
 
 
 def as_profile(
@@ -189,7 +191,7 @@ def as_profile(
             bring their own format along, and it wins.
 
     Example:
-        >>> as_profile([0.1, 0.2], BitFormat(2)).regions[0].gain.tolist()
+        >>> as_profile([0.1, 0.2], BitFormat(2)).regions[0].zero_to_one.tolist()
         [0.1, 0.2]
     """
     if isinstance(value, BitErrorProfile):
@@ -208,7 +210,7 @@ def as_profile(
     )
 
 
-def _region_errors(region: RegionFlip) -> RegionErrors:
+def _region_errors(region: RegionFlip) -> CellLaw:
     logs = np.asarray(region.log_probability, dtype=np.float64)
     if logs.ndim != 1:
         raise InputError(
@@ -219,10 +221,10 @@ def _region_errors(region: RegionFlip) -> RegionErrors:
     rates, none = np.exp(logs), np.zeros_like(logs)
     fmt = BitFormat(region.bits, cast("Encoding", region.encoding))
     if region.flips == "symmetric":
-        loss, gain = rates, rates
+        one_to_zero, zero_to_one = rates, rates
     else:
-        loss, gain = (rates, none) if region.charged_bit == 1 else (none, rates)
-    return RegionErrors(region.name, fmt, loss, gain, tuple(region.tensors))
+        one_to_zero, zero_to_one = (rates, none) if region.charged_bit == 1 else (none, rates)
+    return CellLaw(region.name, fmt, one_to_zero, zero_to_one, tuple(region.tensors))
 
 
 def _rates(name: str, values: ArrayLike, bits: int) -> NDArray[np.float64]:
@@ -245,5 +247,5 @@ def _rates(name: str, values: ArrayLike, bits: int) -> NDArray[np.float64]:
     return rates
 
 
-def _holds(region: RegionErrors, tensor: str) -> bool:
+def _holds(region: CellLaw, tensor: str) -> bool:
     return any(fnmatchcase(tensor, pattern) for pattern in region.tensors)

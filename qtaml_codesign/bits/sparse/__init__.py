@@ -1,1 +1,0 @@
-"""Flips at small rates, drawn event by event: time goes with the number of flips, not with the number of cells."""

@@ -1,0 +1,124 @@
+"""Algorithm 1 of Tunneling-Aware Compensation, and the baselines it is compared with: workload -> `TacPlan`.
+
+Source: arXiv 2606.00741, section 4.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from numpy.typing import ArrayLike
+
+from qtaml_codesign.bits.cell_law import BitErrorProfile, as_profile
+from qtaml_codesign.bits.formats import BitFormat, Encoding
+from qtaml_codesign.checks import is_one_of, number_within, whole_number
+from qtaml_codesign.errors import InputError, did_you_mean
+from qtaml_codesign.nets.evaluate import single_threaded
+from qtaml_codesign.nets.workload import Workload, load_workload
+from qtaml_codesign.physics.flip import FlipProbability
+from qtaml_codesign.tac import allocation as allocations
+from qtaml_codesign.tac.algorithm import Planner, StageProgress
+from qtaml_codesign.tac.methods import BUDGET_FREE_METHODS, METHOD_RULES, METHODS
+from qtaml_codesign.tac.plan import LayerPlan, TacPlan, weights_digest
+
+__all__ = ["BUDGET_FREE_METHODS", "METHODS", "LayerPlan", "TacPlan", "plan", "weights_digest"]
+
+CORRECTION_TRIALS = 5
+FlipInput = float | ArrayLike | FlipProbability | BitErrorProfile
+
+
+def plan(
+    workload: Workload | str,
+    method: str = "tac",
+    flip_probability: FlipInput | None = None,
+    budget: float = 0.0,
+    seed: int = 0,
+    *,
+    allocation: str | None = None,
+    sensitivity: str = "auto",
+    bits: int | None = None,
+    encoding: str | None = None,
+    correction_trials: int = CORRECTION_TRIALS,
+    progress: StageProgress | None = None,
+) -> TacPlan:
+    """Choose which bit planes to protect and which layers to correct; no labels, no retraining.
+
+    Minimises the linear-response output variance sum_l n_l J_l^2 sigma_l^2(k_l) within the budget (Theorem 4.5),
+    then decides the mean correction of each layer by simulating it alone (Algorithm 1, step 3).
+
+    Args:
+        workload: network and calibration inputs, or the name of one; its labels are not used.
+        method: one of `METHODS`.
+        flip_probability: one number, (B,) by bit plane (0 = LSB), a scalar `FlipProbability` or a profile; all zero is
+            quantisation alone.
+        budget: protected-bit fraction in [0, 1]; must be 0 for `mean-only` and `none`.
+        seed: key of random probes, correction drawings and random protection.
+        allocation: `greedy` (the paper's, default) or `exact` (integer programme), for methods that allocate by score.
+        sensitivity: how Jacobian gains are measured. `auto`: only for methods that allocate by them, by reverse passes
+            up to 128 logits per input and random signs beyond. `reverse`, `finite-difference` or `random-sign`: so, for
+            every method.
+        bits, encoding: storage format, 8 and offset_binary when left out; with a `FlipProbability` or a profile the
+            format is theirs, and giving one here is refused.
+        correction_trials: drawings per layer for the mean-correction decision.
+        progress: called with (stage, steps done, steps known so far) as the work goes on; the stages are calibration
+            (Jacobian gains), scores and correction (simulations of one layer alone).
+
+    Example:
+        >>> import qtaml_codesign as qc
+        >>> chosen = qc.plan(qc.load_workload("small-cnn"), method="uniform-msp", flip_probability=0.1, budget=0.25)
+        >>> set(chosen.depths.values()), chosen.overhead
+        ({2}, 0.25)
+    """
+    _check(method, budget, seed, correction_trials)
+    if flip_probability is None:
+        raise InputError(
+            "no flip probability was given", where="flip_probability", rule="a number, an array or a FlipProbability",
+            value=None, next_step="pass flip_probability=0.1 or qc.flip_probability(card)",
+        )
+    solver = _solver(method, allocation)
+    network = load_workload(workload)
+    profile = _rates(flip_probability, bits, encoding)
+    errors = profile.assign(list(network.weights))
+    with single_threaded():
+        return Planner(
+            network, errors, seed, solver, correction_trials, sensitivity, progress or (lambda stage, done, total: None)
+        ).make(method, float(budget))
+
+
+def _solver(method: str, allocation: str | None) -> allocations.Allocation:
+    if allocation is not None and METHOD_RULES[method].spend != "allocate":
+        raise InputError(
+            f"method {method} does not allocate by score, so an allocation would have no effect", where="allocation",
+            rule="only for " + ", ".join(name for name in METHODS if METHOD_RULES[name].spend == "allocate"),
+            value=allocation, next_step="leave the allocation out, or choose another method",
+        )
+    return allocations.checked_allocation("greedy" if allocation is None else allocation)
+
+
+def _rates(flip_probability: FlipInput, bits: int | None, encoding: str | None) -> BitErrorProfile:
+    if not isinstance(flip_probability, (FlipProbability, BitErrorProfile)):
+        form = BitFormat(8 if bits is None else bits, cast(Encoding, "offset_binary" if encoding is None else encoding))
+        return as_profile(flip_probability, form)
+    if bits is not None or encoding is not None:
+        raise InputError(
+            "the storage format is given twice", where="bits, encoding", rule="the card or profile names its own",
+            value=(bits, encoding), next_step="leave bits and encoding out, or change the card's storage",
+        )
+    return as_profile(flip_probability)
+
+
+def _check(method: str, budget: float, seed: int, correction_trials: int) -> None:
+    if not is_one_of(method, METHODS):
+        raise InputError(
+            "unknown protection method", where="method", rule=f"one of {', '.join(METHODS)}", value=method,
+            next_step=did_you_mean(method, METHODS),
+        )
+    number_within("budget", budget, 0.0, 1.0, "0 <= budget <= 1, the protected-bit fraction", "5 % is written 0.05")
+    if method in BUDGET_FREE_METHODS and budget > 0.0:
+        raise InputError(
+            f"method {method} protects nothing, so a budget would have no effect", where="budget",
+            rule="budget = 0 for mean-only and none", value=budget,
+            next_step="leave the budget out, or choose another method",
+        )
+    whole_number("seed", seed, least=0)
+    whole_number("correction_trials", correction_trials, least=1)
