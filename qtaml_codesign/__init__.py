@@ -6,8 +6,8 @@ Data flows one way, as frozen values:
 
 Layers, each importing only from those above it:
 
-    L0  errors, checks, constants, statistics, records
-    L1  card_schema, cards
+    L0  errors, checks, constants, statistics, records, files
+    L1  barriers, card_schema, cards
     L2  physics
     L3  bits
     L4  ecc

@@ -13,8 +13,8 @@ PACKAGE = Path(__file__).parent.parent / "qtaml_codesign"
 NAME = "qtaml_codesign"
 
 LAYERS = [
-    ["errors", "checks", "constants", "statistics", "records"],
-    ["card_schema", "cards"],
+    ["errors", "checks", "constants", "statistics", "records", "files"],
+    ["barriers", "card_schema", "cards"],
     ["physics"],
     ["bits"],
     ["ecc"],
