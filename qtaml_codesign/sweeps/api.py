@@ -187,7 +187,7 @@ def _run(
     flip_probability(device, options.thickness_nm)  # refuses what lies outside the card's validity
     lenders = [lender(place) for place in running.reuse]
     with nullcontext() if running.out is None else result_folder(running.out) as folder:
-        result = _measured(_known_workload(workload), device, options, running, folder, lenders)
+        result = _measured(load_workload(workload), device, options, running, folder, lenders)
         if folder is not None:
             result.save(folder)
         return result
@@ -224,16 +224,6 @@ def _check_names(function: str, asked: Mapping[str, Any], known: Sequence[str]) 
             raise InputError(f"{function} has no such argument", where=f"{function}({name}=...)",
                              rule="the arguments that its documentation names", value=name,
                              next_step=did_you_mean(name, known))
-
-
-def _known_workload(workload: Workload | str) -> Workload:
-    if isinstance(workload, Workload):
-        return workload
-    if isinstance(workload, str):
-        return load_workload(workload)
-    raise InputError("this is not a workload", where="workload", rule="a Workload, a zoo name, or 'FILE.py:FACTORY'",
-                     value=type(workload).__name__,
-                     next_step="wrap it: qc.Workload(model=..., calibration=..., evaluation=(inputs, labels))")
 
 
 def _tell_what_moves(folder: Path, wanted: Mapping[str, Any], progress: Progress) -> None:

@@ -5,9 +5,10 @@ The store is asked first, the crew does the rest, and each batch is written down
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count, takewhile
 from typing import Any
 
 import pandas as pd
@@ -115,66 +116,35 @@ class Measurement:
                 "clean network; give more evaluation samples, or a lower target"]
 
     def _plans(self, points: Sequence[Point]) -> list[TacPlan]:
-        requests = [
-            PlanRequest(self.network.digest, point.method, point.budget, self.options.seed, self.options.allocation,
-                        self.options.sensitivity, point.place.profile) for point in points
-        ]
-        ids = [request.request_id for request in requests]
-        texts = collect_plans(dict(zip(ids, requests, strict=True)), self.crew, self.store, self.progress, self._gains)
-        return [TacPlan.from_json(texts[request_id], where="result store") for request_id in ids]
+        """The plan of each point; those that the store knows are not made again."""
+        ids, requests = [], {}
+        for point in points:
+            request = PlanRequest(self.network.digest, point.method, point.budget, self.options.seed,
+                                  self.options.allocation, self.options.sensitivity, point.place.profile)
+            ids.append(request.request_id)
+            requests[ids[-1]] = request
+        made = self.store.plans(requests)
+        wanted = [request_id for request_id in requests if request_id not in made]
+        gains = self._gains() if any(requests[request_id].needs_gains for request_id in wanted) else None
+        jobs = (self._plan_job(request_id, requests[request_id], gains) for request_id in wanted)
+
+        def finished(results: list[tuple[Job, Any]]) -> None:
+            fresh = {job.key[0]: text for job, text in results}
+            self.store.add_plans(fresh)
+            made.update(fresh)
+            self.progress.add("plans", done=len(fresh))
+
+        self.progress.add("plans", done=len(made), total=len(requests))
+        self.crew.drain(lambda: next(jobs, None), finished)
+        return [TacPlan.from_json(made[request_id], where="result store") for request_id in ids]
+
+    def _plan_job(self, request_id: str, request: PlanRequest, gains: JacobianGains | None) -> Job:
+        label = f"plan {request_id[:12]}: {request.method}, budget {request.budget:g}"
+        return Job((request_id,), make_plan, (self.crew.handle, request, gains if request.needs_gains else None), label)
 
     def _gains(self) -> JacobianGains:
         return measured_gains(self.network, self.options.sensitivity, self.options.seed,
                               lambda done, total: self.progress.tell(SweepProgress("calibration", done, total)))
-
-
-def collect_plans(
-    requests: Mapping[str, PlanRequest], crew: Crew, store: ResultStore, progress: Progress,
-    calibrate: Callable[[], JacobianGains],
-) -> dict[str, str]:
-    """JSON of the plan of each request id; those the store knows are not made again.
-
-    `calibrate()` measures Jacobian gains; it is called once, if a plan that is made needs them.
-    """
-    made = store.plans(requests)
-    waiting = deque(request_id for request_id in requests if request_id not in made)
-    needed = any(requests[request_id].needs_gains for request_id in waiting)
-    gains = calibrate() if needed else None
-
-    def next_job() -> Job | None:
-        if not waiting:
-            return None
-        request_id = waiting.popleft()
-        request = requests[request_id]
-        arguments = (crew.handle, request, gains if request.needs_gains else None)
-        return Job((request_id,), make_plan, arguments,
-                   f"plan {request_id[:12]}: {request.method}, budget {request.budget:g}")
-
-    def finished(results: list[tuple[Job, Any]]) -> None:
-        fresh = {job.key[0]: text for job, text in results}
-        store.add_plans(fresh)
-        made.update(fresh)
-        progress.add("plans", done=len(fresh))
-
-    progress.add("plans", done=len(made), total=len(requests))
-    crew.drain(next_job, finished)
-    return made
-
-
-@dataclass
-class _Case:
-    """One task under way: its trials so far, and how many batches are out."""
-
-    task: SweepTask
-    rows: dict[int, TrialCounts]
-    awaited: int = 0
-
-    def leading(self) -> list[int]:
-        """Correct answers of trials 0, 1, ... up to the first gap."""
-        correct: list[int] = []
-        while len(correct) in self.rows:
-            correct.append(self.rows[len(correct)].correct)
-        return correct
 
 
 class _Board:
@@ -189,7 +159,8 @@ class _Board:
     def __init__(self, measurement: Measurement, tasks: Mapping[str, SweepTask], points: Mapping[str, Point]) -> None:
         self._of, self._tasks, self._points = measurement, tasks, points
         self._fresh = deque(sorted(tasks))
-        self._cases: dict[str, _Case] = {}
+        self._rows: dict[str, dict[int, TrialCounts]] = {}
+        self._awaited: Counter[str] = Counter()
         self._jobs: deque[Job] = deque()
         self._chosen: dict[str, TrialCounts] = {}
 
@@ -203,42 +174,40 @@ class _Board:
     def _next_job(self) -> Job | None:
         while not self._jobs and self._fresh:
             task_id = self._fresh.popleft()
-            self._cases[task_id] = _Case(self._tasks[task_id], self._of.store.trials(task_id))
+            self._rows[task_id] = self._of.store.trials(task_id)
             self._decide(task_id)
         return self._jobs.popleft() if self._jobs else None
 
     def _finished(self, results: list[tuple[Job, Any]]) -> None:
-        self._of.store.add_trials([(job.key[0], job.key[1], counts) for job, counts in results])
+        self._of.store.add_trials([(*job.key, counts) for job, counts in results])
         for job, counts in results:
             task_id, first = job.key
-            case = self._cases[task_id]
-            case.rows.update({first + offset: one for offset, one in enumerate(counts)})
-            case.awaited -= 1
-            if case.awaited == 0:
+            self._rows[task_id].update(enumerate(counts, start=first))
+            self._awaited[task_id] -= 1
+            if not self._awaited[task_id]:
                 self._decide(task_id)
         self._of.progress.add("trials", trials=sum(len(counts) for _, counts in results))
 
     def _decide(self, task_id: str) -> None:
-        case = self._cases[task_id]
-        wanted, enough = self._of.options.stopping.decide(case.leading(), self._of.network.samples)
+        """Settle a task, or order the batches that it lacks."""
+        rows, rule = self._rows[task_id], self._of.options.stopping
+        leading = [rows[trial].correct for trial in takewhile(lambda trial: trial in rows, count())]
+        wanted, enough = rule.decide(leading, self._of.network.samples)
         if enough:
-            self._chosen[task_id] = TrialCounts.total([case.rows[trial] for trial in range(wanted)])
-            del self._cases[task_id]
-            self._of.progress.add("trials", done=1, settled=self._settled(task_id))
+            chosen = self._chosen[task_id] = TrialCounts.total([rows[trial] for trial in range(wanted)])
+            del self._rows[task_id]
+            point = self._points[task_id]
+            settled = Settled(point.method, point.budget, point.place.thickness_nm, point.place.flip_probability,
+                              rule.interval(chosen), chosen.trials)
+            self._of.progress.add("trials", done=1, settled=settled)
             return
-        batches = missing_batches(set(case.rows), wanted)
-        case.awaited = len(batches)
-        self._jobs.extendleft(reversed([self._job(task_id, first, count) for first, count in batches]))
-
-    def _settled(self, task_id: str) -> Settled:
-        point, counts = self._points[task_id], self._chosen[task_id]
-        return Settled(point.method, point.budget, point.place.thickness_nm, point.place.flip_probability,
-                       self._of.options.stopping.interval(counts), counts.trials)
+        batches = missing_batches(set(rows), wanted)
+        self._awaited[task_id] = len(batches)
+        self._jobs.extendleft(reversed([self._job(task_id, *batch) for batch in batches]))
 
     def _job(self, task_id: str, first: int, count: int) -> Job:
-        arguments = (self._of.crew.handle, self._cases[task_id].task, first, count)
-        return Job((task_id, first), run_trials, arguments,
-                   f"task {task_id[:12]}: trials {first} to {first + count - 1}")
+        label = f"task {task_id[:12]}: trials {first} to {first + count - 1}"
+        return Job((task_id, first), run_trials, (self._of.crew.handle, self._tasks[task_id], first, count), label)
 
 
 def missing_batches(present: set[int], wanted: int, most: int = BATCH_TRIALS) -> list[tuple[int, int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -11,17 +11,23 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qtaml_codesign.cards import DeviceCard
-from qtaml_codesign.checks import is_one_of, number_within, plain_array, several, whole_number
-from qtaml_codesign.errors import InputError, did_you_mean, shown
+from qtaml_codesign.checks import number_within, one_of, plain_array, several, whole_number
+from qtaml_codesign.errors import InputError, shown
 from qtaml_codesign.nets.sensitivity import METHODS as SENSITIVITIES
 from qtaml_codesign.physics.flip import flip_probability, thickness_for
 from qtaml_codesign.sweeps.stopping import DEFAULT_HALF_WIDTH, DEFAULT_MAX_TRIALS, StoppingRule
 from qtaml_codesign.tac.allocation import checked_allocation
-from qtaml_codesign.tac.methods import BUDGET_FREE_METHODS, METHOD_RULES, METHODS
+from qtaml_codesign.tac.methods import (
+    BUDGET_FREE_METHODS,
+    METHOD_RULES,
+    METHODS,
+    SPENDING_METHODS,
+    checked_methods,
+    need_method,
+)
 
 DEFAULT_BUDGETS = (0.0, 0.01, 0.02, 0.03, 0.05, 0.10, 0.125, 0.25, 0.375)
 DEFAULT_METHODS = ("tac", "uniform-msp")
-DEFAULT_ALLOCATION = "greedy"
 GRID_FLIP_PROBABILITIES = (0.4, 0.3, 0.25, 0.2, 0.15, 0.1, 0.07, 0.05, 0.03, 0.02, 0.01, 3e-3, 1e-3, 1e-4, 1e-6)
 
 MOST_POINTS = 48
@@ -105,14 +111,14 @@ def sweep_options(
     Raises:
         InputError: a choice that cannot be, or that would change nothing.
     """
-    chosen = _methods(methods)
+    chosen = checked_methods(methods)
     grid = thickness_grid(card) if thickness_nm is None else checked_grid(thickness_nm)
     number_within("target", target, math.ulp(0.0), 1.0, "0 < target <= 1", "0.95 keeps 95 % of the clean accuracy")
     rows = "knots" if search else _rows(grid, interpolate, refine)
     return SweepOptions(
         thickness_nm=_ends(grid) if search else tuple(grid.tolist()), budgets=_budgets(budgets, chosen), methods=chosen,
         seed=whole_number("seed", seed, least=0), target=float(target),
-        stopping=_stopping(trials, half_width, max_trials), allocation=_allocation(allocation, chosen),
+        stopping=_stopping(trials, half_width, max_trials), allocation=checked_allocation(allocation, chosen),
         sensitivity=_sensitivity(sensitivity, chosen), rows=rows, refine=refine is not False,
     )
 
@@ -194,25 +200,15 @@ def _stopping(trials: int | None, half_width: float | None, max_trials: int | No
                              rule="either a fixed number of trials, or a half-width with its limit",
                              value=f"trials={shown(trials)}, {name}={shown(value)}",
                              next_step=f"drop --trials, or --{name.replace('_', '-')}")
-    return StoppingRule(trials, DEFAULT_HALF_WIDTH if half_width is None else half_width,
-                        DEFAULT_MAX_TRIALS if max_trials is None else max_trials)
-
-
-def _methods(methods: Sequence[str]) -> tuple[str, ...]:
-    chosen = several(methods)
-    for method in chosen:
-        _one_of("protection method", "methods (--method)", method, METHODS)
-    if not chosen or len(set(chosen)) < len(chosen):
-        raise InputError("the list of methods is empty or names one twice", where="methods (--method)",
-                         rule="one or more different methods", value=", ".join(chosen),
-                         next_step="name each method once")
-    return chosen
+    width = DEFAULT_HALF_WIDTH if half_width is None else number_within(
+        "half_width (--half-width)", half_width, 0.0, 0.5, "0 < half-width < 0.5, in accuracy", "0.01 is one point")
+    return StoppingRule(trials, width, DEFAULT_MAX_TRIALS if max_trials is None else max_trials)
 
 
 def _budgets(budgets: Sequence[float] | None, methods: tuple[str, ...]) -> tuple[float, ...]:
     if budgets is None:
         return DEFAULT_BUDGETS
-    _need("budgets (--budget)", "spends a budget", methods, set(METHODS) - set(BUDGET_FREE_METHODS))
+    need_method("budgets (--budget)", "spends a budget", methods, SPENDING_METHODS)
     given = tuple(
         number_within("budgets (--budget)", budget, 0.0, 1.0, "0 <= budget <= 1, the protected-bit fraction",
                       "5 % of the stored bits is written 0.05")
@@ -225,31 +221,9 @@ def _budgets(budgets: Sequence[float] | None, methods: tuple[str, ...]) -> tuple
     return tuple(sorted(given))
 
 
-def _allocation(allocation: str | None, methods: tuple[str, ...]) -> str:
-    if allocation is None:
-        return DEFAULT_ALLOCATION
-    _need("allocation (--allocation)", "allocates by score", methods,
-          {name for name, rule in METHOD_RULES.items() if rule.spend == "allocate"})
-    return checked_allocation(allocation)
-
-
 def _sensitivity(sensitivity: str, methods: tuple[str, ...]) -> str:
-    _one_of("way to measure Jacobian gains", "sensitivity (--sensitivity)", sensitivity, SENSITIVITIES)
-    if sensitivity != "auto":
-        _need("sensitivity (--sensitivity)", "allocates by Jacobian gains", methods,
-              {name for name, rule in METHOD_RULES.items() if rule.needs_gains})
-    return sensitivity
-
-
-def _one_of(what: str, where: str, value: object, known: Collection[str]) -> None:
-    if not is_one_of(value, known):
-        raise InputError(f"unknown {what}", where=where, rule=f"one of {', '.join(known)}", value=value,
-                         next_step=did_you_mean(value, known))
-
-
-def _need(where: str, doing: str, methods: tuple[str, ...], those: Collection[str]) -> None:
-    """Refuse a choice that only matters to methods which were not asked for."""
-    if not any(method in those for method in methods):
-        raise InputError(f"this choice changes nothing here: none of the methods {doing}", where=where,
-                         rule=f"it comes with a method that {doing}", value=", ".join(methods),
-                         next_step="leave it out, or add a method such as tac")
+    chosen = one_of("way to measure Jacobian gains", "sensitivity (--sensitivity)", sensitivity, SENSITIVITIES)
+    if chosen != "auto":
+        need_method("sensitivity (--sensitivity)", "allocates by Jacobian gains", methods,
+                    [name for name in METHODS if METHOD_RULES[name].needs_gains])
+    return chosen

@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from qtaml_codesign.errors import StoreError
+from qtaml_codesign.files import write_whole
 from qtaml_codesign.sweeps.task import content_digest
 
 RECORD = "run.json"
@@ -85,12 +86,18 @@ def earlier_folder(folder: Path, options: Mapping[str, Any]) -> Path:
 
 
 def write_files(folder: Path, files: Mapping[str, bytes], options: Mapping[str, Any]) -> tuple[Path, ...]:
-    """Replace the tables of a folder; those of other options are moved to earlier/ first. Returns the paths.
+    """Replace the tables of a folder; those of other options are moved to earlier/ first.
 
     Args:
         folder: a writable folder.
         files: content by name, of `TABLES`; what is not among them is removed.
         options: what was asked for, as in the record of the run.
+
+    Returns:
+        The paths of what was written.
+
+    Raises:
+        StoreError: a file cannot be written.
     """
     standing = standing_options(folder)
     if standing is not None and standing != dict(options):
@@ -100,7 +107,7 @@ def write_files(folder: Path, files: Mapping[str, bytes], options: Mapping[str, 
                 (folder / name).replace(kept / name)
     for name in set(TABLES) - set(files):
         (folder / name).unlink(missing_ok=True)
-    return tuple(_write_whole(folder / name, content) for name, content in files.items())
+    return tuple(write_whole(folder / name, content, str(folder / name)) for name, content in files.items())
 
 
 def csv_text(table: pd.DataFrame) -> str:
@@ -125,20 +132,3 @@ def versions() -> dict[str, str]:
 def command_line() -> str:
     """The command as typed, with the program's bare name."""
     return shlex.join([Path(sys.argv[0]).name or "python", *sys.argv[1:]])
-
-
-def _write_whole(path: Path, content: bytes) -> Path:
-    """Write beside the target, then rename: a reader sees the old file or the new one, never half of one.
-
-    The draft's name is fixed, so what a killed run leaves behind is overwritten and renamed by the next.
-    """
-    draft = path.with_name(f".{path.name}.part")
-    try:
-        draft.write_bytes(content)
-        draft.replace(path)
-    except OSError as failure:
-        raise StoreError(
-            "a result file cannot be written", where=str(path), rule="a writable folder with room left",
-            value=failure.strerror or failure, next_step="free some space, or choose another folder with --out",
-        ) from failure
-    return path

@@ -6,12 +6,12 @@ workers, on timing, on interruptions, or on what else the store already holds.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from qtaml_codesign.checks import number_within, whole_number
+from qtaml_codesign.checks import whole_number
+from qtaml_codesign.errors import InputError
 from qtaml_codesign.nets.counts import TrialCounts
 from qtaml_codesign.statistics import Interval, hall_interval
 
@@ -58,8 +58,12 @@ class StoppingRule:
         if self.trials is not None:
             whole_number("trials", self.trials, least=2)
         whole_number("max_trials", self.max_trials, least=2)
-        number_within("half_width (--half-width)", self.half_width, math.ulp(0.0), math.nextafter(0.5, 0.0),
-                      "0 < half-width < 0.5, in accuracy", "0.01 asks for accuracy +- 1 percentage point")
+        if not 0.0 < self.half_width < 0.5:
+            raise InputError(
+                "the half-width of the interval is out of bounds",
+                where="half_width (--half-width)", rule="0 < half-width < 0.5, in accuracy", value=self.half_width,
+                next_step="0.01 asks for accuracy +- 1 percentage point",
+            )
 
     @property
     def checkpoints(self) -> tuple[int, ...]:
