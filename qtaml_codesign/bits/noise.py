@@ -18,15 +18,15 @@ import glob
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from qtaml_codesign.bits.cell_law import BitErrorProfile, CellLaw, as_profile
-from qtaml_codesign.checks import is_one_of, number_within, whole_number
-from qtaml_codesign.errors import InputError, did_you_mean
+from qtaml_codesign.checks import number_within, one_of, whole_number
+from qtaml_codesign.errors import InputError
 
 if TYPE_CHECKING:
     from qtaml_codesign.physics.flip import FlipProbability
@@ -34,6 +34,27 @@ if TYPE_CHECKING:
 
 ROUNDING = 1e-14
 """By how much a rate may exceed 1 from rounding alone; it is cut back to 1."""
+
+
+@runtime_checkable
+class CellNoise(Protocol):
+    """What `evaluate(noise=...)` asks of a noise model: any object with this method will do.
+
+    Under a name of its own in `NOISE_MODELS` it is found by that name.
+    """
+
+    def apply_to(self, nominal: Mapping[str, CellLaw], sizes: Mapping[str, int], seed: int = 0) -> dict[str, CellLaw]:
+        """The laws of the tensors under this model.
+
+        Args:
+            nominal: laws that the plan knows, by tensor name.
+            sizes: weights by tensor name.
+            seed: which memory; the same seed gives the same laws.
+
+        Returns:
+            A law for every tensor, in the format of its nominal one.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -180,7 +201,7 @@ def _normal(seed: int, name: str) -> float:
     return float(special.ndtri(((int.from_bytes(digest, "little") >> 12) + 0.5) / 2.0**52))
 
 
-NOISE_MODELS: dict[str, NoiseModel] = {model.name: model for model in (
+NOISE_MODELS: dict[str, CellNoise] = {model.name: model for model in (
     NoiseModel("uniform", "one rate for all cells, the law of the paper"),
     NoiseModel("msb-heavier", "plane rates rise from 0.5 p at the LSB to 1.5 p at the MSB", ramp=0.5),
     NoiseModel("lsb-heavier", "plane rates fall from 1.5 p at the LSB to 0.5 p at the MSB", ramp=-0.5),
@@ -192,18 +213,17 @@ NOISE_MODELS: dict[str, NoiseModel] = {model.name: model for model in (
 )}
 
 
-def noise_model(name: str | NoiseModel) -> NoiseModel:
-    """A named noise model; a `NoiseModel` is given back as it is.
+def noise_model(name: str | CellNoise) -> CellNoise:
+    """A named noise model; a model is given back as it is.
+
+    Args:
+        name: one of `NOISE_MODELS`, or a model.
+
+    Raises:
+        InputError: an unknown name, or an object without `apply_to`.
 
     Example:
-        >>> noise_model("clusters-4").block
-        4
+        >>> noise_model("clusters-4") is NOISE_MODELS["clusters-4"]
+        True
     """
-    if isinstance(name, NoiseModel):
-        return name
-    if not is_one_of(name, NOISE_MODELS):
-        raise InputError(
-            "unknown noise model", where="noise", rule=f"one of {', '.join(NOISE_MODELS)}", value=name,
-            next_step=did_you_mean(name, NOISE_MODELS),
-        )
-    return NOISE_MODELS[name]
+    return name if isinstance(name, CellNoise) else NOISE_MODELS[one_of("noise model", "noise", name, NOISE_MODELS)]
