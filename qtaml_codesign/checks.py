@@ -33,10 +33,8 @@ def whole_number(where: str, value: object, least: int) -> int:
         30
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or int(value) < least:
-        raise InputError(
-            f"{where} is not a whole number in range", where=where, rule=f"an integer >= {least}", value=value,
-            next_step=f"give {least} or more, without a decimal point",
-        )
+        raise InputError(f"{where} is not a whole number in range", where=where, rule=f"an integer >= {least}",
+                         value=value, next_step=f"give {least} or more, without a decimal point")
     return int(value)
 
 
@@ -48,10 +46,8 @@ def whole_number_within(where: str, value: object, low: int, high: int, next_ste
         3
     """
     if not is_whole_within(value, low, high):
-        raise InputError(
-            f"{where} is not a whole number in range", where=where, rule=f"an integer, {low} <= {where} <= {high}",
-            value=shown(value), next_step=next_step,
-        )
+        raise InputError(f"{where} is not a whole number in range", where=where,
+                         rule=f"an integer, {low} <= {where} <= {high}", value=shown(value), next_step=next_step)
     return operator.index(value)  # type: ignore[arg-type]
 
 
@@ -142,6 +138,29 @@ def plain_array(where: str, value: object, rule: str, next_step: str) -> NDArray
     if masked:
         raise InputError(f"{where} holds masked values", where=where, rule=rule, value=value, next_step=next_step)
     return array
+
+
+def probabilities(where: str, values: object) -> NDArray[np.float64]:
+    """The values as float64 of their own shape, if all of them lie in [0, 1].
+
+    Args:
+        where: argument at fault.
+        values: numbers of any shape.
+
+    Raises:
+        InputError: not numbers, not finite, or outside [0, 1].
+
+    Example:
+        >>> probabilities("flip_probability", [0.1, 1])
+        array([0.1, 1. ])
+    """
+    rule, step = f"0 <= {where} <= 1, finite", "a probability per bit and inference window: 10 % is written 0.10"
+    given = plain_array(where, values, rule, step)
+    found = given.astype(np.float64) if given.dtype.kind in "fiu" else np.full((), np.nan)
+    if not ((found >= 0.0) & (found <= 1.0)).all():
+        raise InputError("a flip probability is not between 0 and 1", where=where, rule=rule, value=values,
+                         next_step=f"give {step}")
+    return found
 
 
 def several(value: Any) -> tuple[Any, ...]:

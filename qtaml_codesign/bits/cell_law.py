@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from qtaml_codesign.bits.formats import BitFormat
 from qtaml_codesign.cards import DEFAULT_REGION
-from qtaml_codesign.checks import number_within, plain_array, whole_number, whole_number_within
+from qtaml_codesign.checks import number_within, probabilities, whole_number, whole_number_within
 from qtaml_codesign.errors import InputError, did_you_mean, shown
 
 if TYPE_CHECKING:
@@ -124,11 +124,9 @@ class BitErrorProfile:
         object.__setattr__(self, "regions", tuple(self.regions))
         names = [region.name for region in self.regions]
         if not names or names[0] != DEFAULT_REGION or len(set(names)) < len(names):
-            raise InputError(
-                "a profile needs the default region first, and each name once", where="regions",
-                rule=f"regions[0].name == {DEFAULT_REGION!r}, names unique", value=names,
-                next_step="rename or reorder the regions",
-            )
+            raise InputError("a profile needs the default region first, and each name once", where="regions",
+                             rule=f"regions[0].name == {DEFAULT_REGION!r}, names unique", value=names,
+                             next_step="rename or reorder the regions")
 
     @classmethod
     def uniform(cls, flip_probability: ArrayLike, format: BitFormat | None = None) -> BitErrorProfile:
@@ -200,22 +198,18 @@ def as_profile(
 
     if isinstance(value, FlipProbability):
         return BitErrorProfile.from_flip_probability(value)
-    raise InputError(
-        "this is not a flip probability", where="flip_probability",
-        rule="a number, an array by bit plane, a FlipProbability or a BitErrorProfile",
-        value=f"{type(value).__name__}: {shown(value, str)}",
-        next_step="pass 0.1, or flip_probability(card)",
-    )
+    raise InputError("this is not a flip probability", where="flip_probability",
+                     rule="a number, an array by bit plane, a FlipProbability or a BitErrorProfile",
+                     value=f"{type(value).__name__}: {shown(value, str)}",
+                     next_step="pass 0.1, or flip_probability(card)")
 
 
 def _region_errors(region: RegionFlip) -> CellLaw:
     logs = np.asarray(region.log_probability, dtype=np.float64)
     if logs.ndim != 1:
-        raise InputError(
-            "flip rates of several thicknesses were given where one is needed", where="flip_probability",
-            rule="a FlipProbability at one thickness", value=f"thickness array of shape {logs.shape[:-1]}",
-            next_step="pick one point with .at(index)",
-        )
+        raise InputError("flip rates of several thicknesses were given where one is needed", where="flip_probability",
+                         rule="a FlipProbability at one thickness", value=f"thickness array of shape {logs.shape[:-1]}",
+                         next_step="pick one point with .at(index)")
     rates, none = np.exp(logs), np.zeros_like(logs)
     fmt = BitFormat(region.bits, region.encoding)
     if region.flips == "symmetric":
@@ -226,20 +220,11 @@ def _region_errors(region: RegionFlip) -> CellLaw:
 
 
 def _rates(name: str, values: ArrayLike, bits: int) -> NDArray[np.float64]:
-    given = plain_array(name, values, f"0 <= {name} <= 1", "give one number, or one per bit plane")
-    numeric = given.dtype.kind in "fiu"
-    rates = np.array(given, dtype=np.float64) if numeric else np.full((), np.nan)
-    if not (np.isfinite(rates) & (rates >= 0.0) & (rates <= 1.0)).all():
-        raise InputError(
-            "a flip probability is not between 0 and 1", where=name, rule=f"0 <= {name} <= 1, finite", value=values,
-            next_step="give a probability per bit and inference window: 10 % is written 0.10",
-        )
+    rates = probabilities(name, values)
     if rates.shape not in ((), (bits,)):
-        raise InputError(
-            "the flip probabilities do not fit the bit planes", where=name,
-            rule=f"one number, or {bits} (plane 0 = LSB first)",
-            value=f"shape {rates.shape}", next_step=f"give one rate per plane of the {bits}-bit format, or one for all",
-        )
+        raise InputError("the flip probabilities do not fit the bit planes", where=name,
+                         rule=f"one number, or {bits} (plane 0 = LSB first)", value=f"shape {rates.shape}",
+                         next_step=f"give one rate per plane of the {bits}-bit format, or one for all")
     rates = np.array(np.broadcast_to(rates, (bits,)))
     rates.setflags(write=False)
     return rates

@@ -104,11 +104,9 @@ class BitFormat:
         if given.dtype.kind != "f":
             given = given.astype(np.float64)
         if not np.isfinite(given).all():
-            raise InputError(
-                "a weight is not a finite number", where="values", rule="finite floats",
-                value=given[~np.isfinite(given)][0],
-                next_step="check the weights: a diverged training leaves NaN or infinity behind",
-            )
+            raise InputError("a weight is not a finite number", where="values", rule="finite floats",
+                             value=given[~np.isfinite(given)][0],
+                             next_step="check the weights: a diverged training leaves NaN or infinity behind")
         levels = np.rint(given * given.dtype.type(2 ** (self.bits - 1)))
         return self._encode(np.clip(levels, self.lowest_level, self.highest_level).astype(np.int32))
 
@@ -155,17 +153,13 @@ def _integers(name: str, values: ArrayLike, lowest: int, highest: int, next_step
     if given.size == 0 and given.dtype.kind == "f" and not isinstance(values, np.ndarray):
         given = given.astype(np.int32)
     if given.dtype.kind not in "ui":
-        raise InputError(
-            f"{name} are not integers", where=name, rule="an integer array", value=f"dtype {given.dtype}",
-            next_step=next_step,
-        )
+        raise InputError(f"{name} are not integers", where=name, rule="an integer array", value=f"dtype {given.dtype}",
+                         next_step=next_step)
     can_be = np.iinfo(given.dtype)
     if can_be.min >= lowest and can_be.max <= highest:
         return given
     if given.size and (given.min() < lowest or given.max() > highest):
         outside = given[(given < lowest) | (given > highest)]
-        raise InputError(
-            f"{name} do not fit the format", where=name, rule=f"{lowest} <= {name} <= {highest}",
-            value=f"{outside.flat[0]} ({outside.size} of {given.size} outside)", next_step=next_step,
-        )
+        raise InputError(f"{name} do not fit the format", where=name, rule=f"{lowest} <= {name} <= {highest}",
+                         value=f"{outside.flat[0]} ({outside.size} of {given.size} outside)", next_step=next_step)
     return given

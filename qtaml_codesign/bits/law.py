@@ -183,7 +183,7 @@ class ReadLaw:
         stored = (found >> np.arange(bits)) & 1
         flip = self._rates[np.arange(bits), stored]
         by_plane = np.where((np.arange(2) == stored[:, None]), (1.0 - flip)[:, None], flip[:, None])
-        return moments.product_over_codes(by_plane)
+        return moments.over_codes(by_plane, np.multiply)
 
     def pmf(self, code: int) -> tuple[Array, Array]:
         """Read values, ascending and distinct in [-1, 1), and their probabilities, for one stored code.
@@ -204,11 +204,9 @@ class ReadLaw:
     def transition_matrix(self) -> Array:
         """P(read code | stored code), shape (2^B, 2^B), rows = stored code; up to 12 bits."""
         if self.errors.format.bits > MATRIX_BITS:
-            raise InputError(
-                "the transition matrix would not fit in memory", where="ReadLaw.transition_matrix",
-                rule=f"bits <= {MATRIX_BITS}", value=self.errors.format.bits,
-                next_step="use code_probabilities(code), row by row",
-            )
+            raise InputError("the transition matrix would not fit in memory", where="ReadLaw.transition_matrix",
+                             rule=f"bits <= {MATRIX_BITS}", value=self.errors.format.bits,
+                             next_step="use code_probabilities(code), row by row")
         matrix = np.ones((1, 1))
         for zero_to_one, one_to_zero in self._rates:
             matrix = np.kron(np.array([[1.0 - zero_to_one, zero_to_one], [one_to_zero, 1.0 - one_to_zero]]), matrix)
@@ -259,11 +257,9 @@ class ReadLaw:
 
     def _additive_only(self, what: str) -> None:
         if self.errors.format.encoding == "sign_magnitude":
-            raise InputError(
-                f"{what} needs a sum of independent terms", where="encoding", rule="offset_binary or twos_complement",
-                value=self.errors.format.encoding,
-                next_step="use skewness() and excess_kurtosis(), exact for every encoding",
-            )
+            raise InputError(f"{what} needs a sum of independent terms", where="encoding",
+                             rule="offset_binary or twos_complement", value=self.errors.format.encoding,
+                             next_step="use skewness() and excess_kurtosis(), exact for every encoding")
 
 
 def _product(times: Array, rates: Array, jumps: Array) -> NDArray[np.complex128]:

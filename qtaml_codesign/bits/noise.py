@@ -129,11 +129,10 @@ class NoiseModel:
 
 def _check_sizes(nominal: Mapping[str, CellLaw], sizes: Mapping[str, int]) -> None:
     if not sizes or set(nominal) != set(sizes):
-        raise InputError(
-            "the sizes are not those of the tensors", where="sizes", rule="weights of every tensor that has flip rates",
-            value=sorted(set(nominal) ^ set(sizes)) or "no tensor",
-            next_step="pass {name: weight.size for name, weight in workload.weights.items()}",
-        )
+        raise InputError("the sizes are not those of the tensors", where="sizes",
+                         rule="weights of every tensor that has flip rates",
+                         value=sorted(set(nominal) ^ set(sizes)) or "no tensor",
+                         next_step="pass {name: weight.size for name, weight in workload.weights.items()}")
     for name, size in sizes.items():
         whole_number(f"sizes[{name!r}]", size, least=0)
 
@@ -150,17 +149,14 @@ def _reweighted(rates: NDArray[np.float64], weights: NDArray[np.float64]) -> NDA
     if not rates.any():
         return moved
     if not moved.any():
-        raise InputError(
-            "a ramp silences every plane that can flip, so the mean rate cannot stay", where="noise",
-            rule="some plane that can flip keeps a rate above 0", value=rates.tolist(),
-            next_step="use a ramp inside (-1, 1), or rates above 0 in more planes",
-        )
+        raise InputError("a ramp silences every plane that can flip, so the mean rate cannot stay", where="noise",
+                         rule="some plane that can flip keeps a rate above 0", value=rates.tolist(),
+                         next_step="use a ramp inside (-1, 1), or rates above 0 in more planes")
     moved *= rates.sum() / moved.sum()
     if moved.max() > 1.0 + ROUNDING:
-        raise InputError(
-            "a ramp makes a plane flip with probability above 1", where="noise", rule="rate x (1 + ramp) <= 1",
-            value=float(moved.max()), next_step="use a smaller ramp or a smaller flip probability",
-        )
+        raise InputError("a ramp makes a plane flip with probability above 1", where="noise",
+                         rule="rate x (1 + ramp) <= 1", value=float(moved.max()),
+                         next_step="use a smaller ramp or a smaller flip probability")
     return np.minimum(moved, 1.0)
 
 

@@ -176,7 +176,5 @@ def _open_rate(flip_probability: float, weights: int) -> float:
             rule=f"p x weights per plane >= {FEWEST_FLIPS}, also for 1 - p", value=f"{rare:.6g} x {weights}",
             next_step=f"take more trials: --trials {math.ceil(FEWEST_FLIPS / rare / WEIGHTS_PER_TRIAL)}, or a larger p",
         )
-    raise InputError(
-        "the theorems need flips that may or may not happen", where="flip_probability", rule="0 < flip_probability < 1",
-        value=flip_probability, next_step="10 % is written 0.10",
-    )
+    raise InputError("the theorems need flips that may or may not happen", where="flip_probability",
+                     rule="0 < flip_probability < 1", value=flip_probability, next_step="10 % is written 0.10")

@@ -28,9 +28,8 @@ class Problem(NamedTuple):
 
 def broken(what: str, rule: str, value: object, next_step: str, field: str = "") -> PydanticCustomError:
     """A broken rule, raised inside a validator; `field` only where the validator sees the whole card."""
-    return PydanticCustomError(
-        RULE, "{what}", {"what": what, "rule": rule, "value": value, "next_step": next_step, "field": field}
-    )
+    return PydanticCustomError(RULE, "{what}",
+                               {"what": what, "rule": rule, "value": value, "next_step": next_step, "field": field})
 
 
 def card_error(failure: ValidationError, model: type[BaseModel], where: str, prefix: Sequence[str] = ()) -> CardError:
@@ -43,11 +42,9 @@ def card_error(failure: ValidationError, model: type[BaseModel], where: str, pre
     also = [f"{shorten(problem.field, _LONGEST)}: {problem.what}" for problem in others]
     if len(details) > _SHOWN:
         also.append(f"and {len(details) - _SHOWN:,} more")
-    return CardError(
-        first.what + (f" (also {'; '.join(also)})" if also else ""),
-        where=f"{where}, {shorten(first.field, _LONGEST)}" if first.field else where,
-        rule=first.rule, value=first.value, next_step=first.next_step,
-    )
+    return CardError(first.what + (f" (also {'; '.join(also)})" if also else ""),
+                     where=f"{where}, {shorten(first.field, _LONGEST)}" if first.field else where, rule=first.rule,
+                     value=first.value, next_step=first.next_step)
 
 
 def keys_at(model: type[BaseModel], path: Sequence[str]) -> list[str] | None:

@@ -25,11 +25,9 @@ def flip_input(
         CardError: the card cannot be used.
     """
     if (flip_probability is None) == (device is None):
-        raise InputError(
-            "give the flip probability once", where="--flip-probability, --device",
-            rule="exactly one of the two", value="both" if device is not None else "neither",
-            next_step="for instance --flip-probability 0.1, or --device 3nm",
-        )
+        raise InputError("give the flip probability once", where="--flip-probability, --device",
+                         rule="exactly one of the two", value="both" if device is not None else "neither",
+                         next_step="for instance --flip-probability 0.1, or --device 3nm")
     if device is not None:
         from qtaml_codesign.cards import load_card, with_settings
         from qtaml_codesign.physics.flip import flip_probability as of_card
@@ -53,9 +51,7 @@ def tell_extremes(flips: float | FlipProbability) -> None:
     if most >= 0.5:
         say(f"warning: bits flip with probability {most:.6g}, which is 0.5 or more: what is read says nothing",
             sys.stderr)
-    if most == 0.0 and isinstance(flips, float):
-        say("note: no flips: quantisation alone, of the weights as the plan writes them", sys.stderr)
-    elif most == 0.0:
-        chance = power_of_ten(float(flips.log10_probability))
-        say(f"note: no flips: quantisation alone; the flip probability of card {flips.card_name}, {chance}, is below "
-            "the smallest float64", sys.stderr)
+    if most == 0.0:
+        below = "" if isinstance(flips, float) else f"; the flip probability of card {flips.card_name}, " \
+            f"{power_of_ten(float(flips.log10_probability))}, is below the smallest float64"
+        say(f"note: no flips: quantisation alone, of the weights as the plan writes them{below}", sys.stderr)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from qtaml_codesign.errors import InputError
+from qtaml_codesign.checks import probabilities
 
 NEAR_HALF = 0.25
 
@@ -22,7 +22,7 @@ def binary_entropy(flip_probability: ArrayLike) -> NDArray[np.float64]:
         >>> round(float(binary_entropy(0.1)), 6)
         0.468996
     """
-    rate = _rate(flip_probability)
+    rate = probabilities("flip_probability", flip_probability)
     return (special.entr(rate) - special.xlog1py(1.0 - rate, -rate)) / math.log(2.0)
 
 
@@ -38,7 +38,7 @@ def capacity(flip_probability: ArrayLike) -> NDArray[np.float64]:
         >>> round(float(capacity(0.10)), 3)
         0.531
     """
-    rate = _rate(flip_probability)
+    rate = probabilities("flip_probability", flip_probability)
     x = (0.5 - rate) * 2.0
     return np.where(np.abs(rate - 0.5) < NEAR_HALF, _capacity_series(x), 1.0 - binary_entropy(rate))
 
@@ -92,7 +92,7 @@ def extra_cells_under_charge_loss(flip_probability: ArrayLike) -> NDArray[np.flo
 
 def _log_use(flip_probability: ArrayLike) -> NDArray[np.float64]:
     """ln((1-p) p^(p/(1-p))), -inf at p = 1."""
-    rate = _rate(flip_probability)
+    rate = probabilities("flip_probability", flip_probability)
     below = np.where(rate < 1.0, rate, 0.5)
     return np.where(rate < 1.0, np.log1p(-below) + special.xlogy(below / (1.0 - below), below), -np.inf)
 
@@ -103,13 +103,3 @@ def _capacity_series(x: NDArray[np.float64]) -> NDArray[np.float64]:
     for k in range(30, 0, -1):
         total = square * (1.0 / (2 * k * (2 * k - 1)) + total)
     return total / math.log(2.0)
-
-
-def _rate(values: ArrayLike) -> NDArray[np.float64]:
-    rate = np.asarray(values, dtype=np.float64)
-    if not ((rate >= 0.0) & (rate <= 1.0)).all():
-        raise InputError(
-            "a flip probability is not between 0 and 1", where="flip_probability", rule="0 <= flip_probability <= 1",
-            value=values, next_step="give a probability per bit and inference window: 10 % is written 0.10",
-        )
-    return rate

@@ -48,11 +48,6 @@ class AllocationProblem:
         """(L,) depth at which a whole layer is protected: its bit count."""
         return np.array([len(row) - 1 for row in self.residual_variance], dtype=np.int64)
 
-    @property
-    def floor_bits(self) -> int:
-        """Bits that the floors alone cost."""
-        return int(self.weights @ self.floors)
-
     def variance(self, depths: Depths) -> float:
         """Objective: sum_l v_l(k_l)."""
         return float(sum(row[depth] for row, depth in zip(self.residual_variance, depths, strict=True)))
@@ -283,5 +278,5 @@ def checked_allocation(allocation: str | None, methods: Sequence[str] = ALLOCATI
     """
     if allocation is None:
         return "greedy"
-    need_method("allocation (--allocation)", "allocates by score", methods, ALLOCATING_METHODS)
+    need_method("allocation (--allocation)", allocation, "allocates by score", methods, ALLOCATING_METHODS)
     return cast("Allocation", one_of("allocation", "allocation (--allocation)", allocation, SOLVERS))
