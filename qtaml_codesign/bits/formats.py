@@ -15,7 +15,7 @@ from qtaml_codesign.errors import InputError
 
 Codes = NDArray[np.uint8] | NDArray[np.uint16]
 
-ENCODINGS: tuple[str, ...] = get_args(Encoding)
+ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
 FEWEST_BITS, MOST_BITS = 2, 16
 
 

@@ -64,9 +64,8 @@ def _parse(text: str, where: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as failure:
         content = failure
     if not isinstance(content, dict):
-        raise PlanError(
-            "the plan is not a JSON object", where=where, rule="an object with format, version, layers, ...",
-            value=content if isinstance(content, Exception) else type(content).__name__,
-            next_step="make the plan again with `codesign plan`",
-        )
+        raise PlanError("the plan is not a JSON object", where=where,
+                        rule="an object with format, version, layers, ...",
+                        value=content if isinstance(content, Exception) else type(content).__name__,
+                        next_step="make the plan again with `codesign plan`")
     return content
