@@ -28,6 +28,14 @@ class Quantity(NamedTuple):
 def whole_number(where: str, value: object, least: int) -> int:
     """The value as an int, if it is an integer >= `least`.
 
+    Args:
+        where: argument or option at fault.
+        value: as the user gave it.
+        least: the smallest there may be.
+
+    Raises:
+        InputError: any other value.
+
     Example:
         >>> whole_number("trials", 30, least=2)
         30
@@ -40,6 +48,16 @@ def whole_number(where: str, value: object, least: int) -> int:
 
 def whole_number_within(where: str, value: object, low: int, high: int, next_step: str) -> int:
     """The value as an int, if it is an integer with low <= value <= high.
+
+    Args:
+        where: argument or option at fault.
+        value: as the user gave it.
+        low: the smallest there may be.
+        high: the largest there may be.
+        next_step: what the user can do about it.
+
+    Raises:
+        InputError: any other value.
 
     Example:
         >>> whole_number_within("protected", 3, 0, 8, "protect at most every plane")
@@ -64,6 +82,17 @@ def is_whole_within(value: object, low: int, high: int) -> bool:
 def number_within(where: str, value: object, low: float, high: float, rule: str, next_step: str) -> float:
     """The value as a float, if it is a finite number with low <= value <= high.
 
+    Args:
+        where: argument or option at fault.
+        value: as the user gave it.
+        low: the smallest there may be.
+        high: the largest there may be.
+        rule: the same in words.
+        next_step: what the user can do about it.
+
+    Raises:
+        InputError: any other value.
+
     Example:
         >>> number_within("budget", 0.05, 0.0, 1.0, "0 <= budget <= 1", "5 % is written 0.05")
         0.05
@@ -77,6 +106,9 @@ def number_within(where: str, value: object, low: float, high: float, rule: str,
 
 def as_float(value: numbers.Real) -> float:
     """`float`, and inf for a whole number beyond the largest float.
+
+    Args:
+        value: any real number.
 
     Example:
         >>> as_float(3), as_float(10**400)
@@ -125,6 +157,15 @@ def one_of(what: str, where: str, value: object, known: Iterable[str]) -> str:
 def plain_array(where: str, value: object, rule: str, next_step: str) -> NDArray[Any]:
     """`np.asarray`, with an InputError for what numpy cannot make an array of, and for masked values.
 
+    Args:
+        where: argument at fault.
+        value: as the user gave it.
+        rule: what the array must be, in words.
+        next_step: what the user can do about it.
+
+    Raises:
+        InputError: not an array.
+
     Example:
         >>> plain_array("thickness_nm", [1.7, 1.8], "numbers in nm", "for instance 1.765")
         array([1.7, 1.8])
@@ -165,6 +206,9 @@ def probabilities(where: str, values: object) -> NDArray[np.float64]:
 
 def several(value: Any) -> tuple[Any, ...]:
     """The items of what has items; a text, or anything else, is one item.
+
+    Args:
+        value: one thing, or several.
 
     Example:
         >>> several([0.01, 0.05]), several(0.05), several("tac")

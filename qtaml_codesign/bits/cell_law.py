@@ -32,6 +32,9 @@ class CellLaw:
         spread: sigma of the logarithm of the rate from cell to cell, 0 = all cells alike. A cell keeps its rate over
             all trials of a seed; the mean over cells is exactly `one_to_zero` and `zero_to_one` (see `bits.variation`).
 
+    Raises:
+        InputError: rates outside [0, 1], not one per plane, a block below 1, or a spread outside [0, 5].
+
     Example:
         >>> CellLaw("default", BitFormat(2), [0.1, 0.2], [0.0, 0.0]).protect(1).one_to_zero.tolist()
         [0.1, 0.0]
@@ -67,13 +70,26 @@ class CellLaw:
         return not (self.one_to_zero.any() or self.zero_to_one.any())
 
     def protect(self, depth: int) -> CellLaw:
-        """The same region with the rates of its top `depth` planes zero (ideal protection), 0 <= depth <= B."""
+        """The same region with the rates of its top `depth` planes zero (ideal protection), 0 <= depth <= B.
+
+        Args:
+            depth: planes from the MSB down.
+
+        Raises:
+            InputError: another depth.
+        """
         bits = self.format.bits
         kept = bits - whole_number_within("depth", depth, 0, bits, f"protect 0 to {bits} planes")
         return self.without(range(kept, bits))
 
     def without(self, planes: Iterable[int]) -> CellLaw:
         """The same region with the rates of these planes zero (0 = LSB).
+
+        Args:
+            planes: any of 0 to B - 1.
+
+        Raises:
+            InputError: there is no such plane.
 
         Example:
             >>> CellLaw("default", BitFormat(3), [0.1, 0.2, 0.3], 0.0).without([1]).one_to_zero.tolist()
@@ -101,7 +117,11 @@ class CellLaw:
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> CellLaw:
-        """Read back what `to_json` wrote."""
+        """Read back what `to_json` wrote.
+
+        Args:
+            fields: what `to_json` gave.
+        """
         fmt = BitFormat(fields["bits"], fields["encoding"])
         cells = {name: fields[name] for name in ("block", "spread") if name in fields}
         return cls(fields["name"], fmt, fields["one_to_zero"], fields["zero_to_one"], tuple(fields["tensors"]), **cells)
@@ -130,7 +150,15 @@ class BitErrorProfile:
 
     @classmethod
     def uniform(cls, flip_probability: ArrayLike, format: BitFormat | None = None) -> BitErrorProfile:
-        """One region, both directions alike: a number for every plane, or (B,) by plane with 0 = LSB."""
+        """One region, both directions alike: a number for every plane, or (B,) by plane with 0 = LSB.
+
+        Args:
+            flip_probability: in [0, 1].
+            format: storage format, default 8-bit offset binary.
+
+        Raises:
+            InputError: rates outside [0, 1], or not one per plane.
+        """
         fmt = format or BitFormat()
         rates = _rates("flip_probability", flip_probability, fmt.bits)
         return cls((CellLaw(DEFAULT_REGION, fmt, rates, rates),))
@@ -142,11 +170,21 @@ class BitErrorProfile:
         `symmetric`: both directions have rate p. `charge_loss`: only a cell that holds charge flips, so one_to_zero = p
         and zero_to_one = 0 when the logical 1 is the charged state (charged_bit = 1), and the other way round when it
         is the logical 0.
+
+        Args:
+            flip: at one thickness.
+
+        Raises:
+            InputError: at several thicknesses.
         """
         return cls(tuple(_region_errors(region) for region in flip.regions))
 
     def region_of(self, tensor: str) -> CellLaw:
-        """First named region with a pattern that matches the tensor's name, else the default region."""
+        """First named region with a pattern that matches the tensor's name, else the default region.
+
+        Args:
+            tensor: its name.
+        """
         named = (region for region in self.regions[1:] if _holds(region, tensor))
         return next(named, self.regions[0])
 
@@ -154,6 +192,12 @@ class BitErrorProfile:
         """Region of each tensor: first named region that matches (fnmatch patterns), else the default.
 
         A named region whose patterns match no tensor would silently do nothing: it is refused.
+
+        Args:
+            tensor_names: the stored tensors of a network.
+
+        Raises:
+            InputError: a region holds none of them.
         """
         names = list(tensor_names)
         for region in self.regions[1:]:
@@ -172,7 +216,11 @@ class BitErrorProfile:
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> BitErrorProfile:
-        """Read back what `to_json` wrote."""
+        """Read back what `to_json` wrote.
+
+        Args:
+            fields: what `to_json` gave.
+        """
         return cls(tuple(CellLaw.from_json(region) for region in fields["regions"]))
 
 
@@ -185,6 +233,9 @@ def as_profile(
         value: a number, (B,) by plane with 0 = LSB, a `FlipProbability` at one thickness, or a profile.
         format: storage format of plain numbers, default 8-bit offset binary. A `FlipProbability` and a profile
             bring their own format along, and it wins.
+
+    Raises:
+        InputError: anything else, or rates outside [0, 1].
 
     Example:
         >>> as_profile([0.1, 0.2], BitFormat(2)).regions[0].zero_to_one.tolist()

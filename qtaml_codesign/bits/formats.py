@@ -31,6 +31,9 @@ class BitFormat:
         bits: B, 2 to 16.
         encoding: `offset_binary`, `twos_complement` or `sign_magnitude`.
 
+    Raises:
+        InputError: another bit count or encoding.
+
     Source: grid of arXiv 2606.00741, section 2 (offset binary); the other two encodings share its step.
 
     Example:
@@ -74,7 +77,14 @@ class BitFormat:
         return np.dtype(np.uint8 if self.bits <= 8 else np.uint16)
 
     def levels_to_codes(self, levels: ArrayLike) -> Codes:
-        """Codes (same shape, uint8 up to 8 bits, else uint16) of integer levels within the format's range."""
+        """Codes (same shape, uint8 up to 8 bits, else uint16) of integer levels within the format's range.
+
+        Args:
+            levels: integers of any shape.
+
+        Raises:
+            InputError: not integers, or outside the format's range.
+        """
         given = _integers(
             "levels", levels, self.lowest_level, self.highest_level, "quantise the weights with this format"
         )
@@ -82,6 +92,12 @@ class BitFormat:
 
     def codes_to_levels(self, codes: ArrayLike) -> NDArray[np.int32]:
         """Levels (same shape, int32) of codes 0 .. 2^B - 1.
+
+        Args:
+            codes: integers of any shape.
+
+        Raises:
+            InputError: not integers, or no codes of the format.
 
         Example:
             >>> BitFormat(8, "twos_complement").codes_to_levels([127, 128, 255])
@@ -95,6 +111,9 @@ class BitFormat:
         Args:
             values: finite floats of any shape; the grid covers [-1, 1 - D] (sign-magnitude: [-1 + D, 1 - D]) and
                 what lies outside is clipped to its ends.
+
+        Raises:
+            InputError: a value that is not finite.
 
         Example:
             >>> BitFormat(8).quantise([-1.0, 0.0, 1.0])
@@ -111,7 +130,11 @@ class BitFormat:
         return self._encode(np.clip(levels, self.lowest_level, self.highest_level).astype(np.int32))
 
     def check_codes(self, codes: ArrayLike) -> NDArray[np.integer[Any]]:
-        """The codes as an integer array, or an InputError when one is no integer or not in 0 .. 2^B - 1."""
+        """The codes as an integer array, or an InputError when one is no integer or not in 0 .. 2^B - 1.
+
+        Args:
+            codes: of any shape.
+        """
         return _integers(
             "codes", codes, 0, self.code_count - 1, "codes are what quantise() or levels_to_codes() return"
         )
@@ -130,6 +153,9 @@ class BitFormat:
 @lru_cache(maxsize=64)
 def level_table(fmt: BitFormat) -> NDArray[np.int32]:
     """Level of every code, shape (2^B,), int32, read-only.
+
+    Args:
+        fmt: the format.
 
     Example:
         >>> level_table(BitFormat(2, "sign_magnitude")).tolist()

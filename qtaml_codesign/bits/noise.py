@@ -69,6 +69,9 @@ class NoiseModel:
         block: weights that share their flips, >= 1; above 1 it replaces the block of the given rates.
         layer_spread: sigma of ln rate from tensor to tensor, >= 0.
 
+    Raises:
+        InputError: a ramp, spread or block outside its bounds.
+
     Example:
         >>> noise_model("msb-heavier").apply(0.1, {"fc.weight": 100}).regions[1].one_to_zero[[0, 7]].round(12).tolist()
         [0.05, 0.15]
@@ -98,6 +101,9 @@ class NoiseModel:
             seed: which memory: key of the factors of layer variation. The cells of cell variation are keyed by the
                 seed of the reading.
 
+        Raises:
+            InputError: as `apply_to`.
+
         Example:
             >>> profile = NoiseModel("mine", "", layer_spread=0.5).apply(0.1, {"a": 100, "b": 300})
             >>> a, b = (profile.region_of(name).one_to_zero[0].item() for name in ("a", "b"))
@@ -111,7 +117,16 @@ class NoiseModel:
     def apply_to(
         self, nominal: Mapping[str, CellLaw], sizes: Mapping[str, int], seed: int = 0
     ) -> dict[str, CellLaw]:
-        """The same for rates that already belong to tensors: rates by tensor name in, rates by tensor name out."""
+        """The same for rates that already belong to tensors: rates by tensor name in, rates by tensor name out.
+
+        Args:
+            nominal: laws by tensor name.
+            sizes: weights by tensor name, of the same tensors.
+            seed: which memory.
+
+        Raises:
+            InputError: sizes of other tensors, or rates that the model would lift above 1 or silence.
+        """
         _check_sizes(nominal, sizes)
         whole_number("seed", seed, least=0)
         ramped = {name: _ramped(errors, self.ramp) for name, errors in nominal.items()}

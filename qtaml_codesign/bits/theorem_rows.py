@@ -63,7 +63,13 @@ class CodeSums(NamedTuple):
 
 
 def line(theorem: str, prefix: str, sums: CodeSums) -> Iterator[TheoremCheck]:
-    """Slope and intercept of E[read | w] on w, least squares over all codes."""
+    """Slope and intercept of E[read | w] on w, least squares over all codes.
+
+    Args:
+        theorem: as in `TheoremCheck`.
+        prefix: what stands before the quantity.
+        sums: the trials.
+    """
     names = [f"{prefix}slope of E[read | w]", f"{prefix}E[read | w = 0]"]
     values = sums.law.values
     return coefficients(theorem, names, sums, [values, np.ones_like(values)], sums.law.conditional_mean())
@@ -72,7 +78,15 @@ def line(theorem: str, prefix: str, sums: CodeSums) -> Iterator[TheoremCheck]:
 def coefficients(
     theorem: str, names: list[str], sums: CodeSums, regressors: list[Array], expected: Array
 ) -> Iterator[TheoremCheck]:
-    """Least-squares coefficients of a mean on the regressors; `expected` is E[read | w] or E[delta | w] by code."""
+    """Least-squares coefficients of a mean on the regressors; `expected` is E[read | w] or E[delta | w] by code.
+
+    Args:
+        theorem: as in `TheoremCheck`.
+        names: the quantities, one per regressor.
+        sums: the trials.
+        regressors: each (2^B,).
+        expected: (2^B,).
+    """
     solve = np.linalg.pinv(np.stack(regressors, axis=1))
     noise = sums.deviations / sums.repeats
     largest = _largest_deviation(sums.law)
@@ -84,13 +98,24 @@ def coefficients(
 
 
 def mean_variance(theorem: str, prefix: str, sums: CodeSums) -> TheoremCheck:
-    """Variance of the deviation, averaged over all codes."""
+    """Variance of the deviation, averaged over all codes.
+
+    Args:
+        theorem: as in `TheoremCheck`.
+        prefix: what stands before the quantity.
+        sums: the trials.
+    """
     weights = np.full(sums.law.values.size, 1.0 / sums.law.values.size)
     return _of_squares(theorem, f"{prefix}Var[delta | w], mean over w", sums, weights)
 
 
 def variance_slope(encoding: str, sums: CodeSums) -> TheoremCheck:
-    """Slope of the variance on w: zero when it does not depend on the stored value."""
+    """Slope of the variance on w: zero when it does not depend on the stored value.
+
+    Args:
+        encoding: for the name of the row.
+        sums: the trials.
+    """
     centred = sums.law.values - sums.law.values.mean()
     return _of_squares(VARIANCE, f"{encoding}: slope of Var[delta | w] on w", sums, centred / (centred @ centred))
 
@@ -106,7 +131,12 @@ def _of_squares(theorem: str, name: str, sums: CodeSums, weights: Array) -> Theo
 
 
 def msb_share(encoding: str, sums: CodeSums) -> TheoremCheck:
-    """(MSB part of delta, centred)^2 over the mean variance: r^2 for a cell that stays, (1-r)^2 for one that flips."""
+    """(MSB part of delta, centred)^2 over the mean variance: r^2 for a cell that stays, (1-r)^2 for one that flips.
+
+    Args:
+        encoding: for the name of the row.
+        sums: the trials.
+    """
     rate = float(sums.law.errors.one_to_zero[-1])
     scale = 1.0 / float(sums.law.variance().mean())
     cells = sums.repeats * sums.law.values.size
@@ -120,7 +150,11 @@ def msb_share(encoding: str, sums: CodeSums) -> TheoremCheck:
 
 
 def lyapunov(sums: CodeSums) -> TheoremCheck:
-    """sum_i E|Y_i - E Y_i|^3 / Var^1.5 from the flips counted in each plane."""
+    """sum_i E|Y_i - E Y_i|^3 / Var^1.5 from the flips counted in each plane.
+
+    Args:
+        sums: the trials.
+    """
     rates, cells = sums.law.errors.one_to_zero, sums.repeats * sums.law.values.size
     cubes = (sums.law.errors.format.step * 2.0 ** np.arange(rates.size)) ** 3 / float(sums.law.variance().mean()) ** 1.5
     step = cubes * ((1.0 - rates) ** 3 - rates**3)
@@ -132,7 +166,12 @@ def lyapunov(sums: CodeSums) -> TheoremCheck:
 
 
 def plane_rate(plane: int, sums: CodeSums) -> TheoremCheck:
-    """Share of the cells of one plane that flip."""
+    """Share of the cells of one plane that flip.
+
+    Args:
+        plane: 0 = LSB.
+        sums: the trials.
+    """
     rate, cells = float(sums.law.errors.one_to_zero[plane]), sums.repeats * sums.law.values.size
     return _bernstein(
         BY_PLANE, f"flip rate of plane {plane}", rate, float(sums.flips[plane]) / cells,
@@ -141,7 +180,14 @@ def plane_rate(plane: int, sums: CodeSums) -> TheoremCheck:
 
 
 def one_code(law: ReadLaw, code: int, counts: NDArray[np.int64], prefix: str) -> Iterator[TheoremCheck]:
-    """Rows on the law of one stored code, from the histogram of its read codes."""
+    """Rows on the law of one stored code, from the histogram of its read codes.
+
+    Args:
+        law: under which the code was read.
+        code: the stored one.
+        counts: (2^B,) how often each code was read.
+        prefix: what stands before the quantity.
+    """
     chances, draws = law.code_probabilities(code), int(counts.sum())
     delta = law.values - law.values[code]
     scaled = (delta - float(law.drift(code))) / math.sqrt(float(law.variance(code)))

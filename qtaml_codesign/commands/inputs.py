@@ -42,7 +42,11 @@ def flip_input(
 
 
 def tell_extremes(flips: float | FlipProbability) -> None:
-    """A line where no bit can flip, or where what is read says nothing."""
+    """A line where no bit can flip, or where what is read says nothing.
+
+    Args:
+        flips: a number, or those of a card.
+    """
     import sys
 
     from qtaml_codesign.commands.show import power_of_ten, say

@@ -16,6 +16,12 @@ NEAR_HALF = 0.25
 def binary_entropy(flip_probability: ArrayLike) -> NDArray[np.float64]:
     """Binary entropy H2(p) = -p log2 p - (1-p) log2(1-p), bits; any shape, p in [0, 1], exact down to 1e-300.
 
+    Args:
+        flip_probability: p in [0, 1], any shape.
+
+    Raises:
+        InputError: p outside [0, 1].
+
     Source: Shannon, Bell Syst. Tech. J. 27, 379 (1948).
 
     Example:
@@ -31,6 +37,12 @@ def capacity(flip_probability: ArrayLike) -> NDArray[np.float64]:
 
     Near p = 1/2 the difference cancels; there, with x = 1 - 2p, C = ((1+x) log1p(x) + (1-x) log1p(-x)) / (2 ln 2)
     is evaluated by its series sum_k x^(2k) / (2k (2k-1) ln 2), so C keeps its digits down to x = 1e-150.
+
+    Args:
+        flip_probability: p in [0, 1], any shape.
+
+    Raises:
+        InputError: p outside [0, 1].
 
     Source: Shannon, Bell Syst. Tech. J. 27, 379 (1948).
 
@@ -50,6 +62,12 @@ def extra_cells_per_protected_bit(flip_probability: ArrayLike) -> NDArray[np.flo
     of finite length needs more. Below p = 1/2 it grows from 0 (p = 0) without limit. For small p it is H2(p) / C,
     which keeps its digits down to p = 1e-300.
 
+    Args:
+        flip_probability: p in [0, 1], any shape.
+
+    Raises:
+        InputError: p outside [0, 1].
+
     Source: Shannon, Bell Syst. Tech. J. 27, 379 (1948), noisy-channel coding theorem.
 
     Example:
@@ -66,6 +84,12 @@ def capacity_under_charge_loss(flip_probability: ArrayLike) -> NDArray[np.float6
 
     The best code stores the state that cannot flip more often than the other.
 
+    Args:
+        flip_probability: p in [0, 1], any shape.
+
+    Raises:
+        InputError: p outside [0, 1].
+
     Source: L. G. Tallini, S. Al-Bassam and B. Bose, IEEE Int. Symp. Inf. Theory (2002) 422.
 
     Example:
@@ -80,6 +104,12 @@ def extra_cells_under_charge_loss(flip_probability: ArrayLike) -> NDArray[np.flo
 
     With h = ln((1-p) p^(p/(1-p))) it is (1 - C) / C, 1 - C = -log2(1 + expm1(h) / 2), which keeps its digits down to
     p = 1e-300.
+
+    Args:
+        flip_probability: p in [0, 1], any shape.
+
+    Raises:
+        InputError: p outside [0, 1].
 
     Example:
         >>> round(float(extra_cells_under_charge_loss(0.10)), 3)

@@ -134,6 +134,9 @@ def need_method(where: str, choice: object, doing: str, methods: Sequence[str], 
 def method_label(name: str) -> str:
     """Short name of a method for tables and plots.
 
+    Args:
+        name: one of `METHODS`.
+
     Example:
         >>> method_label("tac-bits-only")
         'TAC, bits only'

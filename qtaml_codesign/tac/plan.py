@@ -184,6 +184,9 @@ class TacPlan(_Frozen):
     def save(self, path: str | Path) -> None:
         """Write the plan as JSON.
 
+        Args:
+            path: the file.
+
         Raises:
             PlanError: the file cannot be written.
         """
@@ -199,6 +202,9 @@ class TacPlan(_Frozen):
     def load(cls, path: str | Path) -> TacPlan:
         """Read a plan that `save` wrote; nothing is ever unpickled.
 
+        Args:
+            path: the file.
+
         Raises:
             PlanError: the file cannot be read, or is no plan.
         """
@@ -213,7 +219,11 @@ class TacPlan(_Frozen):
 
 
 def weights_digest(weights: Mapping[str, NDArray[np.floating]]) -> str:
-    """SHA-256 over names, shapes and values of the stored tensors: the identity a plan belongs to."""
+    """SHA-256 over names, shapes and values of the stored tensors: the identity a plan belongs to.
+
+    Args:
+        weights: stored tensors by name, in order.
+    """
     digest = hashlib.sha256()
     for name, weight in weights.items():
         digest.update(f"{name} {weight.shape} {weight.dtype.str}".encode())
