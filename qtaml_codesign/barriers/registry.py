@@ -37,6 +37,10 @@ def register_barrier(model: str, shape: type[Barrier]) -> None:
 def make_barrier(model: str, numbers: Mapping[str, float]) -> Barrier:
     """The barrier of a shape with these numbers.
 
+    Args:
+        model: name of the shape, one of `BARRIERS`.
+        numbers: its numbers by name, in the units of the names.
+
     Raises:
         InputError: a number that is not one of the shape, or numbers that contradict each other.
 

@@ -69,7 +69,12 @@ class LogFlipTable:
     error_bound: float
 
     def read(self, action: Array, out: Array) -> None:
-        """Put ln p_flip at actions (n,) inside the table into `out` (n,)."""
+        """Put ln p_flip at actions (n,) inside the table into `out` (n,).
+
+        Args:
+            action: (n,) WKB actions.
+            out: (n,), filled.
+        """
         kernels.piecewise_cubic(action, self.origin, 1.0 / self.step, self.cubics, out)
 
 
@@ -144,7 +149,14 @@ def table_for(cell: CellParameters, low: float, high: float, most_intervals: int
 
 
 def tabulate(cell: CellParameters, low: float, high: float, intervals: int) -> LogFlipTable:
-    """A table of so many intervals; the last reaches half a step beyond `high`, so that rounding stays inside."""
+    """A table of so many intervals; the last reaches half a step beyond `high`, so that rounding stays inside.
+
+    Args:
+        cell: the cell; its own thickness is not used.
+        low: WKB action of the first knot.
+        high: largest action that is asked for.
+        intervals: number of cubics.
+    """
     step = (high - low) / (intervals - 0.5)
     action = low + step * np.arange(intervals + 1, dtype=np.float64)
     n, k = float(cell.electrons), float(cell.flip_threshold)

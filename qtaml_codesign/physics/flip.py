@@ -135,7 +135,7 @@ class FlipProbability:
     @property
     def regime(self) -> str | NDArray[np.str_]:
         """rare, transition or high-escape at each thickness (see `validity.regime`)."""
-        names = regime(np.asarray(self.mean_escapes), self.cell.flip_threshold)
+        names = regime(np.asarray(self.mean_escapes), self.cell.electrons, self.cell.flip_threshold)
         return str(names) if names.ndim == 0 else names
 
     @property
