@@ -106,7 +106,7 @@ Options = TypeVar("Options")
 
 
 def taking(kind: type[Options]) -> Callable[[Callable[[Options], None]], Callable[..., None]]:
-    """Make a function of one dataclass a command whose options are the fields.
+    """Make a function of one dataclass a command whose options are the fields of that kind.
 
     Example:
         >>> @dataclass

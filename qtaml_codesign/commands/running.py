@@ -63,7 +63,7 @@ def run_trials(
 
 
 def default_folder(card: str, workload: str, changed: Sequence[str] = ()) -> Path:
-    """runs/CARD-WORKLOAD, and after it what `--set` changes.
+    """runs/CARD-WORKLOAD, and after it what is `changed` by `--set`.
 
     Example:
         >>> default_folder("3nm", "small-cnn", ["window_s=2e-6"]).as_posix()
@@ -73,7 +73,13 @@ def default_folder(card: str, workload: str, changed: Sequence[str] = ()) -> Pat
 
 
 def lenders(folder: Path, out: Path | None, reuse: list[Path] | None) -> list[Path]:
-    """Stores to reuse: those named, or all beside the default folder; results are named by content, so none can mix."""
+    """Stores to reuse: those named, or all beside the default folder; results are named by content, so none can mix.
+
+    Args:
+        folder: of the run.
+        out: what `--out` names, if anything: then only what is named is reused.
+        reuse: what `--reuse` names.
+    """
     if reuse is not None or out is not None:
         return reuse or []
     found = sorted(path.parent for path in folder.parent.glob("*/results.sqlite") if path.parent != folder)
@@ -116,7 +122,7 @@ def _bare(name: str) -> str:
 
 
 def print_report(report: SweepReport, folder: Path, knots: bool = False) -> None:
-    """Facts, tables and notes on stdout, and which files were written."""
+    """Facts, tables and notes of a report on stdout, and which files were written into a folder, with knots or not."""
     from qtaml_codesign.commands.show import print_table, say
 
     for name, text in report.facts:
@@ -139,7 +145,7 @@ def tell_loading(*what: str) -> None:
 
 @contextmanager
 def interruptible(folder: Path) -> Iterator[None]:
-    """Ctrl-C ends with one line; typer would end without a word."""
+    """Ctrl-C ends with one line that names the folder; typer would end without a word."""
     try:
         yield
     except KeyboardInterrupt:

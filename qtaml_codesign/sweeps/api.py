@@ -165,7 +165,7 @@ class _Running:
                              value=type(self.executor).__name__, next_step="pass for instance ThreadPoolExecutor(4)")
 
     def crew_for(self, network: Workload) -> Crew:
-        """Who runs the jobs."""
+        """Who runs the jobs of a network."""
         leaves_process = (self.workers or 1) > 1 or not isinstance(self.executor, ThreadPoolExecutor | None)
         return Crew(handle_for(network, portable=leaves_process), self.workers or 1, self.executor)
 

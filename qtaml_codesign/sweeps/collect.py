@@ -74,7 +74,7 @@ class Measurement:
         return self.options.target * self.network.clean_accuracy
 
     def measure(self, points: Sequence[Point]) -> list[MeasuredPoint]:
-        """Plan and counts of each point, in order."""
+        """Plan and counts of each of the points, in their order."""
         plans, tensors = self._plans(points), list(self.network.weights)
         tasks = [task_for(self.network.digest, plan, point.place.profile.assign(tensors), self.options.seed)
                  for plan, point in zip(plans, points, strict=True)]
@@ -87,7 +87,7 @@ class Measurement:
                 for point, plan, task_id in zip(points, plans, ids, strict=True)]
 
     def row(self, measured: MeasuredPoint, thickness_nm: float) -> tuple[object, ...]:
-        """A measured point as a row of `sweep.csv`, columns `COLUMNS`, at the thickness that it stands for."""
+        """A measured point as a row of `sweep.csv`, columns `COLUMNS`; `thickness_nm` is what it stands for."""
         point, counts, accuracy = measured.point, measured.counts, self.options.stopping.interval(measured.counts)
         return (
             thickness_nm, point.place.flip_probability, point.method, point.budget, measured.plan.overhead,
@@ -96,7 +96,7 @@ class Measurement:
         )
 
     def image_half_width(self, counts: TrialCounts) -> float:
-        """Half-width of accuracy - target x clean accuracy over evaluation samples."""
+        """Half-width of accuracy - target x clean accuracy over evaluation samples, from the counts of a point."""
         network, options = self.network, self.options
         return counts.image_half_width(network.clean_by_group, network.group_sizes, options.target,
                                        options.stopping.confidence)
@@ -211,7 +211,7 @@ class _Board:
 
 
 def missing_batches(present: set[int], wanted: int, most: int = BATCH_TRIALS) -> list[tuple[int, int]]:
-    """Runs (first trial, count) of the trials below `wanted` that are not there, at most `most` each.
+    """Runs (first trial, count) of the trials below `wanted` that are not `present`, at most `most` each.
 
     Example:
         >>> missing_batches({0, 1, 4}, wanted=10, most=3)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from qtaml_codesign.bits.cell_law import BitErrorProfile, CellLaw
 from qtaml_codesign.cards import DeviceCard
-from qtaml_codesign.physics.flip import flip_probability, log_slope_per_nm, thickness_for
+from qtaml_codesign.physics.flip import FlipProbability, flip_probability, log_slope_per_nm, thickness_for
 from qtaml_codesign.sweeps.curve import FINEST
 
 _LOWEST = -1000.0
@@ -30,7 +30,7 @@ class Place:
 
     Args:
         x: coordinate on the path that the card takes through flip rates (`Coordinate`).
-        thickness_nm: oxide thickness of the base cell; NaN at a knot, which stands for its flip probability.
+        thickness_nm: oxide thickness of the base cell; NaN where the place stands for a flip probability alone.
         flip_probability: of the base cell.
         profile: flip rates of all cells.
     """
@@ -41,12 +41,22 @@ class Place:
     profile: BitErrorProfile
 
 
+def place_of(flips: FlipProbability, x: float) -> Place:
+    """A thickness as it is, not rounded to any knot.
+
+    Args:
+        flips: of one thickness.
+        x: its coordinate.
+    """
+    return Place(x, float(flips.thickness_nm), float(flips.probability), BitErrorProfile.from_flip_probability(flips))
+
+
 class Coordinate(ABC):
     """Coordinates x of thicknesses: falling with thickness, about one per octave of the flip probability."""
 
     @abstractmethod
     def at(self, thickness_nm: NDArray[np.float64]) -> NDArray[np.float64]:
-        """x of each thickness in nm, the same shape."""
+        """x of each `thickness_nm`, the same shape."""
 
     @abstractmethod
     def ends(self, lowest: float, highest: float) -> tuple[float, float]:
@@ -54,11 +64,11 @@ class Coordinate(ABC):
 
     @abstractmethod
     def place(self, x: float) -> Place:
-        """Flip rates at a knot; its thickness is left open: beyond the card's range there may be none."""
+        """Flip rates at a knot x; its thickness may be left open: beyond the card's range there may be none."""
 
     @abstractmethod
     def thickness_nm(self, x: float) -> float:
-        """Oxide thickness of the base cell at a knot, in nm."""
+        """Oxide thickness of the base cell at a knot x, in nm."""
 
 
 @dataclass(frozen=True)
@@ -82,12 +92,12 @@ class OctaveCoordinate(Coordinate):
     shape: BitErrorProfile
 
     def at(self, thickness_nm: NDArray[np.float64]) -> NDArray[np.float64]:
-        """x = log2(2 p), not below -1000."""
+        """x = log2(2 p) of each `thickness_nm`, not below -1000."""
         logs = np.asarray(flip_probability(self.card, thickness_nm).log_probability)
         return np.maximum(1.0 + logs / math.log(2.0), _LOWEST)
 
     def ends(self, lowest: float, highest: float) -> tuple[float, float]:
-        """The next x = -2^k outwards (above p = 1/2: 0 and 1), so that cards of other ranges find the same knots."""
+        """The next -2^k outwards of `lowest` and `highest` (above p = 1/2: 0 and 1), which cards of other ranges share."""
         below = 0.0 if lowest >= 0.0 else -(2.0 ** math.ceil(math.log2(max(-lowest, FINEST))))
         above = 1.0 if highest > 0.0 else -(2.0 ** math.floor(math.log2(-highest))) if highest <= -FINEST else 0.0
         return below, above
@@ -98,7 +108,7 @@ class OctaveCoordinate(Coordinate):
         return Place(x, math.nan, rate, BitErrorProfile(tuple(_with_rate(law, rate) for law in self.shape.regions)))
 
     def thickness_nm(self, x: float) -> float:
-        """Inverse of the physics; inside the card's validity only."""
+        """Inverse of the physics at a knot x, in nm; inside the card's validity only."""
         return thickness_for(self.card, self.place(x).flip_probability)
 
 
@@ -110,17 +120,16 @@ class ThicknessCoordinate(Coordinate):
     unit_nm: float
 
     def at(self, thickness_nm: NDArray[np.float64]) -> NDArray[np.float64]:
-        """x = -d / unit."""
+        """x = -d / unit of each `thickness_nm` d."""
         return -np.asarray(thickness_nm) / self.unit_nm
 
     def ends(self, lowest: float, highest: float) -> tuple[float, float]:
-        """The ends themselves: beyond them the card may not be valid."""
+        """`lowest` and `highest` themselves: beyond them the card may not be valid."""
         return lowest, highest
 
     def place(self, x: float) -> Place:
-        """Flip rates of the card at the knot's thickness."""
-        flips = flip_probability(self.card, self.thickness_nm(x))
-        return Place(x, math.nan, float(flips.probability), BitErrorProfile.from_flip_probability(flips))
+        """Flip rates of the card at the thickness of a knot x."""
+        return place_of(flip_probability(self.card, self.thickness_nm(x)), x)
 
     def thickness_nm(self, x: float) -> float:
         """d = -x unit."""
@@ -141,7 +150,7 @@ def coordinate_for(card: DeviceCard) -> Coordinate:
 
 
 def flip_law(card: DeviceCard) -> Callable[[float], float]:
-    """Oxide thickness in nm -> flip probability of the base cell."""
+    """Oxide thickness in nm -> flip probability of the base cell of a card."""
     return partial(_probability_at, card)
 
 

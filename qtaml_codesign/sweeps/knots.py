@@ -14,12 +14,11 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from qtaml_codesign.bits.cell_law import BitErrorProfile
 from qtaml_codesign.cards import DeviceCard
 from qtaml_codesign.frontier import Frontier
 from qtaml_codesign.physics.flip import FlipProbability, flip_probability
 from qtaml_codesign.sweeps.collect import COLUMNS, MeasuredPoint, Measurement, Point
-from qtaml_codesign.sweeps.coordinates import Coordinate, Place, coordinate_for, flip_law
+from qtaml_codesign.sweeps.coordinates import Coordinate, Place, coordinate_for, flip_law, place_of
 from qtaml_codesign.sweeps.curve import Curve, Knot, starting_knots
 from qtaml_codesign.sweeps.options import SweepOptions
 from qtaml_codesign.sweeps.progress import FirstAnswer
@@ -48,25 +47,25 @@ class SweepRows:
 
 
 def measure_rows(measurement: Measurement, card: DeviceCard) -> SweepRows:
-    """Measure what the options of the measurement ask for, and make the tables of it."""
+    """Measure on a card what the options of the measurement ask for, and make the tables of it."""
     options, coordinate = measurement.options, coordinate_for(card)
     flips = flip_probability(card, np.array(options.thickness_nm))
     x = coordinate.at(np.asarray(flips.thickness_nm))
     within = (float(x.min()), float(x.max()))
     if options.rows == "measured":
-        start = [Place(place, *at) for place, at in zip(x.tolist(), _as_they_are(flips), strict=True)]
+        start = [place_of(flips.at(index), at) for index, at in enumerate(x.tolist())]
     else:
         ends = coordinate.ends(*within) if options.rows == "interpolated" else within
-        start = [coordinate.place(place) for place in starting_knots(*ends)]
+        start = [coordinate.place(end) for end in starting_knots(*ends)]
     curves = measure_curves(measurement, coordinate, start, within)
-    knots = _knot_rows(curves, coordinate, flips, measurement) if _can_refine(options, start) else None
-    if options.rows == "knots" and knots is not None:
+    knots = _knot_rows(curves, coordinate, flips, measurement)
+    if options.rows == "knots":
         return SweepRows(knots, None, flips.warnings)
     table = _rows_between(curves, coordinate, flips, measurement) if options.rows == "interpolated" else _table([
         measurement.row(one, one.point.place.thickness_nm)
         for curve in curves.values() for one in curve.points[: len(start)]
     ])
-    return SweepRows(table, knots, flips.warnings)
+    return SweepRows(table, knots if _can_refine(options, start) else None, flips.warnings)
 
 
 def measure_curves(
@@ -99,8 +98,13 @@ def measure_curves(
 def first_answer(measurement: Measurement, card: DeviceCard) -> FirstAnswer | None:
     """The thinnest oxide of one curve: the first method that spends a budget, at the budget nearest to 3 %.
 
-    None where there is nothing to bisect, or where this one curve is all that was asked for. Its trials are those that
-    the curves need too, but for a few knots far from the crossing.
+    Args:
+        measurement: what measures points; its options say what was asked for.
+        card: the device card.
+
+    Returns:
+        None where there is nothing to bisect, or where this one curve is all that was asked for. The trials are those
+        that the curves need too, but for a few knots far from the crossing.
     """
     options = measurement.options
     if len(options.thickness_nm) < 2 or len(options.curves) == 1:
@@ -119,13 +123,6 @@ def first_answer(measurement: Measurement, card: DeviceCard) -> FirstAnswer | No
 
 def _can_refine(options: SweepOptions, start: Sequence[Place]) -> bool:
     return options.refine and len({place.x for place in start}) > 1
-
-
-def _as_they_are(flips: FlipProbability) -> list[tuple[float, float, BitErrorProfile]]:
-    """Thickness, probability and profile of each thickness of a caller, not rounded to any knot."""
-    rows = [flips.at(index) for index in range(np.size(flips.thickness_nm))]
-    return [(float(row.thickness_nm), float(row.probability), BitErrorProfile.from_flip_probability(row))
-            for row in rows]
 
 
 def _knot_rows(

@@ -37,7 +37,7 @@ class Lender:
         self._store: ResultStore | None = None
 
     def trials(self, task_id: str) -> dict[int, TrialCounts]:
-        """Counts of the finished trials of a task, by trial index; none once it has failed."""
+        """Counts of the finished trials of the task `task_id`, by trial index; none once it has failed."""
         return self._asked(lambda store: store.trials(task_id), {})
 
     def plans(self, wanted: Iterable[str]) -> dict[str, str]:
@@ -65,6 +65,9 @@ class Lender:
 
 def lender(place: str | Path) -> Lender:
     """The result store at a path, or in a folder, as a lender; known from its first bytes alone.
+
+    Args:
+        place: the file, or its folder.
 
     Raises:
         StoreError: there is none.

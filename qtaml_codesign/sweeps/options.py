@@ -78,7 +78,7 @@ class SweepOptions:
         return (0.0,) if method in BUDGET_FREE_METHODS else self.budgets
 
     def deciding(self, clean_accuracy: float) -> SweepOptions:
-        """The same options, but a point is left once it is known on which side of the target it lies."""
+        """The same options, but a point is left once it lies on one side of the target x `clean_accuracy`."""
         return replace(self, stopping=replace(self.stopping, threshold=self.target * clean_accuracy))
 
     def to_json(self) -> dict[str, Any]:
@@ -88,7 +88,7 @@ class SweepOptions:
 
 
 def differences(standing: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """Names of the options that differ, in the order of the second.
+    """Names of the options that differ between the `standing` ones and the `wanted` ones, in the order of the second.
 
     Example:
         >>> differences({"seed": 0, "target": 0.95}, {"seed": 1, "target": 0.95})
@@ -106,7 +106,13 @@ def sweep_options(
     half_width: float | None = None, max_trials: int | None = None, allocation: str | None = None,
     sensitivity: str = "auto", interpolate: bool | None = None, refine: bool | None = None, search: bool = False,
 ) -> SweepOptions:
-    """The options of `sweep`, or with `search` those of `find_frontier`, which say what each means.
+    """The options of a sweep, checked; `sweep` and `find_frontier` say what each means.
+
+    Args:
+        card: whose range is the default.
+        thickness_nm, budgets, methods, seed, target, trials, half_width, max_trials, allocation, sensitivity,
+            interpolate, refine: as in `sweep`.
+        search: look for the frontier alone.
 
     Raises:
         InputError: a choice that cannot be, or that would change nothing.
@@ -155,7 +161,7 @@ def thickness_grid(card: DeviceCard) -> NDArray[np.float64]:
 
 
 def checked_grid(thickness_nm: ArrayLike) -> NDArray[np.float64]:
-    """A caller's grid in nm as a rising array of shape (n,).
+    """A caller's grid `thickness_nm` as a rising array of shape (n,), in nm.
 
     Raises:
         InputError: what was given is no set of thicknesses.

@@ -81,7 +81,7 @@ def standing_options(folder: Path) -> dict[str, Any] | None:
 
 
 def earlier_folder(folder: Path, options: Mapping[str, Any]) -> Path:
-    """Where the tables of other options are kept: earlier/ and the first digits of the digest of those options."""
+    """Where tables of other options are kept: in a folder, earlier/ and the first digits of the options' digest."""
     return folder / "earlier" / content_digest(dict(options))[:8]
 
 
@@ -111,7 +111,7 @@ def write_files(folder: Path, files: Mapping[str, bytes], options: Mapping[str, 
 
 
 def csv_text(table: pd.DataFrame) -> str:
-    """CSV with '\\n' line ends and the shortest decimals that read back to the same float64; NaN is empty.
+    """A table as CSV with '\\n' line ends and the shortest decimals that read back to the same float64; NaN is empty.
 
     Example:
         >>> csv_text(pd.DataFrame({"overhead": [0.1, float("nan")]}))

@@ -216,7 +216,13 @@ class Sweep:
 
 
 def options_record(card: DeviceCard, workload_digest: str, options: SweepOptions) -> dict[str, Any]:
-    """Everything that acts on the tables, as plain values that survive JSON: the same gives the same tables."""
+    """Everything that acts on the tables, as plain values that survive JSON: the same gives the same tables.
+
+    Args:
+        card: told by its digest.
+        workload_digest: `Workload.digest`.
+        options: what was asked for.
+    """
     return {"card": content_digest(card.to_dict()), "workload": workload_digest, **options.to_json(),
             "engine": ENGINE_VERSION}
 
@@ -227,5 +233,5 @@ def states_ranges(card: DeviceCard) -> bool:
 
 
 def has_cells_apart(card: DeviceCard) -> bool:
-    """Whether regions or bit planes have numbers of their own: their flip rates do not follow the base cell's."""
+    """Whether regions or bit planes of a card have numbers of their own, and do not follow its base cell."""
     return bool(card.regions or card.bit_planes)
