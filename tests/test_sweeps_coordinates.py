@@ -97,3 +97,10 @@ def test_a_card_with_several_kinds_of_cells_goes_its_own_way():
         assert place.flip_probability == flips.probability
     first, second = (coordinate.place(one).flip_probability for one in x[:2])
     assert 0.5 < (x[0] - x[1]) / np.log2(first / second) < 2.0
+
+
+def test_an_interpolated_sweep_measures_at_knots_that_other_ranges_share(tiny):
+    found = qc.sweep(tiny, "3nm", [1.74, 1.9], [0.3], ["tac"], trials=2, interpolate=True).knots
+    x = np.log2(2.0 * found.flip_probability.to_numpy())
+    assert len(x) > 3
+    assert (x % FINEST == 0.0).all()

@@ -97,7 +97,7 @@ class OctaveCoordinate(Coordinate):
         return np.maximum(1.0 + logs / math.log(2.0), _LOWEST)
 
     def ends(self, lowest: float, highest: float) -> tuple[float, float]:
-        """The next -2^k outwards of `lowest` and `highest` (above p = 1/2: 0 and 1), which cards of other ranges share."""
+        """The next -2^k outwards of `lowest` and `highest` (above p = 1/2: 0 and 1); other ranges share them."""
         below = 0.0 if lowest >= 0.0 else -(2.0 ** math.ceil(math.log2(max(-lowest, FINEST))))
         above = 1.0 if highest > 0.0 else -(2.0 ** math.floor(math.log2(-highest))) if highest <= -FINEST else 0.0
         return below, above
