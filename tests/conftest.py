@@ -1,15 +1,34 @@
-"""What several test files share: the command line run in this process, and a tiny network in a file."""
+"""What several test files share: one thread, quick and full size, the command line run in this process, a tiny network.
+
+Nothing of the package is imported here before the environment is set: torch and numba read it when they are loaded.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 import pytest
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    import qtaml_codesign as qc
+
 ROOT = Path(__file__).parent.parent
+
+os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+if "PYTEST_XDIST_WORKER" in os.environ:  # two processes that compile one function at once can spoil numba's cache
+    os.environ["NUMBA_CACHE_DIR"] = str(ROOT / ".pytest_cache" / "numba" / os.environ["PYTEST_XDIST_WORKER"])
+
+SLOWEST = ("test_sweeps_kill.py", "test_studies.py", "test_sweeps_adaptive.py", "test_sweeps_transport.py",
+           "test_sweeps_command.py")
+"""They begin first, so that two processes end together."""
 
 TINY_WORKLOAD = '''
 import torch
@@ -34,6 +53,62 @@ def other():
 def wider():
     return make(hidden=20)
 '''
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="also what is marked `full`: sizes that take minutes")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    places = {name: place for place, name in enumerate(SLOWEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
+    left_out = [] if config.getoption("full") else [item for item in items if item.get_closest_marker("full")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("full")]
+
+
+def sketch(figure: Figure, place: Path | BinaryIO, **options: object) -> None:
+    """Write what a figure shows, its lines and words, and how it was to be saved; rendering takes 20 times as long."""
+    from matplotlib.lines import Line2D
+    from matplotlib.text import Text
+
+    lines = [line.get_xydata().tolist() for line in figure.findobj(Line2D)]
+    words = [text.get_text() for text in figure.findobj(Text)]
+    content = repr((options, lines, words)).encode()
+    if isinstance(place, str | Path):
+        Path(place).write_bytes(content)
+    else:
+        place.write(content)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def render() -> Iterator[Callable[..., None]]:
+    """What draws a figure for a user. The tests take a sketch instead, where nobody asks for `rendered`."""
+    from matplotlib.figure import Figure
+
+    true = Figure.savefig
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", sketch)
+        yield true
+
+
+@pytest.fixture(scope="module")
+def rendered(render: Callable[..., None]) -> Iterator[None]:
+    """The figures of this file are those that a user gets."""
+    from matplotlib.figure import Figure
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", render)
+        yield
+
+
+def until(happened: Callable[[], bool], every: float = 0.02) -> bool:
+    """Look again and again; False where it has not happened within two minutes."""
+    end = time.monotonic() + 120.0
+    while not (found := happened()) and time.monotonic() < end:
+        time.sleep(every)
+    return found
 
 
 @dataclass(frozen=True)
@@ -62,6 +137,22 @@ def codesign(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
         return Finished(code, captured.out, captured.err)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def tiny_source(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """`FILE.py:make` of the tiny network, one file for all tests of this process."""
+    file = tmp_path_factory.mktemp("network") / "tiny.py"
+    file.write_text(TINY_WORKLOAD, encoding="utf-8")
+    return f"{file}:make"
+
+
+@pytest.fixture(scope="session")
+def tiny_network(tiny_source: str) -> qc.Workload:
+    """The tiny network, loaded once: 120 samples, 120 exposed weights, clean accuracy 1."""
+    import qtaml_codesign as qc
+
+    return qc.load_workload(tiny_source)
 
 
 @pytest.fixture
