@@ -6,6 +6,7 @@ Nothing of the package is imported here before the environment is set: torch and
 from __future__ import annotations
 
 import os
+import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -109,6 +110,18 @@ def until(happened: Callable[[], bool], every: float = 0.02) -> bool:
     while not (found := happened()) and time.monotonic() < end:
         time.sleep(every)
     return found
+
+
+def stored_trials(folder: Path) -> int:
+    """How many trials the result store of a folder holds, while others write to it."""
+    path = folder / "results.sqlite"
+    if not path.exists():
+        return 0
+    with sqlite3.connect(path, timeout=20.0) as database:
+        try:
+            return int(database.execute("SELECT count(*) FROM trial").fetchone()[0])
+        except sqlite3.OperationalError:  # it has just been made
+            return 0
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import random
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -26,7 +25,7 @@ from qtaml_codesign.sweeps.crew import Crew, Job
 from qtaml_codesign.sweeps.handle import WorkloadHandle
 from qtaml_codesign.sweeps.pool import WorkerPool
 from qtaml_codesign.sweeps.store import ResultStore
-from tests.conftest import ROOT, until
+from tests.conftest import ROOT, stored_trials, until
 
 FILES = ("sweep.csv", "knots.csv", "frontier.csv", "frontier.png")
 ARGUMENTS = {"thickness_nm": np.linspace(1.72, 1.84, 6), "budgets": (0.05, 0.125, 0.25), "half_width": 0.004,
@@ -45,17 +44,6 @@ def bytes_of(folder):
     return {name: (folder / name).read_bytes() for name in FILES}
 
 
-def rows(folder):
-    path = folder / "results.sqlite"
-    if not path.exists():
-        return 0
-    with sqlite3.connect(path, timeout=20.0) as database:
-        try:
-            return database.execute("SELECT count(*) FROM trial").fetchone()[0]
-        except sqlite3.OperationalError:
-            return 0
-
-
 def slow_sweep(network, folder):
     """In a process of its own: trials of a millisecond, so that whoever watches the store gets to read it."""
     run = Trials.run
@@ -68,6 +56,16 @@ def slow_sweep(network, folder):
     qc.sweep(network, "3nm", out=folder, **ARGUMENTS)
 
 
+def killed_at(moment, further_s, network, folder):
+    """Begin or continue the sweep, and kill it when that many trials are stored, or a few milliseconds later."""
+    child = multiprocessing.get_context("fork").Process(target=partial(slow_sweep, network, folder))
+    child.start()
+    assert until(lambda: stored_trials(folder) >= moment or not child.is_alive(), every=0.001)
+    time.sleep(further_s)
+    child.kill()
+    child.join()
+
+
 @pytest.mark.parametrize("kills", [4, pytest.param(10, marks=pytest.mark.full)])
 def test_kill_nine_many_times_then_resume(whole, tmp_path, kills):
     """Each process is killed at a moment drawn anew (fixed seed), wherever it is: planning, computing, writing.
@@ -76,23 +74,18 @@ def test_kill_nine_many_times_then_resume(whole, tmp_path, kills):
     kills catch what ten do, a store or a table that a kill spoils; ten hit more places of a run.
     """
     network, folder, result = whole
-    fork, rng = multiprocessing.get_context("fork"), random.Random(11)
+    rng = random.Random(11)
     moments = sorted([0, *(rng.randrange(1, result.new_trials * 9 // 10) for _ in range(kills - 1))])
     seen = []
     for moment in moments:
-        child = fork.Process(target=partial(slow_sweep, network, tmp_path))
-        child.start()
-        assert until(lambda: rows(tmp_path) >= moment or not child.is_alive(), every=0.001)  # noqa: B023
-        time.sleep(rng.uniform(0.0, 0.02))
-        os.kill(child.pid, signal.SIGKILL)
-        child.join()
-        seen.append(rows(tmp_path))
+        killed_at(moment, rng.uniform(0.0, 0.02), network, tmp_path)
+        seen.append(stored_trials(tmp_path))
     assert seen == sorted(seen)
     assert len(set(seen)) >= 3, f"the kills hit too few different moments: {seen}"
     assert not (tmp_path / "sweep.csv").exists() or seen[-1] == result.new_trials
     resumed = qc.sweep(network, "3nm", out=tmp_path, **ARGUMENTS)
     assert bytes_of(tmp_path) == bytes_of(folder)
-    assert seen[-1] + resumed.new_trials == rows(tmp_path) == rows(folder) == result.new_trials
+    assert seen[-1] + resumed.new_trials == stored_trials(tmp_path) == stored_trials(folder) == result.new_trials
     assert qc.sweep(network, "3nm", out=tmp_path, **ARGUMENTS).new_trials == 0
     assert {path.name for path in tmp_path.iterdir()} == {*FILES, "run.json", "results.sqlite"}
 
@@ -106,18 +99,18 @@ def test_two_workers_killed_with_their_parent_leave_nobody_behind(whole, tiny_so
     parent = subprocess.Popen([sys.executable, "cli.py", *arguments, "--workers", "2"], cwd=ROOT,
                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                               env={**os.environ, "TMPDIR": str(tmp_path / "temporary")})
-    assert until(lambda: rows(tmp_path) >= 100 or parent.poll() is not None)
+    assert until(lambda: stored_trials(tmp_path) >= 100 or parent.poll() is not None)
     workers = children_of(parent.pid)
     parent.kill()
     parent.wait()
     assert len(workers) >= 2
-    assert rows(tmp_path) >= 100
+    assert stored_trials(tmp_path) >= 100
     assert until(lambda: not any(alive(pid) for pid in workers))
     assert list((tmp_path / "temporary").iterdir()) == []
     done = codesign(*arguments, "--workers", "1")
     assert done.code == 0, done.stderr
     assert bytes_of(tmp_path) == bytes_of(folder)
-    assert rows(tmp_path) >= rows(folder)  # the command's first answer looks at knots of its own
+    assert stored_trials(tmp_path) >= stored_trials(folder)  # the command's first answer looks at knots of its own
 
 
 def children_of(pid):
@@ -145,7 +138,7 @@ def test_interrupt_keeps_what_was_finished(whole, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         qc.sweep(network, "3nm", out=tmp_path, **ARGUMENTS)
     monkeypatch.undo()
-    assert rows(tmp_path) == 60
+    assert stored_trials(tmp_path) == 60
     assert not (tmp_path / "sweep.csv").exists()
     qc.sweep(network, "3nm", out=tmp_path, **ARGUMENTS)
     assert bytes_of(tmp_path) == bytes_of(folder)
@@ -274,7 +267,8 @@ def test_a_killed_worker_changes_nothing(whole, tmp_path):
     again = qc.sweep(network, "3nm", out=tmp_path, workers=2, progress=kill_one, **ARGUMENTS)
     assert len(killed) == 1
     assert bytes_of(tmp_path) == bytes_of(folder)
-    assert again.new_trials == rows(tmp_path) >= result.new_trials  # its first answer looks at knots of its own
+    # its first answer looks at knots of its own
+    assert again.new_trials == stored_trials(tmp_path) >= result.new_trials
     assert [note for note in again.warnings if "a worker process was lost (SIGKILL)" in note]
 
 

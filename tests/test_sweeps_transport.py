@@ -145,9 +145,16 @@ def test_a_network_built_in_python_is_written_once_and_cleared_away(tmp_path, mo
 pack = handle.pack
 
 
-def test_a_factory_that_trains_is_called_once(trained):
-    """The workers take the driver's weights and data: one process or two, the same table."""
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
     torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_a_factory_that_trains_is_called_once(trained, two_threads):
+    """The workers take the driver's weights and data: one process or two, the same table."""
     workload = qc.load_workload(f"{trained}:make")
     options = OPTIONS | {"methods": ["uniform-msp"]}
     alone = qc.sweep(workload, "3nm", **options)
