@@ -172,7 +172,7 @@ def claims(rows: pd.DataFrame) -> list[Claim]:
         holds(spread < 0.1),
         f"The largest deviation from the exact gain is {100 * spread:.1f} %.",
     )]
-    found += [_excess(_pick(raw, rate), _pick(inner, rate), rate) for rate in (0.05, 0.10)]
+    found += [excess_claim(_pick(raw, rate), _pick(inner, rate), rate) for rate in (0.05, 0.10)]
     order = ordering(rows, 0.10)
     found.append(Claim("A.7-order", "A.7", "the order of allocations is preserved at large noise",
                        f"rank correlation over {len(ALLOCATIONS)} allocations at p = 0.10: {shown(order, 2)}",
@@ -182,7 +182,8 @@ def claims(rows: pd.DataFrame) -> list[Claim]:
     return found
 
 
-def _excess(bare: Interval, centred: Interval, rate: float) -> Claim:
+def excess_claim(bare: Interval, centred: Interval, rate: float) -> Claim:
+    """What the measured variance exceeds the prediction by, and how much of it is drift of the mean logits."""
     return Claim(
         f"A.7-excess-{rate:g}", "6, A.7",
         f"at p = {rate:g} the measured E||dz||² exceeds the linear prediction",

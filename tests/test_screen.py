@@ -290,10 +290,9 @@ def make():
 
 
 def test_plan_and_evaluate_tell_what_is_exposed_and_what_is_doubtful(
-    codesign, monkeypatch: pytest.MonkeyPatch, tmp_path: Path  # type: ignore[no-untyped-def]
+    codesign, no_quiet: None, tmp_path: Path  # type: ignore[no-untyped-def]
 ) -> None:
     (tmp_path / "few.py").write_text(FEW)
-    monkeypatch.setattr("qtaml_codesign.commands.running._QUIET_S", 0.0)
     network, flips = f"{tmp_path / 'few.py'}:make", ("--flip-probability", 0.1)
     planned = codesign("plan", "--workload", network, *flips, "--budget", 0.1, "--out", tmp_path / "plan.json")
     assert planned.code == 0, planned.stderr

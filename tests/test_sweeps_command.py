@@ -14,7 +14,6 @@ import pytest
 
 import qtaml_codesign as qc
 from qtaml_codesign import report
-from qtaml_codesign.commands import running
 from qtaml_codesign.sweeps.outputs import csv_text
 from qtaml_codesign.tac import algorithm
 from tests.conftest import ROOT, stored_trials, until
@@ -102,9 +101,7 @@ def test_sensitivity_and_changed_fields_reach_the_run(codesign, tiny, tmp_path, 
     assert run_of(tmp_path)["card"]["window_s"] == 2e-6
 
 
-def test_the_calibration_is_seen_on_the_screen(codesign, tiny, tmp_path, monkeypatch):
-    """Without the quiet between two lines: every step of the progress is a line."""
-    monkeypatch.setattr(running, "_QUIET_S", 0.0)
+def test_the_calibration_is_seen_on_the_screen(codesign, tiny, tmp_path, monkeypatch, no_quiet):
     monkeypatch.setattr(algorithm, "_GAINS", {})
     done = codesign(*COMMON, "--workload", tiny, "--method", "tac", "--sensitivity", "random-sign", "--out",
                     tmp_path)

@@ -19,7 +19,6 @@ from qtaml_codesign.sweeps.jobs import store_model
 from qtaml_codesign.sweeps.outputs import csv_text
 from qtaml_codesign.sweeps.store import ResultStore
 from qtaml_codesign.tac.evaluation import deploy
-from tests.conftest import TINY_WORKLOAD
 
 GRID = (1.73, 1.78, 1.9)
 OPTIONS = {"thickness_nm": GRID, "budgets": (0.125, 0.3), "trials": 6}
@@ -27,10 +26,8 @@ FILES = ("sweep.csv", "knots.csv", "frontier.csv", "frontier.png")
 
 
 @pytest.fixture(scope="module")
-def network(tmp_path_factory):
-    file = tmp_path_factory.mktemp("network") / "tiny.py"
-    file.write_text(TINY_WORKLOAD, encoding="utf-8")
-    return qc.load_workload(f"{file}:make")
+def network(tiny_network):
+    return tiny_network
 
 
 @pytest.fixture(scope="module")
