@@ -178,6 +178,14 @@ def tiny_network(tiny_source: str) -> qc.Workload:
     return qc.load_workload(tiny_source)
 
 
+@pytest.fixture(scope="session")
+def small() -> qc.Workload:
+    """The smallest network of the zoo, as it ships."""
+    import qtaml_codesign as qc
+
+    return qc.load_workload("small-cnn")
+
+
 @pytest.fixture
 def tiny(tmp_path: Path) -> str:
     """`FILE.py:FACTORY` of a two-layer network that labels its own inputs: clean accuracy 1."""

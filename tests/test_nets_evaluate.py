@@ -13,12 +13,7 @@ from qtaml_codesign.bits.cell_law import BitErrorProfile
 from qtaml_codesign.nets.counts import TrialCounts
 from qtaml_codesign.nets.evaluate import run_trial, single_threaded
 from qtaml_codesign.nets.storage import StoredModel, store_tensor
-from qtaml_codesign.nets.workload import Workload, load_workload
-
-
-@pytest.fixture(scope="module")
-def small() -> Workload:
-    return load_workload("small-cnn")
+from qtaml_codesign.nets.workload import Workload
 
 
 def stored_as(workload: Workload, depth: int = 0) -> StoredModel:

@@ -10,11 +10,6 @@ from qtaml_codesign.statistics import mean_interval
 from qtaml_codesign.tac.evaluation import deploy, errors_for
 
 
-@pytest.fixture(scope="module")
-def small() -> qc.Workload:
-    return qc.load_workload("small-cnn")
-
-
 def test_an_evaluation_tells_its_error_over_evaluation_samples(small: qc.Workload) -> None:
     """Each image is one unit: the share of trials that answer it right, read out here trial by trial."""
     plan = qc.plan(small, "tac", 0.1, 0.03)

@@ -21,11 +21,6 @@ RATES = BitErrorProfile.uniform(0.3).regions[0]
 WEIGHTS = np.random.default_rng(0).uniform(-1.0, 1.0, (40, 25))
 
 
-@pytest.fixture(scope="module")
-def small() -> qc.Workload:
-    return qc.load_workload("small-cnn")
-
-
 @pytest.mark.parametrize("budget", [0.0, 0.03, 0.125, 0.2, 0.4999, 1.0])
 def test_the_budget_is_spent_to_the_bit(small: qc.Workload, budget: float) -> None:
     plan = qc.plan(small, "uniform-msp-fractional", 0.1, budget)
