@@ -20,6 +20,7 @@ from tests.conftest import ROOT, stored_trials, until
 
 COMMON = ("sweep", "--device", "3nm", "--thickness", "1.73:1.9:4", "--budget", "0.05,0.25", "--workers", 1,
           "--trials", 4)
+FEW = ("sweep", "--device", "3nm", "--thickness", "1.75:1.8:2", "--budget", "0.25", "--workers", 1, "--trials", 2)
 
 
 def run_of(folder):
@@ -77,7 +78,7 @@ def test_command_and_function_give_the_same_table(codesign, tiny, tmp_path):
     (("--trials", 3), "stopping", {"rule": "fixed", "trials": 3, "confidence": 0.95}),
 ])
 def test_each_option_reaches_the_run(codesign, tiny, tmp_path, options, key, value):
-    done = codesign(*COMMON, "--workload", tiny, "--out", tmp_path, *options)
+    done = codesign(*FEW, "--workload", tiny, "--out", tmp_path, *options)
     assert done.code == 0, done.stderr
     assert run_of(tmp_path)[key] == value
 
@@ -111,7 +112,7 @@ def test_the_calibration_is_seen_on_the_screen(codesign, tiny, tmp_path, monkeyp
 
 def test_default_folder_names_card_and_workload(codesign, tiny, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    done = codesign(*COMMON, "--workload", tiny)
+    done = codesign(*FEW, "--workload", tiny)
     assert done.code == 0, done.stderr
     assert (tmp_path / "runs" / "3nm-tiny-make" / "sweep.csv").is_file()
 
@@ -199,8 +200,7 @@ def once(tiny_source, tmp_path_factory):
     """A folder that one run has filled, and what that run was asked for; the tests work on copies of the folder."""
     folder = tmp_path_factory.mktemp("once")
     qc.sweep(tiny_source, "3nm", (1.75, 1.8), (0.25,), trials=2, out=folder)
-    return folder, ("sweep", "--device", "3nm", "--thickness", "1.75:1.8:2", "--budget", "0.25", "--trials", 2,
-                    "--workers", 1, "--workload", tiny_source)
+    return folder, (*FEW, "--workload", tiny_source)
 
 
 def test_the_same_command_keeps_its_tables_where_they_are(codesign, once, tmp_path):
@@ -231,7 +231,7 @@ def test_tables_of_other_options_are_kept(codesign, once, tmp_path, name):
 
 def test_a_record_that_cannot_be_read_is_kept_too(codesign, tiny, tmp_path):
     (tmp_path / "run.json").write_text("[]")
-    done = codesign(*COMMON, "--workload", tiny, "--out", tmp_path)
+    done = codesign(*FEW, "--workload", tiny, "--out", tmp_path)
     assert "(not recorded)" in done.stderr
     assert next((tmp_path / "earlier").iterdir()).joinpath("run.json").read_text() == "[]"
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import pickle
 import subprocess
 import sys
 import tempfile
 from collections import OrderedDict
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -154,11 +155,12 @@ def two_threads():
 
 
 def test_a_factory_that_trains_is_called_once(trained, two_threads):
-    """The workers take the driver's weights and data: one process or two, the same table."""
+    """A worker takes the driver's weights and data: one process or two, the same table."""
     workload = qc.load_workload(f"{trained}:make")
     options = OPTIONS | {"methods": ["uniform-msp"]}
     alone = qc.sweep(workload, "3nm", **options)
-    both = qc.sweep(workload, "3nm", workers=2, **options)
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as other:
+        both = qc.sweep(workload, "3nm", executor=other, **options)
     assert both.to_frame().equals(alone.to_frame())
     assert 0.0 < alone.to_frame()["accuracy"].min() < workload.clean_accuracy
     assert trained.with_suffix(".calls").read_text() == "called\n"
