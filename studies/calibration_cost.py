@@ -1,6 +1,6 @@
 """What calibration costs (section 5.9, Table 6): passes and seconds of every way of scoring layers.
 
-Magnitude needs no pass, sensitivity trials x layers forward passes (from the layer on) and two whole ones, the paper's
+Magnitude needs no pass, sensitivity trials x layers forward passes and one clean one, the paper's
 finite differences probes x layers + 1; reverse mode takes one reverse pass per calibration input and logit, random
 signs one per probe, for all layers at once. Seconds are medians of repeats taken in turn in one run, and speak of this
 machine only.
@@ -22,7 +22,7 @@ from lab.figures import COLOURS, HATCHES, new_figure
 from lab.networks import CNNS, LABELS, trained
 from lab.study import Scale, Study
 from qtaml_codesign.bits.cell_law import BitErrorProfile
-from qtaml_codesign.nets.prefix import LayerAlone
+from qtaml_codesign.nets.layer_alone import LayerAlone
 from qtaml_codesign.nets.sensitivity import jacobian_gains
 from qtaml_codesign.nets.storage import StoredModel, store_tensor
 from qtaml_codesign.tac.correction import layer_deviation
@@ -68,7 +68,7 @@ def calibrate(workload: qc.Workload, way: str) -> tuple[dict[str, float], int]:
         errors = BitErrorProfile.uniform(0.1).assign(workload.weights)
         alone = LayerAlone(workload.network, workload.calibration)
         scores = {name: layer_deviation(alone, stored, errors, name, 0, TRIALS) for name in workload.weights}
-        return scores, TRIALS * len(scores) + 2
+        return scores, TRIALS * len(scores) + 1
     found = jacobian_gains(workload, way, probes=PROBES.get(way))
     return found.gains, found.passes
 

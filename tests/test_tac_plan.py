@@ -16,7 +16,7 @@ from qtaml_codesign.bits.cell_law import BitErrorProfile
 from qtaml_codesign.bits.formats import BitFormat
 from qtaml_codesign.bits.law import ReadLaw
 from qtaml_codesign.errors import InputError, PlanError
-from qtaml_codesign.nets.prefix import LayerAlone
+from qtaml_codesign.nets.layer_alone import LayerAlone
 from qtaml_codesign.nets.storage import StoredModel, store_tensor
 from qtaml_codesign.sweeps.jobs import store_model, task_for
 from qtaml_codesign.tac import algorithm

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.func import functional_call
 
 from qtaml_codesign.errors import WorkloadError, shown
 
@@ -83,11 +84,17 @@ def moved(inputs: Inputs, device: torch.device, dtype: torch.dtype | None = None
     return map_tensors(inputs, move)
 
 
-def call(module: Callable[..., Any], inputs: Inputs) -> Any:
-    """module(x), module(*tuple) or module(**dict)."""
-    if isinstance(inputs, Tensor):
-        return module(inputs)
-    return module(**inputs) if isinstance(inputs, dict) else module(*inputs)
+def call(module: nn.Module, inputs: Inputs, weights: Mapping[str, Tensor] | None = None) -> Any:
+    """module(x), module(*tuple) or module(**dict).
+
+    Args:
+        module: what is called.
+        inputs: a tensor, a tuple or a dict.
+        weights: parameters to take instead of the module's own, by name.
+    """
+    named = inputs if isinstance(inputs, dict) else {}
+    plain = () if isinstance(inputs, dict) else (inputs,) if isinstance(inputs, Tensor) else inputs
+    return functional_call(module, dict(weights), plain, named) if weights else module(*plain, **named)
 
 
 def describe(inputs: object) -> str:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from qtaml_codesign.bits.cell_law import BitErrorProfile, CellLaw
 from qtaml_codesign.bits.law import ReadLaw
 from qtaml_codesign.errors import shown
-from qtaml_codesign.nets.prefix import LayerAlone
+from qtaml_codesign.nets.layer_alone import LayerAlone
 from qtaml_codesign.nets.probes import Progress
 from qtaml_codesign.nets.residual import residual_floors
 from qtaml_codesign.nets.sensitivity import JacobianGains, jacobian_gains

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from qtaml_codesign.bits.cell_law import CellLaw
 from qtaml_codesign.bits.law import ReadLaw
 from qtaml_codesign.nets.inputs import Inputs, map_tensors, sample_count
-from qtaml_codesign.nets.prefix import LayerAlone
+from qtaml_codesign.nets.layer_alone import LayerAlone
 from qtaml_codesign.nets.probes import Progress
 from qtaml_codesign.nets.storage import StoredModel, StoredTensor, store_tensor
 from qtaml_codesign.nets.workload import Workload
