@@ -166,10 +166,15 @@ def test_gates_of_recurrent_modules_are_no_branches_but_a_path_around_one_is(kin
         y = net.stem(x)
         return net.head(y + net.rnn(y.reshape(-1, 2, 3))[0].flatten(1))
 
+    def before(net, x):
+        y = net.stem(x)
+        return net.head(net.rnn((y + net.a(y)).reshape(-1, 2, 3))[0].flatten(1))
+
     def net(forward):
-        return Net(forward, stem=line(), rnn=kind(3, 3, batch_first=True), head=head())
+        return Net(forward, stem=line(), a=line(), rnn=kind(3, 3, batch_first=True), head=head())
 
     assert floored(net(plain)) == []
+    assert floored(net(before)) == ["a.weight"]
     assert floored(net(around)) == ["rnn.weight_ih_l0", "rnn.weight_hh_l0"]
 
 

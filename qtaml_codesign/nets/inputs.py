@@ -41,9 +41,21 @@ def private_inputs(given: object, where: str) -> Inputs:
 
 def tensors_of(inputs: Inputs) -> list[Tensor]:
     """Every tensor, in order."""
-    if isinstance(inputs, Tensor):
-        return [inputs]
-    return list(inputs.values()) if isinstance(inputs, dict) else list(inputs)
+    return list(leaves(inputs))
+
+
+def leaves(nested: object) -> Iterator[Any]:
+    """Everything that lists, tuples and dictionaries hold at any depth, in order; a value alone is its own leaf.
+
+    Example:
+        >>> list(leaves([1, {"a": (2, 3)}]))
+        [1, 2, 3]
+    """
+    if isinstance(nested, tuple | list | dict):
+        for part in nested.values() if isinstance(nested, dict) else nested:
+            yield from leaves(part)
+    else:
+        yield nested
 
 
 def is_dense(tensor: Tensor) -> bool:

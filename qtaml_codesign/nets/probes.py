@@ -38,7 +38,8 @@ class Probe:
 
     @property
     def parameters(self) -> list[Tensor]:
-        return [self.module.get_parameter(name) for name in self.names]
+        by_name = dict(self.module.named_parameters())
+        return [by_name[name] for name in self.names]
 
     @property
     def samples(self) -> int:

@@ -145,7 +145,8 @@ def _tapped(probe: Probe, layers: list[Layer], progress: Progress) -> dict[str, 
     """Squares of tapped layers by name; none when samples cannot be batched or go different ways."""
     if not layers:
         return {}
-    parameters = {layer.name: probe.module.get_parameter(layer.name) for layer in layers}
+    by_name = dict(probe.module.named_parameters())
+    parameters = {layer.name: by_name[layer.name] for layer in layers}
     try:
         probe.module.requires_grad_(False)
         found = squared_jacobians(probe.logits, probe.workload.calibration, layers, parameters, TAPPED_FLOATS, progress)
@@ -175,7 +176,7 @@ def _by_weights(probe: Probe, outputs: int, progress: Progress) -> Squares:
 def _together(probe: Probe, samples: int) -> Squares:
     """The reverse passes of all logits of `samples` inputs in one, by vmap over the vector-Jacobian product."""
     module, network = probe.module, probe.workload.network
-    weights = {name: module.get_parameter(name).detach() for name in probe.names}
+    weights = {name: weight.detach() for name, weight in zip(probe.names, probe.parameters, strict=True)}
 
     def squares(sample: Inputs) -> Tensor:
         one = map_tensors(sample, lambda part: part[None])
