@@ -164,6 +164,22 @@ def test_named_tensors_are_taken_at_their_word_and_the_rest_is_listed(case):
     assert workload.exposure.stored_parameters == 18
 
 
+@pytest.mark.parametrize("use", [lambda x, view: x @ view, lambda x, view: x * view.sum()])
+def test_a_view_that_a_pass_keeps_for_the_next_one_is_refused(use):
+    """The first pass turns the weight round; later ones go on with what it turned, whatever flips do."""
+    def keeps(net: Net, x: torch.Tensor) -> torch.Tensor:
+        if "turned" not in vars(net):
+            net.turned = net.first.weight.t()
+        return net.last(torch.tanh(use(x, net.turned)))
+
+    inputs, labels = drawn(12, 6), torch.zeros(12, dtype=torch.long)
+    with pytest.raises(WorkloadError, match="flips would not reach") as caught:
+        Workload(Net(keeps), inputs, (inputs, labels))
+    assert "first.weight: a view of it that was kept is read, past first.weight itself" in caught.value.value
+    chosen = Workload(Net(keeps), inputs, (inputs, labels), tensors=["first.weight"])
+    assert any("a view of it that was kept" in why for _, _, why in chosen.exposure.unexposed)
+
+
 class Masked(nn.Module):
     """Attention with a causal mask, relative positions by an index table, rotations, and positions that are added."""
 

@@ -16,7 +16,6 @@ from qtaml_codesign.nets.dataflow import Dataflow, address, held_tensors, span
 from qtaml_codesign.nets.identity import strided_parts
 from qtaml_codesign.nets.inputs import Inputs, batches, moved, tensors_of
 from qtaml_codesign.nets.network import Network
-from qtaml_codesign.nets.replica import Replica
 from qtaml_codesign.nets.selection import NORMS, NORMS_WITH_STATISTICS, is_bias, packed_weights
 
 NOT_CHOSEN = "not chosen by tensors="
@@ -141,31 +140,38 @@ def _without_effect(network: Network, calibration: Inputs, names: tuple[str, ...
 
 
 def _watch(network: Network, calibration: Inputs, caller: nn.Module) -> _Seen:
-    """Run some samples with a stand-in for every stored tensor; see what is read instead of it, or beside it."""
+    """Run some samples with a stand-in for every stored tensor; see what is read instead of it, or beside it.
+
+    The structure that runs has run before: a view of a weight that a forward pass keeps for the next one shows.
+    """
     own = dict(network.module.named_parameters())
     copies = {name: _stand_in(own[name].detach()) for name in network.stored}
-    replica = Replica(network.module)
+    stand_ins = [(tensor, own[name].detach()) for name, tensor in copies.items()]
     for size in (_WATCHED_SAMPLES, network.batch_size):
         samples = moved(next(batches(calibration, size)), network.device)
         try:
-            with torch.inference_mode(False), torch.no_grad(), replica.with_weights(copies) as module:
-                stand_ins = ((tensor, own[name].detach()) for name, tensor in copies.items())
-                with Dataflow(tensors_of(samples), _leaves(module), _namer(module, caller), stand_ins) as flow:
+            with torch.inference_mode(False), torch.no_grad(), network.replica().with_weights(copies) as module:
+                known = _known_tensors(module, own, copies)
+                with Dataflow(tensors_of(samples), known, _namer(module, caller), stand_ins) as flow:
                     network.call(module, samples)
         except WorkloadError:  # this number of samples does not suit the module, or it minds being watched
             continue
-        outside = tuple((label.partition(" ")[2], tensor.numel(), _why(label, tensor, own))
-                        for label, tensor in flow.weights.items() if label.startswith(_OUTSIDE))
-        return _Seen(outside, tuple(name for name in network.stored if f"own {name}" not in flow.read))
+        kept = tuple((name, copies[name].numel(), f"a view of it that was kept is read, past {name} itself")
+                     for name in network.stored if f"own {name}" in flow.read)
+        acting = tuple((label.partition(" ")[2], tensor.numel(), _why(label, tensor, own))
+                       for label, tensor in flow.weights.items() if label.startswith(_OUTSIDE))
+        return _Seen((*kept, *acting), tuple(name for name in network.stored if f"copy {name}" not in flow.read))
     return _Seen((), (), watched=False)
 
 
-def _leaves(module: nn.Module) -> dict[str, Tensor]:
-    """Label -> tensor, of the dense parameters and buffers of a module."""
-    parameters = dict(module.named_parameters())
-    leaves: dict[str, Tensor] = {f"own {name}": tensor for name, tensor in parameters.items()}
-    leaves |= {f"{_kind(name, parameters)} {name}": tensor for name, tensor in module.named_buffers()}
-    return {label: tensor for label, tensor in leaves.items() if tensor.layout == torch.strided}
+def _known_tensors(
+    module: nn.Module, own: Mapping[str, Tensor], copies: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Label -> tensor, of the dense parameters, their stand-ins, and the buffers."""
+    known = {f"copy {name}": tensor for name, tensor in copies.items()}
+    known |= {f"own {name}": tensor for name, tensor in own.items()}
+    known |= {f"{_kind(name, own)} {name}": tensor for name, tensor in module.named_buffers()}
+    return {label: tensor for label, tensor in known.items() if tensor.layout == torch.strided}
 
 
 def _kind(buffer: str, parameters: Container[str]) -> str:

@@ -76,9 +76,16 @@ class Network:
         """Logits of one batch after the other; arguments as for `run`."""
         replaced = self._replacements(weights or {})
         for batch in batches(inputs, self.batch_size):
-            with torch.inference_mode(), self._replica().with_weights(replaced) as module:
+            with torch.inference_mode(), self.replica().with_weights(replaced) as module:
                 logits = self.call(module, batch)
             yield logits
+
+    def replica(self) -> Replica:
+        """This thread's own structure: swapping weights is then private to it."""
+        replica: Replica | None = getattr(self._local, "replica", None)
+        if replica is None:
+            replica = self._local.replica = Replica(self.module)
+        return replica
 
     def differentiable(self, dtype: torch.dtype | None = None) -> nn.Module:
         """A fresh structure whose stored tensors, and no others, require gradients, over the same memory.
@@ -118,13 +125,6 @@ class Network:
                           "check it on one batch", describe(output)):
                 output = self.logits(output)
         return _checked(output, sample_count(given))
-
-    def _replica(self) -> Replica:
-        """This thread's own: swapping weights is then private to it."""
-        replica: Replica | None = getattr(self._local, "replica", None)
-        if replica is None:
-            replica = self._local.replica = Replica(self.module)
-        return replica
 
     def _replacements(self, weights: GivenWeights) -> dict[str, Tensor]:
         replaced = {}

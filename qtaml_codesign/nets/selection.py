@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
 
 from qtaml_codesign.errors import WorkloadError, did_you_mean
 
-NORMS_WITH_STATISTICS = (_NormBase,)
+NORMS_WITH_STATISTICS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm,
+                         nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
 NORMS = (*NORMS_WITH_STATISTICS, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm)
 
 
@@ -69,8 +70,8 @@ def _unpacked(value: Any) -> Iterator[Tensor]:
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, torch.ScriptObject):
-        ways = [way for way in ("unpack", "__getstate__") if value._has_method(way)]  # type: ignore[attr-defined]
-        yield from _unpacked(getattr(value, ways[0])() if ways else None)
+        with suppress(AttributeError, RuntimeError):  # of no such method
+            yield from _unpacked(getattr(value, "unpack", value.__getstate__)())
     elif isinstance(value, tuple | list):
         for part in value:
             yield from _unpacked(part)
