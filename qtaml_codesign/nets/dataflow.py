@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from qtaml_codesign.nets.dispatch import Dispatching, Operation
+from qtaml_codesign.nets.identity import own_attributes
 from qtaml_codesign.nets.inputs import leaves as leaves_of
 
 Origins = frozenset[str] | None
@@ -39,8 +40,6 @@ _SHAPED = re.compile(r"_like$|^new_")
 """Operations that take the form of a tensor, and none of its values."""
 _INDEXED = re.compile(r"embedding|^_?(unsafe_)?(index|gather|take|scatter)")
 _INDEX_TYPES = (torch.bool, torch.int64)
-OF_EVERY_MODULE = frozenset(vars(nn.Module()))
-"""Attributes that torch gives every module."""
 _AT_ONCE = 2**20
 """Values looked at in one go."""
 
@@ -247,8 +246,7 @@ def held_tensors(holder: object, path: str = "", seen: set[int] | None = None) -
     elif isinstance(holder, nn.Module):
         registered = [*holder.named_parameters(recurse=False), *holder.named_buffers(recurse=False),
                       *holder.named_children()]
-        plain = [(key, value) for key, value in vars(holder).items() if key not in OF_EVERY_MODULE]
-        for key, value in [*registered, *plain]:
+        for key, value in [*registered, *own_attributes(holder).items()]:
             yield from held_tensors(value, f"{path}.{key}" if path else key, seen)
     elif isinstance(holder, dict | list | tuple):
         keys = list(holder) if isinstance(holder, dict) else range(len(holder))

@@ -29,7 +29,6 @@ _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...), torch.dt
 _LIBRARIES = frozenset({"torch", "torchvision", "numpy", "scipy"}) | sys.stdlib_module_names - {"__main__"}
 _MANGLED = re.compile(r"\.?___torch_mangle_\d+")
 _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
-_HOOKS = ("_forward_pre_hooks", "_forward_hooks")
 
 
 def code_identity(module: nn.Module, logits: object) -> bytes:
@@ -104,15 +103,15 @@ class _Follow:
 
     def _module(self, module: nn.Module) -> object:
         script = module.code if isinstance(module, torch.jit.ScriptModule) and hasattr(module, "forward") else ""
-        hooks = tuple(self.value(hook) for kind in _HOOKS for hook in getattr(module, kind, {}).values())
+        hooks = tuple(self.value(hook) for hook in _hooks(module))
         forward = self._method(getattr(type(module), "forward", None), type(module))
         return forward, _MANGLED.sub("", script), hooks, self._attributes(module)
 
     def _attributes(self, holder: Any) -> object:
         """What a forward pass may read beside registered tensors: settings, functions, other tensors."""
-        own, library = getattr(holder, "__dict__", {}), _is_known(type(holder))
-        return tuple((name, self.value(value)) for name, value in own.items()
-                     if name not in _OF_EVERY_MODULE and not (library and name.startswith("_")))
+        library = _is_known(type(holder))
+        return tuple((name, self.value(value)) for name, value in own_attributes(holder).items()
+                     if not (library and name.startswith("_")))
 
     def _method(self, function: Any, owner: type) -> object:
         if not isinstance(function, FunctionType) or _is_known(function):
@@ -149,6 +148,25 @@ class _Follow:
                 for value in plain if isinstance(value, (FunctionType, *_PLAIN, tuple))]
 
 
+def own_attributes(holder: object) -> dict[str, Any]:
+    """What an object holds beside what torch gives every module.
+
+    Example:
+        >>> layer = nn.Linear(2, 3)
+        >>> own_attributes(layer)
+        {'in_features': 2, 'out_features': 3}
+    """
+    return {name: value for name, value in getattr(holder, "__dict__", {}).items() if name not in _OF_EVERY_MODULE}
+
+
+def _hooks(module: nn.Module) -> Iterator[Any]:
+    """Functions that torch keeps for a module; those of its registries that hold neither tensors nor modules."""
+    for name in sorted(_OF_EVERY_MODULE):
+        registry = vars(module).get(name)
+        if isinstance(registry, dict):
+            yield from (hook for hook in registry.values() if callable(hook) and not isinstance(hook, nn.Module))
+
+
 def content_digest(tensor: Tensor | NDArray[Any]) -> str:
     """SHA-256 of a tensor's form and numbers.
 
@@ -173,7 +191,8 @@ def strided_parts(tensor: Tensor) -> list[Tensor]:
         [(2, 3), (3,)]
     """
     if tensor.layout == torch.sparse_coo:
-        return [tensor._indices(), tensor._values()]
+        tensor = tensor.coalesce()
+        return [tensor.indices(), tensor.values()]
     if tensor.is_quantized:
         return [tensor.int_repr(), tensor.dequantize()]
     return [tensor if tensor.layout == torch.strided else tensor.to_dense()]
