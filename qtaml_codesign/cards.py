@@ -15,14 +15,14 @@ from typing import Any, Final
 
 import yaml
 
-from qtaml_codesign.card_schema.card import CELL_FIELDS, CellParameters, DeviceCard, place_of
+from qtaml_codesign.card_schema.card import DEFAULT_REGION, CellParameters, DeviceCard, place_of
 from qtaml_codesign.card_schema.parts import Encoding, FlipDirection, Storage
 from qtaml_codesign.card_schema.quantities import Provenance
 from qtaml_codesign.errors import CardError, did_you_mean, nearest, shorten, shown
 
 __all__ = [
-    "CELL_FIELDS", "CellParameters", "DeviceCard", "Encoding", "FlipDirection", "Provenance", "Storage", "list_cards",
-    "load_card", "with_settings",
+    "DEFAULT_REGION", "CellParameters", "DeviceCard", "Encoding", "FlipDirection", "Provenance", "Storage",
+    "list_cards", "load_card", "with_settings",
 ]
 
 _MOST_BYTES: Final = 1_000_000

@@ -5,13 +5,24 @@ from __future__ import annotations
 import math
 import numbers
 import operator
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qtaml_codesign.errors import InputError, shown
+from qtaml_codesign.errors import InputError, did_you_mean, shown
+
+
+class Quantity(NamedTuple):
+    """Bounds and unit of one number of a card; `si` and `si_unit` only serve hints about mistaken units."""
+
+    low: float
+    high: float
+    unit: str
+    whole: bool = False
+    si: float = 1.0
+    si_unit: str = ""
 
 
 def whole_number(where: str, value: object, least: int) -> int:
@@ -89,6 +100,30 @@ def is_one_of(value: object, known: Collection[str]) -> bool:
         (True, False)
     """
     return isinstance(value, str) and value in known
+
+
+def one_of(what: str, where: str, value: object, known: Iterable[str]) -> str:
+    """The value, if it is one of the known texts.
+
+    Args:
+        what: what it names, such as `tail`.
+        where: argument or option at fault.
+        value: as the user gave it.
+        known: the texts there are.
+
+    Raises:
+        InputError: any other value; near matches are the next step.
+
+    Example:
+        >>> one_of("tail", "tail", "poisson", ["binomial", "poisson"])
+        'poisson'
+    """
+    names = list(known)
+    for name in names:
+        if is_one_of(value, (name,)):
+            return name
+    raise InputError(f"unknown {what}", where=where, rule=f"one of {', '.join(names)}", value=value,
+                     next_step=did_you_mean(value, names))
 
 
 def plain_array(where: str, value: object, rule: str, next_step: str) -> NDArray[Any]:

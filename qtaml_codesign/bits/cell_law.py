@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qtaml_codesign.bits.formats import BitFormat, Encoding
+from qtaml_codesign.bits.formats import BitFormat
+from qtaml_codesign.cards import DEFAULT_REGION
 from qtaml_codesign.checks import number_within, plain_array, whole_number, whole_number_within
 from qtaml_codesign.errors import InputError, did_you_mean, shown
 
 if TYPE_CHECKING:
     from qtaml_codesign.physics.flip import FlipProbability, RegionFlip
-
-DEFAULT_REGION = "default"
-
 
 @dataclass(frozen=True, eq=False)
 class CellLaw:
@@ -219,7 +217,7 @@ def _region_errors(region: RegionFlip) -> CellLaw:
             next_step="pick one point with .at(index)",
         )
     rates, none = np.exp(logs), np.zeros_like(logs)
-    fmt = BitFormat(region.bits, cast("Encoding", region.encoding))
+    fmt = BitFormat(region.bits, region.encoding)
     if region.flips == "symmetric":
         one_to_zero, zero_to_one = rates, rates
     else:

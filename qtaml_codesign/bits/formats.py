@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qtaml_codesign.checks import is_one_of, whole_number_within
-from qtaml_codesign.errors import InputError, did_you_mean
+from qtaml_codesign.cards import Encoding as Encoding
+from qtaml_codesign.checks import one_of, whole_number_within
+from qtaml_codesign.errors import InputError
 
-Encoding = Literal["offset_binary", "twos_complement", "sign_magnitude"]
 Codes = NDArray[np.uint8] | NDArray[np.uint16]
 
 ENCODINGS: tuple[str, ...] = get_args(Encoding)
@@ -44,14 +44,9 @@ class BitFormat:
     encoding: Encoding = "offset_binary"
 
     def __post_init__(self) -> None:
-        """Check the bit count and the encoding's name."""
         count = whole_number_within("bits", self.bits, FEWEST_BITS, MOST_BITS, "weights are stored in 2 to 16 bits")
         object.__setattr__(self, "bits", count)
-        if not is_one_of(self.encoding, ENCODINGS):
-            raise InputError(
-                "unknown encoding of a stored weight", where="encoding", rule=f"one of {', '.join(ENCODINGS)}",
-                value=self.encoding, next_step=did_you_mean(self.encoding, ENCODINGS),
-            )
+        one_of("encoding of a stored weight", "encoding", self.encoding, ENCODINGS)
 
     @property
     def step(self) -> float:

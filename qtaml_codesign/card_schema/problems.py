@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from qtaml_codesign.barriers.registry import BARRIERS
 from qtaml_codesign.errors import CardError, did_you_mean, nearest, shorten
 
 RULE = "card_rule"
@@ -60,7 +61,13 @@ def keys_at(model: type[BaseModel], path: Sequence[str]) -> list[str] | None:
         inside = next(_models_in(annotation), None)
         if "dict" in str(annotation) and inside is not None and next(steps, None) is None:
             return None
-    return None if inside is None else list(inside.model_fields)
+    return None if inside is None else _keys_of(inside)
+
+
+def _keys_of(model: type[BaseModel]) -> list[str]:
+    """The keys of a part; a part of a barrier has those of every shape too."""
+    shapes = BARRIERS.values() if model.model_config.get("extra") == "allow" else ()
+    return list(dict.fromkeys([*model.model_fields, *(name for shape in shapes for name in shape.numbers)]))
 
 
 def leaf_names(model: type[BaseModel], prefix: str = "") -> list[str]:
@@ -69,11 +76,12 @@ def leaf_names(model: type[BaseModel], prefix: str = "") -> list[str]:
     Fields that map free names to overrides (regions, bit planes) are left out.
     """
     names: list[str] = []
-    for name, field in model.model_fields.items():
-        inside = next(_models_in(field.annotation), None)
+    for name in _keys_of(model):
+        annotation = model.model_fields[name].annotation if name in model.model_fields else None
+        inside = next(_models_in(annotation), None)
         if inside is None:
             names.append(prefix + name)
-        elif "dict" not in str(field.annotation):
+        elif "dict" not in str(annotation):
             names.extend(leaf_names(inside, f"{prefix}{name}."))
     return names
 

@@ -11,6 +11,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from qtaml_codesign.cards import CellParameters
+
 RARE_BELOW: Final = 0.1
 HIGH_ABOVE: Final = 1.0
 LEAST_ACTION: Final = 2.5
@@ -35,19 +37,26 @@ def regime(mean_escapes: NDArray[np.float64], flip_threshold: int) -> NDArray[np
 
 
 def warnings_for(
-    *, thickness_nm: NDArray[np.float64], action: NDArray[np.float64], log_flip: NDArray[np.float64],
-    attempts: float, electrons: int, flip_threshold: int, tail: str,
+    cell: CellParameters, thickness_nm: NDArray[np.float64], log_flip: NDArray[np.float64], tail: str
 ) -> tuple[str, ...]:
-    """What to doubt about a result, over all its points; empty when nothing is known to be wrong."""
-    thinnest, least = float(np.min(thickness_nm)), float(np.min(action))
-    needed = flip_threshold + 1
-    step_nm = thinnest / (least * math.sqrt(needed))
+    """What to doubt about a result, over all its points; empty when nothing is known to be wrong.
+
+    Args:
+        cell: the cell; its own thickness is not used.
+        thickness_nm: thicknesses in nm, any shape.
+        log_flip: ln p_flip there.
+        tail: name of the tail that was used.
+    """
+    thinnest, electrons, needed = float(np.min(thickness_nm)), cell.electrons, cell.flip_threshold + 1
+    least = cell.barrier.action(thinnest)
+    step_nm = 1.0 / (cell.barrier.slope_per_nm(thinnest) * math.sqrt(needed))
     found = [
         (least < LEAST_ACTION,
          f"WKB action {least:.3g} at {thinnest:.4g} nm is below {LEAST_ACTION}: WKB is not valid there"),
         (thinnest < LEAST_THICKNESS_nm,
-         f"thickness {thinnest:.4g} nm is below {LEAST_THICKNESS_nm} nm, where no oxide is a rectangular barrier"),
-        (attempts < 1.0, f"only {attempts:.3g} attempts in the window: an electron hardly meets the barrier once"),
+         f"thickness {thinnest:.4g} nm is below {LEAST_THICKNESS_nm} nm, where no oxide is a plain barrier"),
+        (cell.attempts < 1.0,
+         f"only {cell.attempts:.3g} attempts in the window: an electron hardly meets the barrier once"),
         (electrons < LEAST_ELECTRONS,
          f"{electrons} electrons: each escape changes the barrier (charging energy), which is not modelled"),
         (needed >= LARGEST_CHARGE_LOSS * electrons,

@@ -12,16 +12,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qtaml_codesign.checks import is_one_of
-from qtaml_codesign.errors import InputError, did_you_mean
+from qtaml_codesign.checks import one_of
+from qtaml_codesign.tac.methods import ALLOCATING_METHODS, need_method
 
 Floats = NDArray[np.float64]
 Depths = NDArray[np.int64]
@@ -267,12 +267,21 @@ Allocation = Literal["greedy", "exact"]
 SOLVERS: dict[Allocation, Callable[[AllocationProblem], Depths]] = {"greedy": greedy, "exact": exact}
 
 
-def checked_allocation(allocation: str) -> Allocation:
-    """The name of a solver, checked."""
-    for name in SOLVERS:
-        if is_one_of(allocation, (name,)):
-            return name
-    raise InputError(
-        "unknown allocation", where="allocation", rule=f"one of {', '.join(SOLVERS)}", value=allocation,
-        next_step=did_you_mean(allocation, SOLVERS),
-    )
+def checked_allocation(allocation: str | None, methods: Sequence[str] = ALLOCATING_METHODS) -> Allocation:
+    """The solver that allocates for these methods; `greedy` where none is asked for.
+
+    Args:
+        allocation: name of a solver, or None.
+        methods: the methods that are asked for.
+
+    Raises:
+        InputError: an unknown solver, or one that none of the methods would use.
+
+    Example:
+        >>> checked_allocation(None), checked_allocation("exact", ["tac"])
+        ('greedy', 'exact')
+    """
+    if allocation is None:
+        return "greedy"
+    need_method("allocation (--allocation)", "allocates by score", methods, ALLOCATING_METHODS)
+    return cast("Allocation", one_of("allocation", "allocation (--allocation)", allocation, SOLVERS))

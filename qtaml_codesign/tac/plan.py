@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, ValidationError
 
+from qtaml_codesign.cards import Encoding
 from qtaml_codesign.errors import PlanError
 from qtaml_codesign.records import Record
 from qtaml_codesign.tac.plan_file import PLAN_FORMAT, PLAN_VERSION, read_content
@@ -54,7 +55,7 @@ class LayerPlan(_Frozen):
     name: str
     weights: Annotated[int, Field(ge=1)]
     bits: Annotated[int, Field(ge=2, le=16)]
-    encoding: Literal["offset_binary", "twos_complement", "sign_magnitude"]
+    encoding: Encoding
     scale: NonNegative
     jacobian_gain: NonNegative | None
     score: NonNegative | None
