@@ -9,10 +9,11 @@ from benchmarks.page import Section
 from benchmarks.timing import Ratio, compare
 from qtaml_codesign.bits.cell_law import BitErrorProfile
 from qtaml_codesign.nets.inputs import batches
+from qtaml_codesign.nets.loading import load_workload
 from qtaml_codesign.nets.sensitivity import jacobian_gains
 from qtaml_codesign.nets.storage import StoredModel, store_tensor
 from qtaml_codesign.nets.threads import single_threaded
-from qtaml_codesign.nets.workload import Workload, load_workload
+from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.nets.zoo import ZOO
 from qtaml_codesign.tac.correction import PURPOSE, RULES, MeanCorrection, ProtectedLayer, decide
 

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from qtaml_codesign.errors import CodesignError
     from qtaml_codesign.frontier import Frontier
     from qtaml_codesign.nets.counts import TrialCounts
-    from qtaml_codesign.nets.workload import Workload, load_workload
+    from qtaml_codesign.nets.loading import load_workload
+    from qtaml_codesign.nets.workload import Workload
     from qtaml_codesign.physics.cells import flip_probability_of_cells
     from qtaml_codesign.physics.flip import FlipProbability, flip_probability, thickness_for
     from qtaml_codesign.sweeps.api import Sweep, find_frontier, sweep
@@ -68,7 +69,7 @@ _HOME = {
     "flip_probability_of_cells": "physics.cells",
     "list_cards": "cards",
     "load_card": "cards",
-    "load_workload": "nets.workload",
+    "load_workload": "nets.loading",
     "noise_model": "bits.noise",
     "plan": "tac.api",
     "read_back": "bits.flips",

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from qtaml_codesign.nets.workload import Workload
+
 ROOT = Path(__file__).parent.parent
 
 TINY_WORKLOAD = '''
@@ -34,6 +36,14 @@ def other():
 def wider():
     return make(hidden=20)
 '''
+
+
+def tiny_network() -> Workload:
+    """That network, built in this process."""
+    names: dict[str, object] = {}
+    exec(TINY_WORKLOAD, names)
+    workload: Workload = names["make"]()  # type: ignore[operator]
+    return workload
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,12 @@ from qtaml_codesign.bits.cell_law import BitErrorProfile
 from qtaml_codesign.errors import WorkloadError
 from qtaml_codesign.nets import device
 from qtaml_codesign.nets.evaluate import run_trial
+from qtaml_codesign.nets.loading import load_workload
 from qtaml_codesign.nets.storage import StoredModel, store_tensor
-from qtaml_codesign.nets.workload import Workload, load_workload
+from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.nets.zoo import trained_network
-from qtaml_codesign.sweeps.handle import handle_for
 from qtaml_codesign.sweeps.jobs import run_trials, task_for
+from qtaml_codesign.sweeps.workers import Workers
 from qtaml_codesign.tac.evaluation import errors_for
 from tests.test_nets_device import GPU, on_each_device
 
@@ -72,13 +73,13 @@ def test_the_jobs_of_a_sweep_draw_there_once_placed(drawn_there, monkeypatch):
     workload = load_workload("small-cnn")
     made = plan_for(workload)
     tasks = [task_for(workload.digest, made, errors_for(workload, made, 0.05), seed) for seed in (21, 22)]
-    there = run_trials(handle_for(workload, portable=False), tasks[0], 0, 2)
+    there = run_trials(Workers(workload).handle, tasks[0], 0, 2)
     assert len(drawn_there) == 2 * len(workload.weights)
     evaluated = qc.evaluate(workload, made, flip_probability=0.05, trials=2, seed=21)
     assert [counts.correct for counts in there] == list(evaluated.correct_by_trial)
     monkeypatch.setattr(device, "DRAWS_THERE", set())
     del drawn_there[:]
-    run_trials(handle_for(workload, portable=False), tasks[1], 0, 1)
+    run_trials(Workers(workload).handle, tasks[1], 0, 1)
     assert drawn_there == []
 
 

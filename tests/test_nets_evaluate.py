@@ -12,8 +12,9 @@ import torch
 from qtaml_codesign.bits.cell_law import BitErrorProfile
 from qtaml_codesign.nets.counts import TrialCounts
 from qtaml_codesign.nets.evaluate import run_trial, single_threaded
+from qtaml_codesign.nets.loading import load_workload
 from qtaml_codesign.nets.storage import StoredModel, store_tensor
-from qtaml_codesign.nets.workload import Workload, load_workload
+from qtaml_codesign.nets.workload import Workload
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,9 @@ from qtaml_codesign.bits.noise import noise_model
 from qtaml_codesign.nets import reading
 from qtaml_codesign.nets.evaluate import Trials
 from qtaml_codesign.nets.labels import count_right, group_index, predictions
+from qtaml_codesign.nets.loading import load_workload
 from qtaml_codesign.nets.reading import TrialReader
 from qtaml_codesign.nets.storage import StoredModel, store_tensor
-from qtaml_codesign.nets.workload import load_workload
 
 
 def stored_model(workload, bits=8, depth=1, deeper=0, encoding="offset_binary"):

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from qtaml_codesign.nets.loading import load_workload
 from qtaml_codesign.nets.residual import residual_floors
-from qtaml_codesign.nets.workload import Workload, load_workload
+from qtaml_codesign.nets.workload import Workload
 
 X = torch.randn(4, 6, generator=torch.Generator().manual_seed(5))
 IMAGES = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(5))

@@ -9,9 +9,10 @@ from torch.nn import functional
 from torch.nn.utils import parametrizations
 
 from qtaml_codesign.nets import sensitivity, taps
+from qtaml_codesign.nets.loading import load_workload
 from qtaml_codesign.nets.sensitivity import jacobian_gains
 from qtaml_codesign.nets.taps import tappable
-from qtaml_codesign.nets.workload import Workload, load_workload
+from qtaml_codesign.nets.workload import Workload
 
 KEY = 17
 ZOO = ["small-cnn", "wide-cnn", "deep-cnn", "res-cnn", "transformer"]

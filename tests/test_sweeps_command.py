@@ -16,7 +16,6 @@ import qtaml_codesign as qc
 from qtaml_codesign import report
 from qtaml_codesign.commands import running
 from qtaml_codesign.sweeps.outputs import csv_text
-from qtaml_codesign.tac import algorithm
 from tests.conftest import ROOT
 
 COMMON = ("sweep", "--device", "3nm", "--thickness", "1.73:1.9:4", "--budget", "0.05,0.25", "--workers", 1,
@@ -105,7 +104,6 @@ def test_sensitivity_and_changed_fields_reach_the_run(codesign, tiny, tmp_path, 
 def test_the_calibration_is_seen_on_the_screen(codesign, tiny, tmp_path, monkeypatch):
     """Without the quiet between two lines: every step of the progress is a line."""
     monkeypatch.setattr(running, "_QUIET_S", 0.0)
-    monkeypatch.setattr(algorithm, "_GAINS", {})
     done = codesign(*COMMON, "--workload", tiny, "--method", "tac", "--sensitivity", "random-sign", "--out",
                     tmp_path)
     assert done.code == 0, done.stderr

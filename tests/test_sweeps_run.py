@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ import pytest
 
 import qtaml_codesign as qc
 from qtaml_codesign.errors import CodesignError, InputError, StoreError, WorkloadError
+from qtaml_codesign.nets.parcel import pack
 from qtaml_codesign.nets.storage import StoredModel
 from qtaml_codesign.sweeps import collect
 from qtaml_codesign.sweeps.jobs import store_model
@@ -306,10 +308,6 @@ def test_folder_that_cannot_be_used_is_found_before_any_work(network, tmp_path, 
 
 
 def test_workload_that_changes_between_processes_is_refused(network, tmp_path):
-    from dataclasses import replace
-
-    from qtaml_codesign.sweeps.handle import handle_for, resolve
-
-    handle = replace(handle_for(network, portable=True).sent(str(tmp_path)), digest="0" * 64)
+    parcel = pack(network, str(tmp_path / "parcel"))
     with pytest.raises(WorkloadError, match="changed between"):
-        resolve(handle)
+        replace(parcel, digest="0" * 64).open()

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 import qtaml_codesign as qc
-from qtaml_codesign.nets.workload import load_workload
+from qtaml_codesign.nets.loading import load_workload
 from qtaml_codesign.sweeps.jobs import store_model, task_for
 from qtaml_codesign.sweeps.task import StoredLayer, SweepTask, canonical_json, content_digest
 from qtaml_codesign.tac.evaluation import errors_for

@@ -76,7 +76,6 @@ def test_gains_are_measured_where_the_method_allocates_by_them(
         measured.append(method)
         return real(*given, **named)
 
-    monkeypatch.setattr(algorithm, "_GAINS", {})
     monkeypatch.setattr(algorithm, "jacobian_gains", watched)
     plan = qc.plan(tiny_net, method=method, flip_probability=0.1, budget=budget)
     assert (len(measured) == 1) == needed

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from qtaml_codesign.bits.cell_law import BitErrorProfile, CellLaw
+from qtaml_codesign.nets.loading import load_workload
 from qtaml_codesign.nets.storage import StoredModel, store_tensor
-from qtaml_codesign.nets.workload import load_workload
 
 Flat = NDArray[np.uint8]
 

@@ -31,7 +31,7 @@ class Trials:
     Example:
         >>> from qtaml_codesign.bits.cell_law import BitErrorProfile
         >>> from qtaml_codesign.nets.storage import store_tensor
-        >>> from qtaml_codesign.nets.workload import load_workload
+        >>> from qtaml_codesign.nets.loading import load_workload
         >>> workload = load_workload("small-cnn")
         >>> stored = StoredModel(tuple(store_tensor(name, w, depth=2) for name, w in workload.weights.items()))
         >>> trials = Trials(workload, stored, BitErrorProfile.uniform(0.01).assign(workload.weights), seed=0)

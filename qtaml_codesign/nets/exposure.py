@@ -40,7 +40,7 @@ class Exposure:
             else that acts as weights.
 
     Example:
-        >>> from qtaml_codesign.nets.workload import load_workload
+        >>> from qtaml_codesign.nets.loading import load_workload
         >>> exposure = load_workload("small-cnn").exposure
         >>> round(exposure.share, 4), exposure.reasons["bias"]
         (0.9956, (2, 74))

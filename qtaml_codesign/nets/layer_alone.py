@@ -21,7 +21,7 @@ class LayerAlone:
         clean: logits (N, ..., C) without noise.
 
     Example:
-        >>> from qtaml_codesign.nets.workload import load_workload
+        >>> from qtaml_codesign.nets.loading import load_workload
         >>> workload = load_workload("small-cnn")
         >>> alone = LayerAlone(workload.network, workload.calibration)
         >>> [bool((alone.run("fc1.weight", factor * workload.weights["fc1.weight"]) == alone.clean).all())

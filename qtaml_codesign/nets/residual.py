@@ -36,7 +36,7 @@ def residual_floors(workload: Workload) -> dict[str, int]:
     Floors given to the workload win over the graph.
 
     Example:
-        >>> from qtaml_codesign.nets.workload import load_workload
+        >>> from qtaml_codesign.nets.loading import load_workload
         >>> [name for name, floor in residual_floors(load_workload("res-cnn")).items() if floor]
         ['block1.conv1.weight', 'block1.conv2.weight', 'block2.conv1.weight', 'block2.conv2.weight']
     """

@@ -88,7 +88,7 @@ def jacobian_gains(
         progress: called with (steps done, steps known so far); probes may be added until the gains are precise.
 
     Example:
-        >>> from qtaml_codesign.nets.workload import load_workload
+        >>> from qtaml_codesign.nets.loading import load_workload
         >>> gains = jacobian_gains(load_workload("small-cnn"), "random-sign").gains
         >>> max(gains, key=gains.get), min(gains, key=gains.get)
         ('conv1.weight', 'fc1.weight')

@@ -6,7 +6,6 @@ A job names its workload by content. A worker gets it once, checks that it is th
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,12 +15,12 @@ from qtaml_codesign.bits.formats import BitFormat
 from qtaml_codesign.nets.counts import TrialCounts
 from qtaml_codesign.nets.device import placed
 from qtaml_codesign.nets.evaluate import Trials, single_threaded
+from qtaml_codesign.nets.parcel import Parcel
 from qtaml_codesign.nets.sensitivity import JacobianGains
 from qtaml_codesign.nets.storage import StoredModel, store_tensor
 from qtaml_codesign.nets.workload import Workload
-from qtaml_codesign.sweeps.handle import WorkloadHandle, keep_latest, resolve
+from qtaml_codesign.sweeps.handle import Latest, WorkloadHandle, resolve
 from qtaml_codesign.sweeps.task import ENGINE_VERSION, StoredLayer, SweepTask, content_digest
-from qtaml_codesign.tac.algorithm import keep_gains
 from qtaml_codesign.tac.api import LayerPlan, TacPlan, plan
 from qtaml_codesign.tac.methods import METHOD_RULES
 
@@ -56,18 +55,16 @@ class PlanRequest:
         })
 
 
-def make_plan(handle: WorkloadHandle, request: PlanRequest, gains: JacobianGains | None) -> str:
+def make_plan(handle: WorkloadHandle | Parcel, request: PlanRequest, gains: JacobianGains | None) -> str:
     """Job: the JSON of one protection plan, by gains that the driver has measured."""
-    if gains is not None:
-        keep_gains(handle.digest, request.sensitivity, request.seed, gains)
     with single_threaded():
         made = plan(resolve(handle), request.method, request.profile, request.budget, request.seed,
-                    sensitivity=request.sensitivity,
+                    sensitivity=request.sensitivity, gains=gains,
                     allocation=request.allocation if METHOD_RULES[request.method].spend == "allocate" else None)
     return made.to_json()
 
 
-def run_trials(handle: WorkloadHandle, task: SweepTask, first: int, count: int) -> list[TrialCounts]:
+def run_trials(handle: WorkloadHandle | Parcel, task: SweepTask, first: int, count: int) -> list[TrialCounts]:
     """Job: the counts of trials first .. first + count - 1, one entry each."""
     workload = resolve(handle)
     with single_threaded():
@@ -108,14 +105,14 @@ def store_model(workload: Workload, task: SweepTask) -> tuple[StoredModel, dict[
 def _trials_of(workload: Workload, task: SweepTask) -> Trials:
     """Prepared trials of a task, kept by each thread for itself: they reuse their memory from trial to trial."""
     if not hasattr(_of_this_thread, "trials"):
-        _of_this_thread.trials = OrderedDict()
-    kept: OrderedDict[str, Trials] = _of_this_thread.trials
-    found = kept.get(task.strong_id)
-    if found is None:
+        _of_this_thread.trials = Latest[Trials](_KEPT_TRIALS)
+    kept: Latest[Trials] = _of_this_thread.trials
+
+    def prepared() -> Trials:
         stored, errors = store_model(workload, task)
-        found = Trials(workload, placed(stored, workload.network.device), errors, task.seed)
-        keep_latest(kept, task.strong_id, found, _KEPT_TRIALS)
-    return found
+        return Trials(workload, placed(stored, workload.network.device), errors, task.seed)
+
+    return kept.get(task.strong_id, prepared)
 
 
 def _floats(values: object) -> tuple[float, ...]:

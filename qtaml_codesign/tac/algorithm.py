@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 
 from qtaml_codesign.bits.cell_law import BitErrorProfile, CellLaw
 from qtaml_codesign.bits.law import ReadLaw
-from qtaml_codesign.errors import shown
 from qtaml_codesign.nets.layer_alone import LayerAlone
 from qtaml_codesign.nets.probes import Progress
 from qtaml_codesign.nets.residual import residual_floors
@@ -61,6 +60,7 @@ class Planner:
     correction_trials: int
     sensitivity: str
     progress: StageProgress = lambda stage, done, total: None
+    gains: JacobianGains | None = None
 
     def make(self, method: str, budget: float) -> TacPlan:
         """Steps 1 to 4 of Algorithm 1, or what the baseline does instead of them."""
@@ -102,7 +102,8 @@ class Planner:
     def _gains(self, rule: MethodRule) -> JacobianGains | None:
         """Jacobian gains where the method allocates by them, or the user says how to measure them."""
         if rule.needs_gains or self.sensitivity != "auto":
-            return measured_gains(self.workload, self.sensitivity, self.seed, self._of("calibration"))
+            return self.gains or jacobian_gains(self.workload, self.sensitivity, seed=self.seed,
+                                                progress=self._of("calibration"))
         return None
 
     def _store(self) -> StoredModel:
@@ -257,21 +258,3 @@ def _output_variance(tensor: StoredTensor, errors: CellLaw) -> float:
         below = float(tensor.histogram @ ReadLaw(open_rates, tensor.depth + 1).variance())
         total -= (total - below) * tensor.deeper / tensor.codes.size
     return tensor.gain**2 * total
-
-
-_GAINS: dict[tuple[str, str, int], JacobianGains] = {}
-
-
-def measured_gains(
-    workload: Workload, sensitivity: str, seed: int, progress: Progress | None = None
-) -> JacobianGains:
-    """Jacobian gains of a workload, measured once per process: they do not depend on budget or flip probability."""
-    key = (workload.digest, shown(sensitivity, str), seed)
-    if key not in _GAINS:
-        _GAINS[key] = jacobian_gains(workload, method=sensitivity, seed=seed, progress=progress)
-    return _GAINS[key]
-
-
-def keep_gains(workload_digest: str, sensitivity: str, seed: int, gains: JacobianGains) -> None:
-    """Gains that another process has measured."""
-    _GAINS[workload_digest, sensitivity, seed] = gains

@@ -13,8 +13,9 @@ from qtaml_codesign.errors import PlanError
 from qtaml_codesign.nets.counts import TrialCounts
 from qtaml_codesign.nets.device import placed
 from qtaml_codesign.nets.evaluate import Trials, single_threaded
+from qtaml_codesign.nets.loading import load_workload
 from qtaml_codesign.nets.storage import StoredModel, store_tensor
-from qtaml_codesign.nets.workload import Workload, load_workload
+from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.physics.flip import FlipProbability
 from qtaml_codesign.tac.api import FlipInput, weights_digest
 from qtaml_codesign.tac.plan import TacPlan
