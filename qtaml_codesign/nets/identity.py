@@ -99,7 +99,7 @@ class _Follow:
             return self._method(value, object)
         calls = [self._method(vars(one)["__call__"], type(value)) for one in type(value).__mro__
                  if "__call__" in vars(one)]
-        return type(value).__qualname__, calls, () if _is_known(type(value)) else self._attributes(value)
+        return type(value).__qualname__, calls, () if _is_library(type(value)) else self._attributes(value)
 
     def _module(self, module: nn.Module) -> object:
         script = module.code if isinstance(module, torch.jit.ScriptModule) and hasattr(module, "forward") else ""
@@ -109,12 +109,12 @@ class _Follow:
 
     def _attributes(self, holder: Any) -> object:
         """What a forward pass may read beside registered tensors: settings, functions, other tensors."""
-        library = _is_known(type(holder))
+        library = _is_library(type(holder))
         return tuple((name, self.value(value)) for name, value in own_attributes(holder).items()
                      if not (library and name.startswith("_")))
 
     def _method(self, function: Any, owner: type) -> object:
-        if not isinstance(function, FunctionType) or _is_known(function):
+        if not isinstance(function, FunctionType) or _is_library(function):
             return getattr(function, "__qualname__", "")
         if (id(function), owner) in self._met:
             return "again", self._met[id(function), owner]
@@ -135,14 +135,14 @@ class _Follow:
 
     def _named(self, value: Any) -> object:
         """A global: constants and functions, and classes with functions of their own, such as autograd's."""
-        if isinstance(value, type) and not issubclass(value, nn.Module) and not _is_known(value):
+        if isinstance(value, type) and not issubclass(value, nn.Module) and not _is_library(value):
             return value.__qualname__, [self._found(name, value) for name in vars(value) if not name.startswith("__")]
         plain = isinstance(value, (*_PLAIN, tuple, FunctionType, functools.partial, Tensor))
         return self.value(value) if plain else type(value).__name__
 
     def _found(self, name: str, owner: type) -> list[object]:
         """Methods and constants of that name in a class and its bases, of those that do not come with a library."""
-        values = [vars(one)[name] for one in owner.__mro__ if name in vars(one) and not _is_known(one)]
+        values = [vars(one)[name] for one in owner.__mro__ if name in vars(one) and not _is_library(one)]
         plain = [getattr(value, "fget", getattr(value, "__func__", value)) for value in values]  # what decorators wrap
         return [self._method(value, owner) if isinstance(value, FunctionType) else self.value(value)
                 for value in plain if isinstance(value, (FunctionType, *_PLAIN, tuple))]
@@ -223,7 +223,7 @@ def _steps(code: CodeType) -> Iterator[dis.Instruction]:
             yield from _steps(value)
 
 
-def _is_known(value: Any) -> bool:
+def _is_library(value: Any) -> bool:
     """Whether a function or a class comes with torch, numpy or Python."""
     return (getattr(value, "__module__", None) or "").partition(".")[0] in _LIBRARIES
 

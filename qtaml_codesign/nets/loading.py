@@ -51,7 +51,7 @@ def load_workload(reference: str | Workload) -> Workload:
 def _found(text: str) -> tuple[Workload, str]:
     """The workload, and the text that finds it again from any folder."""
     plugin = next(iter(entry_points(group=PLUGINS, name=Path(text).suffix)), None)
-    if plugin is not None:  # asked first, so that a path may contain whatever it likes
+    if plugin is not None:
         path = str(_absolute(text))
         return _made(lambda: plugin.load()(path), text, f"{plugin.value} returns a Workload"), path
     if ":" in text or text.endswith(".py") or "/" in text:
