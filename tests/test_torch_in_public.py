@@ -20,12 +20,12 @@ HIDDEN = {name for name in vars(nn.Module()) if is_private(name)}
 
 
 def private_names(source: str) -> set[str]:
-    """Private attributes of anything but self and what the file defines, private parts of torch that are imported, and both written as text."""
+    """Private attributes of other objects, private parts of torch that are imported, and either written as text."""
     found, tree = set(), ast.parse(source)
     methods = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and is_private(node.attr):
-            own = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls") or node.attr in methods
+            own = (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")) or node.attr in methods
             found |= set() if own else {node.attr}
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("torch"):
             names = [node.module or "", *(alias.name for alias in node.names)]

@@ -231,6 +231,11 @@ def _in_runs(ones: Tensor) -> bool:
 def held_tensors(holder: object, path: str = "", seen: set[int] | None = None) -> Iterator[tuple[str, Tensor]]:
     """(path, tensor) of all that a module's attributes hold, through lists, dictionaries and modules inside them.
 
+    Args:
+        holder: a module, or anything that it holds.
+        path: how it was reached.
+        seen: identities of what was looked at before.
+
     Example:
         >>> module = nn.Identity()
         >>> module.pair = [nn.Linear(2, 1, bias=False), torch.zeros(3)]

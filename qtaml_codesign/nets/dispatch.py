@@ -54,9 +54,9 @@ class Dispatching(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     Example:
         >>> import torch
-        >>> names = []
+        >>> names, weight, x = [], torch.ones(4, 3), torch.ones(2, 3)
         >>> with Dispatching(lambda operation: (names.append(operation.name), operation.run())[1]):
-        ...     product = torch.nn.functional.linear(torch.ones(2, 3), torch.ones(4, 3))
+        ...     product = torch.nn.functional.linear(x, weight)
         >>> names
         ['t', 'mm']
     """

@@ -56,6 +56,7 @@ class _Follow:
         self._alive: list[object] = []  # an identity must not be used twice
 
     def network(self, module: nn.Module) -> object:
+        """Every part of a module by its path."""
         parts = list(module.named_modules())
         for _, part in parts:
             self._meet(id(part), part)
@@ -151,6 +152,9 @@ class _Follow:
 def own_attributes(holder: object) -> dict[str, Any]:
     """What an object holds beside what torch gives every module.
 
+    Args:
+        holder: a module or another object.
+
     Example:
         >>> layer = nn.Linear(2, 3)
         >>> own_attributes(layer)
@@ -168,7 +172,10 @@ def _hooks(module: nn.Module) -> Iterator[Any]:
 
 
 def content_digest(tensor: Tensor | NDArray[Any]) -> str:
-    """SHA-256 of a tensor's form and numbers.
+    """SHA-256 (hex) of a tensor's form and numbers.
+
+    Args:
+        tensor: of any dtype and layout, or an array.
 
     Example:
         >>> content_digest(torch.ones(2)) == content_digest(torch.ones(2).double())

@@ -16,7 +16,14 @@ Inputs = Tensor | tuple[Tensor, ...] | dict[str, Tensor]
 
 
 def private_inputs(given: object, where: str) -> Inputs:
-    """Checked copy of what the user gave: tensors or arrays, alone or in a tuple, list or dict; N >= 1 samples.
+    """Checked copy of what the user gave.
+
+    Args:
+        given: tensors or arrays of shape (N, ...), alone or in a tuple, list or dict; N >= 1 samples.
+        where: what they are called in an error.
+
+    Raises:
+        WorkloadError: they are nothing of the kind, or differ in N.
 
     Example:
         >>> private_inputs([torch.zeros(3, 2), torch.ones(3)], "calibration")[1]
@@ -40,12 +47,12 @@ def private_inputs(given: object, where: str) -> Inputs:
 
 
 def tensors_of(inputs: Inputs) -> list[Tensor]:
-    """Every tensor, in order."""
+    """Every tensor of some inputs, in order."""
     return list(leaves(inputs))
 
 
 def leaves(nested: object) -> Iterator[Any]:
-    """Everything that lists, tuples and dictionaries hold at any depth, in order; a value alone is its own leaf.
+    """Everything that nested lists, tuples and dictionaries hold, in order; a value alone is its own leaf.
 
     Example:
         >>> list(leaves([1, {"a": (2, 3)}]))
@@ -64,7 +71,12 @@ def is_dense(tensor: Tensor) -> bool:
 
 
 def map_tensors(inputs: Inputs, change: Callable[[Tensor], Tensor]) -> Inputs:
-    """The same structure with every tensor changed."""
+    """Inputs of the same structure with every tensor changed.
+
+    Args:
+        inputs: the structure.
+        change: tensor -> tensor.
+    """
     if isinstance(inputs, Tensor):
         return change(inputs)
     if isinstance(inputs, dict):
@@ -73,12 +85,12 @@ def map_tensors(inputs: Inputs, change: Callable[[Tensor], Tensor]) -> Inputs:
 
 
 def sample_count(inputs: Inputs) -> int:
-    """Samples along the first axis."""
+    """Samples along the first axis of the inputs."""
     return int(tensors_of(inputs)[0].shape[0])
 
 
 def batches(inputs: Inputs, size: int) -> Iterator[Inputs]:
-    """The samples in order, at most `size` at a time."""
+    """The samples of the inputs in order, at most `size` at a time."""
     count = sample_count(inputs)
     if count <= size:
         yield inputs
@@ -88,7 +100,13 @@ def batches(inputs: Inputs, size: int) -> Iterator[Inputs]:
 
 
 def moved(inputs: Inputs, device: torch.device, dtype: torch.dtype | None = None) -> Inputs:
-    """The inputs on a device, and the real floating-point ones in a dtype."""
+    """The inputs on a device, and the real floating-point ones in a dtype.
+
+    Args:
+        inputs: the samples.
+        device: where they go.
+        dtype: of the real ones; None leaves it.
+    """
 
     def move(part: Tensor) -> Tensor:
         return part.to(device, dtype if part.is_floating_point() else None)
@@ -110,7 +128,7 @@ def call(module: nn.Module, inputs: Inputs, weights: Mapping[str, Tensor] | None
 
 
 def describe(inputs: object) -> str:
-    """Shapes and dtypes, for an error message.
+    """Shapes and dtypes of inputs, or of whatever came instead, for an error message.
 
     Example:
         >>> describe((torch.zeros(2, 3), torch.zeros(2, dtype=torch.int64)))

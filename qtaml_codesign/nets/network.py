@@ -69,11 +69,19 @@ class Network:
         self._local = threading.local()
 
     def run(self, inputs: Inputs, weights: GivenWeights | None = None) -> Tensor:
-        """Logits (N, ..., C) of all samples; tensors not named in `weights` keep their float values."""
+        """Logits (N, ..., C) of all samples.
+
+        Args:
+            inputs: N samples.
+            weights: stored tensor -> array or tensor of its shape, instead of its float values.
+
+        Raises:
+            WorkloadError: no stored tensor has a name or its shape, or the module fails.
+        """
         return torch.cat(list(self.run_batches(inputs, weights)))
 
     def run_batches(self, inputs: Inputs, weights: GivenWeights | None = None) -> Iterator[Tensor]:
-        """Logits of one batch after the other; arguments as for `run`."""
+        """Logits of one batch after the other, with inputs and weights as for `run`."""
         replaced = self._replacements(weights or {})
         for batch in batches(inputs, self.batch_size):
             with torch.inference_mode(), self.replica().with_weights(replaced) as module:

@@ -24,6 +24,9 @@ def stored_names(module: nn.Module, patterns: str | Iterable[str] | None) -> tup
         module: the network.
         patterns: None for every weight (ndim >= 2; not a bias, not of a norm), or glob patterns instead.
 
+    Raises:
+        WorkloadError: a pattern matches nothing, nothing is left to store, or a tensor is not of dense real numbers.
+
     Example:
         >>> stored_names(nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4), nn.Linear(4, 2)), None)
         ('0.weight', '2.weight')
@@ -50,7 +53,7 @@ def stored_names(module: nn.Module, patterns: str | Iterable[str] | None) -> tup
 
 
 def aliases(module: nn.Module) -> dict[str, str]:
-    """Every parameter name -> the name it is stored under; they differ for tied weights alone."""
+    """Every parameter name of a module -> the name it is stored under; they differ for tied weights alone."""
     first = {id(parameter): name for name, parameter in module.named_parameters()}
     every = module.named_parameters(remove_duplicate=False)
     return {name: first[id(parameter)] for name, parameter in every}
@@ -91,7 +94,7 @@ def _is_dense_float(parameter: nn.Parameter) -> bool:
 
 
 def is_bias(name: str) -> bool:
-    """A parameter called bias or bias_...: some have two axes or more, such as bias_k of attention."""
+    """Whether this is the name of a bias: bias or bias_... Some have two axes or more, such as bias_k of attention."""
     leaf = name.rpartition(".")[2]
     return leaf == "bias" or leaf.startswith("bias_")
 

@@ -87,6 +87,10 @@ def jacobian_gains(
         double: take the gradients in float64; finite differences always are.
         progress: called with (steps done, steps known so far); probes may be added until the gains are precise.
 
+    Raises:
+        InputError: an unknown method, or a number out of bounds.
+        WorkloadError: the logits cannot be differentiated.
+
     Example:
         >>> from qtaml_codesign.nets.loading import load_workload
         >>> gains = jacobian_gains(load_workload("small-cnn"), "random-sign").gains

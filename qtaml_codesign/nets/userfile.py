@@ -41,7 +41,11 @@ def run_file(path: Path) -> ModuleType:
 
 @contextmanager
 def beside(path: Path) -> Iterator[None]:
-    """Inside, modules beside a file can be imported by it, as when it is run as a script."""
+    """Inside, modules beside a file can be imported by it, as when it is run as a script.
+
+    Args:
+        path: of the file, absolute.
+    """
     sys.path.insert(0, str(path.parent))
     try:
         yield

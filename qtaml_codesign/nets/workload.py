@@ -46,6 +46,9 @@ class Workload:
 
     The module must give the same logits every time in eval mode, without drawing random numbers.
 
+    Raises:
+        WorkloadError: a module, inputs or labels that cannot be used, or weights that flips would not reach.
+
     Example:
         >>> generator = torch.Generator().manual_seed(0)
         >>> images = torch.rand(20, 3, generator=generator)
@@ -109,9 +112,11 @@ class Workload:
         return self.clean_correct / self.samples
 
     def run(self, inputs: Inputs, weights: GivenWeights | None = None) -> Tensor:
-        """Logits (N, ..., C) with some stored tensors replaced (arrays or tensors); the others keep their float values.
+        """Logits (N, ..., C), from any thread; they do not depend on what ran before.
 
-        Safe to call from several threads; results do not depend on what ran before.
+        Args:
+            inputs: N samples, in the form of the calibration inputs.
+            weights: stored tensor -> array or tensor of its shape; the others keep their float values.
         """
         return self.network.run(inputs, weights)
 

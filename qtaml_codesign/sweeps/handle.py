@@ -32,7 +32,7 @@ class Latest(Generic[T]):
         self._turn = threading.Lock()
 
     def get(self, key: str, make: Callable[[], T]) -> T:
-        """The value of a key."""
+        """The value of a key; `make` is called where it is not kept."""
         with self._turn:
             if key not in self._kept:
                 self._kept[key] = make()
@@ -89,5 +89,5 @@ def resolve(handle: WorkloadHandle | Parcel) -> Workload:
 
 
 def by_value(handle: WorkloadHandle | Parcel) -> Parcel:
-    """The parcel for a machine that does not see the file."""
+    """The parcel of a handle, for a machine that does not see the file."""
     return (handle.parcel() if isinstance(handle, WorkloadHandle) else handle).by_value()
