@@ -294,8 +294,9 @@ def test_bad_choices_are_refused_before_any_work(network, name, tmp_path, monkey
 def test_workload_and_executor_of_the_wrong_kind(network):
     with pytest.raises(WorkloadError, match="named by a text"):
         qc.sweep(3, "3nm", **OPTIONS)
-    with ThreadPoolExecutor(1) as executor, pytest.raises(InputError, match="both"):
-        qc.sweep(network, "3nm", workers=2, executor=executor, **OPTIONS)
+    for workers in (0, 1.5):
+        with ThreadPoolExecutor(1) as executor, pytest.raises(InputError, match="workers"):
+            qc.sweep(network, "3nm", workers=workers, executor=executor, **OPTIONS)
 
 
 @pytest.mark.parametrize("place", ["file", "file/below", "/proc/codesign-run"])
