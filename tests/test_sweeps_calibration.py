@@ -76,7 +76,7 @@ def test_a_worker_measures_no_gains(tiny, measured):
     gains = algorithm.measured_gains(network, "auto", 0)
     algorithm._GAINS.clear()
     request = PlanRequest(network.digest, "tac", 0.3, 0, "greedy", "auto", BitErrorProfile.uniform(0.1))
-    text = make_plan(handle_for(network, portable=False), request, gains)
+    made = make_plan(handle_for(network, portable=False), request, gains)
     assert measured == ["auto"]
-    assert text == qc.plan(network, "tac", 0.1, 0.3).to_json()
+    assert made.to_json() == qc.plan(network, "tac", 0.1, 0.3).to_json()
     assert measured == ["auto"]

@@ -15,6 +15,7 @@ from qtaml_codesign.sweeps.progress import ProgressReport, SweepProgress
 from qtaml_codesign.sweeps.stopping import StoppingRule
 from qtaml_codesign.sweeps.store import ResultStore
 from qtaml_codesign.sweeps.task import SweepTask, canonical_json
+from qtaml_codesign.tac.plan import TacPlan
 
 BATCH_TRIALS = 10
 TaskSettled = Callable[[str, TrialCounts], None]
@@ -23,12 +24,12 @@ TaskSettled = Callable[[str, TrialCounts], None]
 def collect_plans(
     requests: Mapping[str, PlanRequest], crew: Crew, store: ResultStore, report: ProgressReport,
     calibrate: Callable[[Callable[[int, int], None]], JacobianGains],
-) -> dict[str, str]:
-    """JSON of the plan of each request id; those the store knows are not made again.
+) -> dict[str, TacPlan]:
+    """The plan of each request id; those the store knows are not made again.
 
     `calibrate(progress)` measures Jacobian gains; it is called once, if a plan that is made needs them.
     """
-    made = store.plans(requests)
+    made = {key: TacPlan.from_json(text, where="result store") for key, text in store.plans(requests).items()}
     waiting = deque(request_id for request_id in requests if request_id not in made)
     needed = any(requests[request_id].needs_gains for request_id in waiting)
     gains = calibrate(lambda done, total: report(SweepProgress("calibration", done, total))) if needed else None
@@ -43,8 +44,8 @@ def collect_plans(
                    f"plan {request_id[:12]}: {request.method}, budget {request.budget:g}")
 
     def finished(results: list[tuple[Job, Any]]) -> None:
-        fresh = {job.key[0]: text for job, text in results}
-        store.add_plans(fresh)
+        fresh = {job.key[0]: plan for job, plan in results}
+        store.add_plans({key: plan.to_json() for key, plan in fresh.items()})
         made.update(fresh)
         report(SweepProgress("plans", len(made), len(requests)))
 

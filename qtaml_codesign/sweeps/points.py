@@ -70,8 +70,8 @@ class Measurement:
         requests = [self._request(point) for point in points]
         ids = [request.request_id for request in requests]
         report = self._onwards()
-        texts = collect_plans(dict(zip(ids, requests, strict=True)), self.crew, self.store, report, self._gains)
-        plans = [TacPlan.from_json(texts[request_id], where="result store") for request_id in ids]
+        made = collect_plans(dict(zip(ids, requests, strict=True)), self.crew, self.store, report, self._gains)
+        plans = [made[request_id] for request_id in ids]
         tensors = list(self.network.weights)
         tasks = [
             task_for(self.network.digest, plan, point.profile.assign(tensors), self.settings.seed)

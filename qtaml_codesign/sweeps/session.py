@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from qtaml_codesign.cards import DeviceCard
 from qtaml_codesign.errors import InputError
 from qtaml_codesign.nets.counts import TrialCounts
-from qtaml_codesign.nets.evaluate import single_threaded
+from qtaml_codesign.nets.threads import single_threaded
 from qtaml_codesign.nets.workload import Workload, load_workload
 from qtaml_codesign.sweeps.crew import Crew
 from qtaml_codesign.sweeps.handle import handle_for

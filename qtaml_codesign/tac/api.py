@@ -13,7 +13,7 @@ from qtaml_codesign.bits.cell_law import BitErrorProfile, as_profile
 from qtaml_codesign.bits.formats import BitFormat, Encoding
 from qtaml_codesign.checks import is_one_of, number_within, whole_number
 from qtaml_codesign.errors import InputError, did_you_mean
-from qtaml_codesign.nets.evaluate import single_threaded
+from qtaml_codesign.nets.threads import single_threaded
 from qtaml_codesign.nets.workload import Workload, load_workload
 from qtaml_codesign.physics.flip import FlipProbability
 from qtaml_codesign.tac import allocation as allocations
