@@ -6,8 +6,8 @@ Data flows one way, as frozen values:
 
 Layers, each importing only from those above it:
 
-    L0  errors, checks, constants, statistics, records
-    L1  card_schema, cards
+    L0  errors, checks, constants, statistics, records, files
+    L1  barriers, card_schema, cards
     L2  physics
     L3  bits
     L4  ecc
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from qtaml_codesign.nets.workload import Workload, load_workload
     from qtaml_codesign.physics.cells import flip_probability_of_cells
     from qtaml_codesign.physics.flip import FlipProbability, flip_probability, thickness_for
-    from qtaml_codesign.sweeps.run import Sweep, find_frontier, sweep
+    from qtaml_codesign.sweeps.api import Sweep, find_frontier, sweep
     from qtaml_codesign.tac.api import TacPlan, plan
     from qtaml_codesign.tac.evaluation import Evaluation, evaluate
 
@@ -60,12 +60,12 @@ _HOME = {
     "NOISE_MODELS": "bits.noise",
     "NoiseModel": "bits.noise",
     "ReadLaw": "bits.law",
-    "Sweep": "sweeps.run",
+    "Sweep": "sweeps.api",
     "TacPlan": "tac.api",
     "TrialCounts": "nets.counts",
     "Workload": "nets.workload",
     "evaluate": "tac.evaluation",
-    "find_frontier": "sweeps.run",
+    "find_frontier": "sweeps.api",
     "flip_probability": "physics.flip",
     "flip_probability_of_cells": "physics.cells",
     "list_cards": "cards",
@@ -74,7 +74,7 @@ _HOME = {
     "noise_model": "bits.noise",
     "plan": "tac.api",
     "read_back": "bits.flips",
-    "sweep": "sweeps.run",
+    "sweep": "sweeps.api",
     "thickness_for": "physics.flip",
 }
 

@@ -13,8 +13,8 @@ PACKAGE = Path(__file__).parent.parent / "qtaml_codesign"
 NAME = "qtaml_codesign"
 
 LAYERS = [
-    ["errors", "checks", "constants", "statistics", "records"],
-    ["card_schema", "cards"],
+    ["errors", "checks", "constants", "statistics", "records", "files"],
+    ["barriers", "card_schema", "cards"],
     ["physics"],
     ["bits"],
     ["ecc"],
@@ -95,7 +95,7 @@ def test_module_keeps_to_its_layer(path: Path) -> None:
         ("qtaml_codesign.physics.flip", "from numba import njit"),
         ("qtaml_codesign.frontier", "def f():\n    import matplotlib.pyplot as plt"),
         ("qtaml_codesign.memory.deploy", "import pickle"),
-        ("qtaml_codesign.sweeps.run", "from rich.progress import Progress"),
+        ("qtaml_codesign.sweeps.api", "from rich.progress import Progress"),
         ("qtaml_codesign.tac.api", "import yaml"),
         ("qtaml_codesign.tac.api", "from qtaml_codesign.unknown import thing"),
     ],

@@ -58,9 +58,9 @@ def test_the_sensitivity_reaches_the_plans(tiny, measured):
     network = qc.load_workload(tiny)
     found = qc.sweep(network, "3nm", methods=("tac", "uniform-msp"), sensitivity="random-sign", **OPTIONS)
     assert measured == ["random-sign"]
-    assert found.settings.sensitivity == "random-sign"
+    assert found.options.sensitivity == "random-sign"
     assert qc.find_frontier(network, "3nm", budgets=(0.125,), methods=("tac",), sensitivity="finite-difference",
-                            max_trials=4).settings.sensitivity == "finite-difference"
+                            max_trials=4).options.sensitivity == "finite-difference"
     assert measured == ["random-sign", "finite-difference"]
 
 

@@ -16,8 +16,8 @@ import qtaml_codesign as qc
 from qtaml_codesign.errors import CodesignError, InputError, StoreError, WorkloadError
 from qtaml_codesign.memory.trial import Trials
 from qtaml_codesign.sweeps import collect
-from qtaml_codesign.sweeps.grid import thickness_grid
 from qtaml_codesign.sweeps.jobs import task_for, trials_of
+from qtaml_codesign.sweeps.options import thickness_grid
 from qtaml_codesign.sweeps.outputs import csv_text
 from qtaml_codesign.sweeps.store import ResultStore
 from qtaml_codesign.tac.evaluation import deploy_plan
@@ -218,7 +218,7 @@ def test_each_card_field_reaches_the_accuracy(base, network, field, value):
 def test_allocation_is_part_of_the_plan_and_of_its_name(base, network):
     folder = base[0]
     exact = qc.sweep(network, "3nm", allocation="exact", **OPTIONS)
-    assert exact.settings.allocation == "exact"
+    assert exact.options.allocation == "exact"
     with ResultStore(folder / "results.sqlite") as store:
         before = set(store.plans())
     qc.sweep(network, "3nm", out=folder, allocation="exact", **OPTIONS)
@@ -289,7 +289,7 @@ def test_bad_choices_are_refused_before_any_work(network, name, tmp_path, monkey
 
 
 def test_workload_and_executor_of_the_wrong_kind(network):
-    with pytest.raises(InputError, match="not a workload"):
+    with pytest.raises(WorkloadError, match="named by a text"):
         qc.sweep(3, "3nm", **OPTIONS)
     with ThreadPoolExecutor(1) as executor, pytest.raises(InputError, match="both"):
         qc.sweep(network, "3nm", workers=2, executor=executor, **OPTIONS)

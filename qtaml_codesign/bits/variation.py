@@ -38,6 +38,10 @@ PIECE = 2**16
 def mean_rate(median: float, spread: float) -> float:
     """E[min(1, median exp(spread z))], z ~ N(0, 1).
 
+    Args:
+        median: m > 0.
+        spread: sigma of ln r, > 0.
+
     Example:
         >>> round(mean_rate(0.1, 0.3), 12) == round(0.1 * math.exp(0.045), 12)
         True
