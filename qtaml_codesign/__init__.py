@@ -11,15 +11,17 @@ Layers, each importing only from those above it:
     L2  physics
     L3  bits
     L4  ecc
-    L5  nets
-    L6  tac
-    L7  plots
-    L8  frontier
-    L9  sweeps
-    L10 report
-    L11 commands, __main__
+    L5  codecs
+    L6  nets
+    L7  memory
+    L8  tac
+    L9  plots
+    L10 frontier
+    L11 sweeps
+    L12 report
+    L13 commands, __main__
 
-L0 to L4 never import torch: a hardware engineer can use them without it. The public names below are loaded on
+L0 to L5 never import torch: a hardware engineer can use them without it. The public names below are loaded on
 first use, so that `import qtaml_codesign` and `codesign --help` stay quick.
 """
 

@@ -46,6 +46,9 @@ def load_card(name_or_path: str | Path) -> DeviceCard:
 
     A bare name means the shipped card; whatever holds a path separator or ends in .yaml or .yml is a path.
 
+    Args:
+        name_or_path: name of a shipped card, or path of a file.
+
     Raises:
         CardError: no such card, not readable, not YAML, or against the schema.
 
@@ -74,6 +77,10 @@ def as_card(card: DeviceCard | str | Path) -> DeviceCard:
 
 def with_settings(card: DeviceCard, settings: Iterable[str]) -> DeviceCard:
     """A card with some fields replaced, all at once, as `FIELD=VALUE` texts; VALUE is written as in a card file.
+
+    Args:
+        card: stays as it is.
+        settings: texts such as `barrier.height_eV=3.2`, each field once.
 
     Raises:
         CardError: not FIELD=VALUE, an unknown field, or a card that breaks the schema.

@@ -30,8 +30,7 @@ def write_whole(path: Path, content: bytes, where: str) -> Path:
     except OSError as failure:
         with contextlib.suppress(OSError):
             draft.unlink()
-        raise StoreError(
-            f"the file cannot be written: {failure.strerror}", where=where, rule="a writable folder with room left",
-            value=path, next_step="free some space, or choose another folder",
-        ) from failure
+        raise StoreError(f"the file cannot be written: {failure.strerror}", where=where,
+                         rule="a writable folder with room left", value=path,
+                         next_step="free some space, or choose another folder") from failure
     return path

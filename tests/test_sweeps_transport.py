@@ -17,9 +17,8 @@ from torch import nn
 import qtaml_codesign as qc
 from qtaml_codesign.errors import WorkloadError
 from qtaml_codesign.nets.parcel import pack
-from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.sweeps import handle
-from qtaml_codesign.sweeps.handle import Latest, resolve
+from qtaml_codesign.sweeps.handle import Received, resolve
 from qtaml_codesign.sweeps.workers import FIRST_IN_FLIGHT, Workers
 from tests.conftest import ROOT, tiny_network
 
@@ -110,7 +109,7 @@ def trained(tmp_path):
 @pytest.fixture
 def new_process(monkeypatch):
     """Forget what this process has received, as a worker that has just started."""
-    monkeypatch.setattr(handle, "RECEIVED", Latest[Workload](2))
+    monkeypatch.setattr(handle, "RECEIVED", Received(2))
 
 
 def test_weights_are_what_they_were_after_a_sweep_with_workers(tmp_path):

@@ -26,7 +26,7 @@ class Barrier(ABC):
     Example:
         >>> from qtaml_codesign.cards import load_card
         >>> barrier = load_card("3nm").resolve().barrier
-        >>> barrier.thickness_nm(barrier.action(1.75))
+        >>> round(barrier.thickness_nm(barrier.action(1.75)), 12)
         1.75
     """
 
@@ -34,12 +34,27 @@ class Barrier(ABC):
 
     @abstractmethod
     def action(self, thickness_nm: Number) -> Number:
-        """WKB action S > 0 (dimensionless) at a thickness in nm > 0; a number, or an array of any shape."""
+        """WKB action S > 0 (dimensionless) at a thickness in nm > 0; a number, or an array of any shape.
+
+        Args:
+            thickness_nm: d > 0.
+
+        Returns:
+            S, of the same shape.
+        """
 
     @abstractmethod
     def slope_per_nm(self, thickness_nm: float) -> float:
-        """dS/dd > 0 in 1/nm at a thickness in nm."""
+        """dS/dd > 0 in 1/nm at a thickness in nm.
+
+        Args:
+            thickness_nm: d > 0.
+        """
 
     @abstractmethod
     def thickness_nm(self, action: float) -> float:
-        """The thickness in nm at which the action is `action` > 0: the inverse of `action`."""
+        """The thickness in nm at which the action is `action` > 0: the inverse of `action`.
+
+        Args:
+            action: S > 0.
+        """

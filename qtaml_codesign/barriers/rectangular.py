@@ -60,13 +60,25 @@ class Rectangular(Barrier):
         return _DECAY_PER_nm * math.sqrt(self.effective_mass_m0 * (self.height_eV - self.electron_energy_eV))
 
     def action(self, thickness_nm: Number) -> Number:
-        """S = 2 kappa d."""
+        """S = 2 kappa d.
+
+        Args:
+            thickness_nm: d, a number or an array of any shape.
+        """
         return 2.0 * self.decay_per_nm * thickness_nm
 
     def slope_per_nm(self, thickness_nm: float) -> float:
-        """2 kappa, the same at every thickness."""
+        """2 kappa, the same at every thickness.
+
+        Args:
+            thickness_nm: d; it does not matter.
+        """
         return 2.0 * self.decay_per_nm
 
     def thickness_nm(self, action: float) -> float:
-        """d = S / (2 kappa)."""
+        """d = S / (2 kappa).
+
+        Args:
+            action: S.
+        """
         return action / (2.0 * self.decay_per_nm)

@@ -218,13 +218,13 @@ class DeviceCard(CardPart):
         return CellParameters(make_barrier(model, barrier), thickness, **cell, own_thickness=own)
 
     def storage_of(self, region: str | None = None) -> Storage:
-        """Bits, encoding and charged bit of a region."""
+        """Bits, encoding and charged bit of a region; a `CardError` where there is none of that name."""
         name = self._region(region)
         return self.storage if name is None else self.storage.model_copy(
             update=self.regions[name].storage.model_dump(exclude_none=True))
 
     def flips_of(self, region: str | None = None) -> FlipDirection:
-        """Flip direction of a region."""
+        """Flip direction of a region; a `CardError` where there is none of that name."""
         name = self._region(region)
         return (None if name is None else self.regions[name].flips) or self.flips
 
@@ -243,11 +243,25 @@ class DeviceCard(CardPart):
         """A new card with one dotted field replaced (`barrier.height_eV`), checked like any card.
 
         The field's provenance is dropped with its old value; an unknown name is a `CardError` with near matches.
+
+        Args:
+            field: dotted name of the field.
+            value: as it would stand in a file.
+
+        Raises:
+            CardError: an unknown field, or a card that breaks the schema.
         """
         return self.with_fields({field: value})
 
     def with_fields(self, values: Mapping[str, object]) -> DeviceCard:
-        """A new card with several dotted fields replaced at once, as `with_field` replaces one."""
+        """A new card with several dotted fields replaced at once, as `with_field` replaces one.
+
+        Args:
+            values: value by dotted field.
+
+        Raises:
+            CardError: an unknown field, or a card that breaks the schema.
+        """
         tree = self.to_dict()
         for field, value in values.items():
             *path, last = field.split(".")
@@ -264,7 +278,11 @@ class DeviceCard(CardPart):
 
 
 def place_of(raw: Mapping[str, Any]) -> str:
-    """How an error names a card that was not read from a file."""
+    """How an error names a card that was not read from a file.
+
+    Args:
+        raw: the card, before it is checked.
+    """
     return f"card {shorten(raw.get('name', '(unnamed)'), 60)}"
 
 

@@ -121,10 +121,8 @@ class Provenance(BaseModel):
         low = self.value if self.low is None else self.low
         high = self.value if self.high is None else self.high
         if not low <= self.value <= high:
-            raise broken(
-                "the range does not hold the value", "low <= value <= high", f"{low:g}, {self.value:g}, {high:g}",
-                "correct value, low or high",
-            )
+            raise broken("the range does not hold the value", "low <= value <= high",
+                         f"{low:g}, {self.value:g}, {high:g}", "correct value, low or high")
         return self
 
 

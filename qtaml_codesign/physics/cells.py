@@ -69,7 +69,12 @@ class LogFlipTable:
     error_bound: float
 
     def read(self, action: Array, out: Array) -> None:
-        """Put ln p_flip at actions (n,) inside the table into `out` (n,)."""
+        """Put ln p_flip at actions (n,) inside the table into `out` (n,).
+
+        Args:
+            action: (n,) WKB actions.
+            out: (n,), filled.
+        """
         kernels.piecewise_cubic(action, self.origin, 1.0 / self.step, self.cubics, out)
 
 
@@ -107,12 +112,11 @@ def flip_probability_of_cells(
     """
     card = as_card(card)
     given = plain_array("thickness_nm", thickness_nm, "an array of numbers, in nm", "for instance [1.76, 1.77]")
-    points = np.asarray(checked_thickness(card, given), order="C")
+    points, thinnest, thickest = checked_thickness(card, given)
     cell = card.resolve(region, plane)
-    low, high = (cell.barrier.action(float(end)) for end in (points.min(), points.max()))
-    table = table_for(cell, low, high, most_intervals=points.size)
+    table = table_for(cell, cell.barrier.action(thinnest), cell.barrier.action(thickest), most_intervals=points.size)
     out = np.empty(points.shape)
-    flat, places = out.reshape(-1), points.reshape(-1)
+    flat, places = out.reshape(-1), np.asarray(points, order="C").reshape(-1)
     for first in range(0, places.size, _BLOCK):
         block, action = flat[first:first + _BLOCK], cell.barrier.action(places[first:first + _BLOCK])
         if table is None:
@@ -144,7 +148,14 @@ def table_for(cell: CellParameters, low: float, high: float, most_intervals: int
 
 
 def tabulate(cell: CellParameters, low: float, high: float, intervals: int) -> LogFlipTable:
-    """A table of so many intervals; the last reaches half a step beyond `high`, so that rounding stays inside."""
+    """A table of so many intervals; the last reaches half a step beyond `high`, so that rounding stays inside.
+
+    Args:
+        cell: the cell; its own thickness is not used.
+        low: WKB action of the first knot.
+        high: largest action that is asked for.
+        intervals: number of cubics.
+    """
     step = (high - low) / (intervals - 0.5)
     action = low + step * np.arange(intervals + 1, dtype=np.float64)
     n, k = float(cell.electrons), float(cell.flip_threshold)

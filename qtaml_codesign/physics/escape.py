@@ -37,6 +37,9 @@ class EscapeLogs(NamedTuple):
 def check_tail(tail: str) -> Tail:
     """The tail, checked.
 
+    Args:
+        tail: its name.
+
     Raises:
         InputError: there is no tail of that name.
     """
@@ -77,6 +80,13 @@ def escape_logs(
 
 def log_flips(action: Array, attempts: float, electrons: int, flip_threshold: int, tail: Tail = "binomial") -> Array:
     """ln p_flip alone, as in `escape_logs`, for less time and memory.
+
+    Args:
+        action: S > 0, any shape.
+        attempts: M of one electron in the window.
+        electrons: N.
+        flip_threshold: k_th.
+        tail: name of the tail.
 
     Example:
         >>> np.exp(log_flips(np.array([19.975293]), 2.4e7, 50, 4)).round(6)

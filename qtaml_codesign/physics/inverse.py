@@ -91,11 +91,10 @@ def _target(chance: float | None, log_chance: float | None) -> tuple[float, floa
         return math.log(chance), math.log1p(-chance)
     if chance is None and _is_number(log_chance) and -math.inf < log_chance < 0.0:
         return float(log_chance), kernels.log1mexp(float(log_chance))
-    raise InputError(
-        "no thickness has this flip probability", where="flip_probability, log_flip_probability",
-        rule="exactly one of 0 < flip_probability < 1 and log_flip_probability < 0", value=(chance, log_chance),
-        next_step="give flip_probability, or its natural log for targets below 1e-308",
-    )
+    raise InputError("no thickness has this flip probability", where="flip_probability, log_flip_probability",
+                     rule="exactly one of 0 < flip_probability < 1 and log_flip_probability < 0",
+                     value=(chance, log_chance),
+                     next_step="give flip_probability, or its natural log for targets below 1e-308")
 
 
 def _is_number(given: object) -> TypeGuard[float]:

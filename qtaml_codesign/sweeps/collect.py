@@ -23,7 +23,7 @@ from qtaml_codesign.sweeps.progress import Progress, Settled, SweepProgress
 from qtaml_codesign.sweeps.store import ResultStore
 from qtaml_codesign.sweeps.task import SweepTask, canonical_json
 from qtaml_codesign.sweeps.workers import Job, Workers
-from qtaml_codesign.tac.api import TacPlan
+from qtaml_codesign.tac.plan import TacPlan
 
 BATCH_TRIALS = 10
 COLUMNS = (
@@ -124,20 +124,21 @@ class Measurement:
                                   self.options.allocation, self.options.sensitivity, point.place.profile)
             ids.append(request.request_id)
             requests[ids[-1]] = request
-        made = self.store.plans(requests)
+        known = self.store.plans(requests)
+        made = {key: TacPlan.from_json(text, where="result store") for key, text in known.items()}
         wanted = [request_id for request_id in requests if request_id not in made]
         gains = self._gains() if any(requests[request_id].needs_gains for request_id in wanted) else None
         jobs = (self._plan_job(request_id, requests[request_id], gains) for request_id in wanted)
 
         def finished(results: list[tuple[Job, Any]]) -> None:
-            fresh = {job.key[0]: text for job, text in results}
-            self.store.add_plans(fresh)
+            fresh = {job.key[0]: plan for job, plan in results}
+            self.store.add_plans({key: plan.to_json() for key, plan in fresh.items()})
             made.update(fresh)
             self.progress.add("plans", done=len(fresh))
 
         self.progress.add("plans", done=len(made), total=len(requests))
         self.workers.drain(lambda: next(jobs, None), finished)
-        return [TacPlan.from_json(made[request_id], where="result store") for request_id in ids]
+        return [made[request_id] for request_id in ids]
 
     def _plan_job(self, request_id: str, request: PlanRequest, gains: JacobianGains | None) -> Job:
         label = f"plan {request_id[:12]}: {request.method}, budget {request.budget:g}"

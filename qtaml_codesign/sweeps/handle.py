@@ -6,43 +6,35 @@ import copy
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Generic, TypeVar
 
 from qtaml_codesign.nets.parcel import Parcel, pack
 from qtaml_codesign.nets.workload import Workload
 
-T = TypeVar("T")
 
-
-class Latest(Generic[T]):
-    """The latest few values by key, made where they are missing, one at a time.
+class Received:
+    """The latest few workloads that this process was sent, each opened once.
 
     Args:
         most: how many are kept.
-
-    Example:
-        >>> squares = Latest[int](2)
-        >>> [squares.get(str(key), lambda key=key: key**2) for key in (1, 2, 1)]
-        [1, 4, 1]
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._kept: OrderedDict[str, T] = OrderedDict()
+        self._kept: OrderedDict[str, Workload] = OrderedDict()
         self._turn = threading.Lock()
 
-    def get(self, key: str, make: Callable[[], T]) -> T:
-        """The value of a key; `make` is called where it is not kept."""
+    def get(self, parcel: Parcel) -> Workload:
+        """The workload of a parcel, whether it came in a file or by value."""
         with self._turn:
-            if key not in self._kept:
-                self._kept[key] = make()
+            if parcel.digest not in self._kept:
+                self._kept[parcel.digest] = parcel.open()
             while len(self._kept) > self._most:
                 self._kept.popitem(last=False)
-            return self._kept[key]
+            return self._kept[parcel.digest]
 
 
-RECEIVED = Latest[Workload](2)
-"""What the jobs of this process were sent; a worker works on one run after the other."""
+RECEIVED = Received(2)
+"""A worker works on one run after the other."""
 
 
 class WorkloadHandle:
@@ -85,7 +77,7 @@ def resolve(handle: WorkloadHandle | Parcel) -> Workload:
     """
     if isinstance(handle, WorkloadHandle):
         return handle.workload
-    return RECEIVED.get(handle.digest, handle.open)
+    return RECEIVED.get(handle)
 
 
 def by_value(handle: WorkloadHandle | Parcel) -> Parcel:

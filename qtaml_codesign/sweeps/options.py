@@ -208,7 +208,7 @@ def _stopping(trials: int | None, half_width: float | None, max_trials: int | No
 def _budgets(budgets: Sequence[float] | None, methods: tuple[str, ...]) -> tuple[float, ...]:
     if budgets is None:
         return DEFAULT_BUDGETS
-    need_method("budgets (--budget)", "spends a budget", methods, SPENDING_METHODS)
+    need_method("budgets (--budget)", shown(budgets), "spends a budget", methods, SPENDING_METHODS)
     given = tuple(
         number_within("budgets (--budget)", budget, 0.0, 1.0, "0 <= budget <= 1, the protected-bit fraction",
                       "5 % of the stored bits is written 0.05")
@@ -224,6 +224,6 @@ def _budgets(budgets: Sequence[float] | None, methods: tuple[str, ...]) -> tuple
 def _sensitivity(sensitivity: str, methods: tuple[str, ...]) -> str:
     chosen = one_of("way to measure Jacobian gains", "sensitivity (--sensitivity)", sensitivity, SENSITIVITIES)
     if chosen != "auto":
-        need_method("sensitivity (--sensitivity)", "allocates by Jacobian gains", methods,
+        need_method("sensitivity (--sensitivity)", chosen, "allocates by Jacobian gains", methods,
                     [name for name in METHODS if METHOD_RULES[name].needs_gains])
     return chosen

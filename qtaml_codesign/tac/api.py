@@ -13,9 +13,9 @@ from qtaml_codesign.bits.cell_law import BitErrorProfile, as_profile
 from qtaml_codesign.bits.formats import BitFormat, Encoding
 from qtaml_codesign.checks import number_within, one_of, whole_number
 from qtaml_codesign.errors import InputError
-from qtaml_codesign.nets.evaluate import single_threaded
 from qtaml_codesign.nets.loading import load_workload
 from qtaml_codesign.nets.sensitivity import JacobianGains
+from qtaml_codesign.nets.threads import single_threaded
 from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.physics.flip import FlipProbability
 from qtaml_codesign.tac.algorithm import Planner, StageProgress
@@ -81,7 +81,7 @@ def plan(
     one_of("protection method", "method", method, METHODS)
     number_within("budget", budget, 0.0, 1.0, "0 <= budget <= 1, the protected-bit fraction", "5 % is written 0.05")
     if budget > 0.0:
-        need_method("budget", "spends a budget", [method], SPENDING_METHODS)
+        need_method("budget", budget, "spends a budget", [method], SPENDING_METHODS)
     whole_number("seed", seed, least=0)
     whole_number("correction_trials", correction_trials, least=1)
     solver = checked_allocation(allocation, [method])
@@ -107,16 +107,14 @@ def _of_network(gains: JacobianGains | None, network: Workload) -> JacobianGains
 
 def _rates(flip_probability: FlipInput | None, bits: int | None, encoding: str | None) -> BitErrorProfile:
     if flip_probability is None:
-        raise InputError(
-            "no flip probability was given", where="flip_probability", rule="a number, an array or a FlipProbability",
-            value=None, next_step="pass flip_probability=0.1 or qc.flip_probability(card)",
-        )
+        raise InputError("no flip probability was given", where="flip_probability",
+                         rule="a number, an array or a FlipProbability", value=None,
+                         next_step="pass flip_probability=0.1 or qc.flip_probability(card)")
     if not isinstance(flip_probability, (FlipProbability, BitErrorProfile)):
         form = BitFormat(8 if bits is None else bits, cast(Encoding, "offset_binary" if encoding is None else encoding))
         return as_profile(flip_probability, form)
     if bits is not None or encoding is not None:
-        raise InputError(
-            "the storage format is given twice", where="bits, encoding", rule="the card or profile names its own",
-            value=(bits, encoding), next_step="leave bits and encoding out, or change the card's storage",
-        )
+        raise InputError("the storage format is given twice", where="bits, encoding",
+                         rule="the card or profile names its own", value=(bits, encoding),
+                         next_step="leave bits and encoding out, or change the card's storage")
     return as_profile(flip_probability)

@@ -109,11 +109,12 @@ def checked_methods(methods: str | Sequence[str], where: str = "methods (--metho
     return chosen
 
 
-def need_method(where: str, doing: str, methods: Sequence[str], those: Collection[str]) -> None:
+def need_method(where: str, choice: object, doing: str, methods: Sequence[str], those: Collection[str]) -> None:
     """Refuse a choice that acts on none of the methods that are asked for.
 
     Args:
-        where: the choice, an argument or option.
+        where: argument or option of the choice.
+        choice: what was chosen.
         doing: what a method does that the choice acts on, such as "allocates by score".
         methods: the methods asked for.
         those: the methods that do so.
@@ -122,16 +123,19 @@ def need_method(where: str, doing: str, methods: Sequence[str], those: Collectio
         InputError: none of `methods` is one of `those`.
 
     Example:
-        >>> need_method("budget", "spends a budget", ["tac", "none"], ALLOCATING_METHODS)
+        >>> need_method("budget", 0.05, "spends a budget", ["tac", "none"], SPENDING_METHODS)
     """
     if not set(methods) & set(those):
         raise InputError(f"this choice changes nothing here: none of the methods {doing}", where=where,
-                         rule=f"it comes with a method that {doing}", value=", ".join(methods),
+                         rule=f"it comes with a method that {doing}", value=f"{choice}, with {', '.join(methods)}",
                          next_step=f"leave it out, or choose a method such as {next(iter(those))}")
 
 
 def method_label(name: str) -> str:
     """Short name of a method for tables and plots.
+
+    Args:
+        name: one of `METHODS`.
 
     Example:
         >>> method_label("tac-bits-only")
