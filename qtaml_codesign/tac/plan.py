@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from qtaml_codesign.bits.formats import BitFormat
 from qtaml_codesign.codecs.plane_protected import PlaneProtected
-from qtaml_codesign.errors import PlanError
+from qtaml_codesign.errors import InputError, PlanError
 from qtaml_codesign.records import Record
 from qtaml_codesign.tac.plan_file import PLAN_FORMAT, PLAN_VERSION, read_content
 
@@ -234,18 +234,13 @@ def _plan_error(failure: ValidationError, where: str) -> PlanError:
 
 def _check_layers(plan: TacPlan, where: str) -> None:
     for layer in plan.layers:
-        if not 0 <= layer.depth <= layer.bits:
+        try:
+            layer.codec.check_size(layer.weights)
+        except InputError as failure:
             raise PlanError(
-                "a layer protects more planes than it stores", where=f"{where}, {layer.name}, depth",
-                rule=f"0 <= depth <= bits = {layer.bits}", value=layer.depth, next_step="correct the depth",
-            )
-        if layer.deeper and (layer.deeper >= layer.weights or layer.depth == layer.bits):
-            raise PlanError(
-                "a layer protects one plane more on weights it does not have", where=f"{where}, {layer.name}, deeper",
-                rule="deeper < weights, and 0 where depth = bits", value=layer.deeper,
-                next_step="raise the depth instead",
-            )
-        _check_planes(layer, where)
+                failure.what, where=f"{where}, {layer.name}, {failure.where}", rule=failure.rule, value=failure.value,
+                next_step="correct the field, or make the plan again with `codesign plan`",
+            ) from None
         if layer.corrected == ((layer.factor, layer.gain, layer.offset) == (1.0, 1.0, 0.0)):
             raise PlanError(
                 "a layer's readout does not fit its mean correction", where=f"{where}, {layer.name}, corrected",
@@ -258,14 +253,4 @@ def _check_layers(plan: TacPlan, where: str) -> None:
         raise PlanError(
             "a tensor stands in the plan twice", where=f"{where}, layers", rule="one entry per tensor", value=names,
             next_step="remove the second entry",
-        )
-
-
-def _check_planes(layer: LayerPlan, where: str) -> None:
-    known = set(layer.planes) <= set(range(layer.bits))
-    if layer.planes and (not known or len(set(layer.planes)) != layer.depth or layer.deeper):
-        raise PlanError(
-            "a layer's protected planes do not fit its depth", where=f"{where}, {layer.name}, planes",
-            rule=f"depth = {layer.depth} different planes of 0 to {layer.bits - 1}, and deeper = 0",
-            value=layer.planes, next_step="correct the planes, or make the plan again with `codesign plan`",
         )
