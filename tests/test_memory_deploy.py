@@ -136,7 +136,7 @@ def test_laws_and_weights_must_exist_and_fit_the_format():
         with pytest.raises(InputError, match="a stored tensor has no") as caught:
             deploy(*arguments)
         assert [part for part in ("where:", "rule:", "value:", "next:") if part not in str(caught.value)] == []
-    with pytest.raises(InputError, match="another storage format"):
+    with pytest.raises(InputError, match="another format"):
         deploy(given, codecs, BitErrorProfile.uniform(0.1, BitFormat(8, "sign_magnitude")).assign(given))
     group = stored(given["w"], uniform(0.1))
     with pytest.raises(InputError, match="stored twice"):

@@ -78,12 +78,6 @@ def test_the_flips_of_a_fraction_are_those_of_two_depths_put_together(deeper):
     assert group.bits_exposed == 7 * 1000 - deeper
 
 
-def test_all_weights_deeper_is_one_plane_more():
-    weights = np.random.default_rng(0).uniform(-1.0, 1.0, 1000)
-    covered = DeployedModel((stored(weights, uniform(0.3), depth=7, deeper=1000),)).prepare(0).read(0)
-    assert covered.bits_flipped == 0
-
-
 def test_any_planes_can_be_protected_and_the_others_keep_their_flips():
     """Planes 7 and 2 of eight: the flips of the other planes are those without protection, cell by cell."""
     law, weights = uniform(np.linspace(0.1, 0.3, 8)), np.random.default_rng(1).normal(size=(100, 4))

@@ -411,7 +411,7 @@ def test_refusals(small: qc.Workload) -> None:
     with pytest.raises(PlanError, match="not a plan"):
         qc.evaluate(small, None, 0.1)  # type: ignore[arg-type]
     plan = qc.plan(small, "uniform-msp", 0.1, 0.25)
-    with pytest.raises(PlanError, match="another format"):
+    with pytest.raises(InputError, match="another format"):
         qc.evaluate(small, plan, flip_probability=BitErrorProfile.uniform(0.1, BitFormat(4)))
     with pytest.raises(PlanError, match="another network"):
         qc.evaluate(qc.load_workload("deep-cnn"), plan, flip_probability=0.1)

@@ -35,7 +35,7 @@ class PlaneProtected(Codec):
         factor: by how much the weights are enlarged before they are clipped, > 0. What it pushes over the end of the
             grid is stored as that end: the limit that the paper names the range constraint.
         depth: how many planes are protected, 0..B; the top ones unless `planes` says which.
-        deeper: how many weights, evenly spread, protect one plane more; 0 when depth = B.
+        deeper: how many weights, evenly spread and fewer than all, protect one plane more; 0 when depth = B.
         gain: by how much a read level is enlarged, > 0.
         offset: what is added to every read value, in units of the scale.
         planes: the protected planes, 0 = LSB, where they are not the top `depth` ones; then `depth` of them.
@@ -68,8 +68,8 @@ class PlaneProtected(Codec):
         if self.deeper < 0 or (self.deeper and self.depth == bits):
             raise _too_deep("0 <= deeper, and 0 when depth = B", self.deeper)
         if self.planes and (len(planes) != self.depth or self.deeper or not planes <= set(range(bits))):
-            raise _refused("the protected planes are out of bounds", "planes",
-                           "`depth` planes of 0..B-1, deeper = 0", self.planes)
+            raise _refused("the protected planes do not fit its depth", "planes",
+                           f"depth = {self.depth} different planes of 0 to {bits - 1}, and deeper = 0", self.planes)
         for what, value in (("correction factor", self.factor), ("readout gain", self.gain)):
             if not (np.isfinite(value) and value > 0.0):
                 raise _refused(f"the {what} is out of bounds", what, "a finite number > 0", value)
@@ -109,18 +109,26 @@ class PlaneProtected(Codec):
         """Codes of weights of any shape, quantised once: the nearest level of clip(factor W / scale).
 
         Raises:
-            InputError: a weight is not finite, is not zero at scale 0, or `deeper` exceeds their number.
+            InputError: a weight is not finite, is not zero at scale 0, or they are not more than `deeper`.
         """
         if not np.isfinite(weights).all():
             raise _refused("a weight is not a finite number", "weights", "finite weights", "nan or infinity")
         if self.scale == 0.0 and weights.any():
             raise _refused("the scale is out of bounds", "scale", "> 0 for weights that are not all zero", self.scale)
-        if self.deeper > weights.size:
-            raise _too_deep(f"deeper <= {weights.size}, the weights of the tensor", self.deeper)
+        self.check_size(weights.size)
         words = np.empty(weights.shape, self.format.code_dtype)
         for piece, written in zip(pieces(weights), pieces(words), strict=True):
             written[:] = self.format.quantise(self.factor * (piece.astype(np.float64) / (self.scale or 1.0)))
         return words
+
+    def check_size(self, size: int) -> None:
+        """Refuse a tensor of so many weights if all of them are to protect one plane more.
+
+        Raises:
+            InputError: `deeper` is not below `size`.
+        """
+        if self.deeper and self.deeper >= size:
+            raise _too_deep(f"deeper < {size}, the weights of the tensor; else raise the depth", self.deeper)
 
     def residual(self, law: CellLaw) -> CellLaw:
         """The law with the rates of the protected planes zero; the one plane more of `deeper` weights stays open."""

@@ -11,8 +11,7 @@ Words without an undecided cell drop out after each pair of digits. A word is st
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -96,8 +95,7 @@ class DeviceCells:
         return found, torch.cat(by_plane)[: self.bits]
 
 
-@dataclass(frozen=True)
-class Patterns:
+class Patterns(NamedTuple):
     """Lane patterns of the rates of up to eight planes, as signed words (see `kernels.rate_patterns`).
 
     Attributes:
@@ -107,16 +105,15 @@ class Patterns:
     """
 
     lanes: int
-    sure: tuple[int, int]
-    digits: tuple[tuple[int, int], ...]
+    sure: list[int]
+    digits: list[list[int]]
 
 
 def patterns(law: CellLaw, byte: int) -> Patterns:
     """Patterns of planes 8 byte .. 8 byte + 7 of a law after protection."""
     planes = slice(8 * byte, 8 * byte + 8)
-    lanes, sure, digits = kernels.rate_patterns(law.zero_to_one[planes].tobytes(), law.one_to_zero[planes].tobytes())
-    zeros, ones = _signed(sure)
-    return Patterns(_signed(np.array([lanes]))[0], (zeros, ones), tuple(zip(*map(_signed, digits), strict=True)))
+    found = kernels.rate_patterns(law.zero_to_one[planes].tobytes(), law.one_to_zero[planes].tobytes())
+    return Patterns(*(np.array(words).view(np.int64).T.tolist() for words in found))
 
 
 def draw_words(words: Tensor, size: int, rates: Patterns, key: FlipKey, trial: int, group: int) -> Tensor:
@@ -203,8 +200,3 @@ def _packed(low: NDArray[np.uint8]) -> NDArray[np.int64]:
     padded = np.zeros(-(-low.size // 8) * 8, np.uint8)
     padded[: low.size] = low
     return padded.view(np.int64)
-
-
-def _signed(words: NDArray[np.uint64]) -> list[int]:
-    signed: list[int] = words.view(np.int64).tolist()
-    return signed

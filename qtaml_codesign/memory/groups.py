@@ -51,9 +51,10 @@ class StoredGroup(Generic[C]):
         stored, given = self.codec.format, self.law.format
         if stored != given:
             raise InputError(
-                "the flip rates belong to another storage format", where=f"law of {self.name!r}",
-                rule=f"{stored.bits} bits, {stored.encoding}", value=f"{given.bits} bits, {given.encoding}",
-                next_step="use the format of the device region for storing: the codec's format = law.format",
+                "a tensor is stored in another format than its cells have", where=f"law of {self.name!r}",
+                rule=f"{stored.bits} bits, {stored.encoding} (the codec, as the plan says)",
+                value=f"{given.bits} bits, {given.encoding} (the card)",
+                next_step="make the plan with the same card, or give a flip probability as a number",
             )
         if self.words.dtype != stored.code_dtype:
             raise InputError(

@@ -15,7 +15,6 @@ from qtaml_codesign.bits.flips import LARGEST_TRIAL, FlipDrawing, FlipKey, flip_
 from qtaml_codesign.checks import whole_number_within
 from qtaml_codesign.codecs.codec import Codec, histogram, planes_of
 from qtaml_codesign.memory.groups import StoredGroup
-from qtaml_codesign.memory.kernels import look_up
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,16 +83,15 @@ class GroupReader:
 
     def __init__(self, group: StoredGroup[Codec], key: FlipKey) -> None:
         self.name = group.name
-        self._codec, self._stored, self._values = group.codec, group.words, group.codec.values
-        self._flat = group.words.reshape(-1)
+        self._group, self._flat = group, group.words.reshape(-1)
         self._drawing = FlipDrawing(group.residual, key)
 
     def read(self, trial: int) -> tuple[Tensor, NDArray[np.int64]]:
         """float32 weights of one reading in the shape of the group, and flips by plane (B,) that protection leaves."""
-        words, flips = self._drawing.draw(self._flat, trial)
-        if self._codec.corrects:
-            words = self._codec.corrected(words.reshape(self._stored.shape), self._stored).reshape(-1)
-            flips = planes_of(histogram(words ^ self._flat, self._codec.format))[1]
-        weights = np.empty(self._stored.shape, np.float32)
-        look_up(self._values, words, weights.reshape(-1))
-        return torch.from_numpy(weights), flips
+        stored, codec = self._group.words, self._group.codec
+        read, flips = self._drawing.draw(self._flat, trial)
+        words = read.reshape(stored.shape)
+        if codec.corrects:
+            words = codec.corrected(words, stored)
+            flips = planes_of(histogram(words ^ stored, codec.format))[1]
+        return torch.from_numpy(self._group.weights(words)), flips

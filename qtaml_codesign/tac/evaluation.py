@@ -146,7 +146,8 @@ def deploy_plan(
         seed: which memory a noise model makes.
 
     Raises:
-        PlanError: the plan belongs to another network, or stores in another format than the card.
+        PlanError: the plan belongs to another network.
+        InputError: the plan stores in another format than the card.
     """
     check_same_network(workload, plan)
     laws = laws_for(workload, plan, flip_probability)
@@ -178,16 +179,6 @@ def laws_for(workload: Workload, plan: TacPlan, flip_probability: FlipInput) -> 
     """Flip rates of each stored tensor, in the plan's formats; all zero is quantisation alone."""
     formats = {name: codec.format for name, codec in plan.codecs.items()}
     if isinstance(flip_probability, (FlipProbability, BitErrorProfile)):
-        laws = as_profile(flip_probability).assign(list(workload.weights))
-    else:
-        by_format = {form: as_profile(flip_probability, form).regions[0] for form in set(formats.values())}
-        laws = {name: by_format[form] for name, form in formats.items()}
-    for name, wanted in formats.items():
-        if name in laws and laws[name].format != wanted:
-            raise PlanError(
-                "the plan stores a tensor in another format than the card", where=name,
-                rule=f"{wanted.bits} bits, {wanted.encoding} (the plan)",
-                value=f"{laws[name].format.bits} bits, {laws[name].format.encoding} (the card)",
-                next_step="make the plan with the same card, or give a flip probability as a number",
-            )
-    return laws
+        return as_profile(flip_probability).assign(list(workload.weights))
+    by_format = {form: as_profile(flip_probability, form).regions[0] for form in set(formats.values())}
+    return {name: by_format[form] for name, form in formats.items()}
