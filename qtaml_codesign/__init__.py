@@ -11,15 +11,17 @@ Layers, each importing only from those above it:
     L2  physics
     L3  bits
     L4  ecc
-    L5  nets
-    L6  tac
-    L7  plots
-    L8  frontier
-    L9  sweeps
-    L10 report
-    L11 commands, __main__
+    L5  codecs
+    L6  nets
+    L7  memory
+    L8  tac
+    L9  plots
+    L10 frontier
+    L11 sweeps
+    L12 report
+    L13 commands, __main__
 
-L0 to L4 never import torch: a hardware engineer can use them without it. The public names below are loaded on
+L0 to L5 never import torch: a hardware engineer can use them without it. The public names below are loaded on
 first use, so that `import qtaml_codesign` and `codesign --help` stay quick.
 """
 
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
     from qtaml_codesign.nets.workload import Workload, load_workload
     from qtaml_codesign.physics.cells import flip_probability_of_cells
     from qtaml_codesign.physics.flip import FlipProbability, flip_probability, thickness_for
-    from qtaml_codesign.sweeps.run import Sweep, find_frontier, sweep
+    from qtaml_codesign.sweeps.api import Sweep, find_frontier, sweep
     from qtaml_codesign.tac.api import TacPlan, plan
     from qtaml_codesign.tac.evaluation import Evaluation, evaluate
 
@@ -61,12 +63,12 @@ _HOME = {
     "NOISE_MODELS": "bits.noise",
     "NoiseModel": "bits.noise",
     "ReadLaw": "bits.law",
-    "Sweep": "sweeps.run",
+    "Sweep": "sweeps.api",
     "TacPlan": "tac.api",
     "TrialCounts": "nets.counts",
     "Workload": "nets.workload",
     "evaluate": "tac.evaluation",
-    "find_frontier": "sweeps.run",
+    "find_frontier": "sweeps.api",
     "flip_probability": "physics.flip",
     "flip_probability_of_cells": "physics.cells",
     "list_cards": "cards",
@@ -76,7 +78,7 @@ _HOME = {
     "plan": "tac.api",
     "read_back": "bits.flips",
     "register_barrier": "barriers.registry",
-    "sweep": "sweeps.run",
+    "sweep": "sweeps.api",
     "thickness_for": "physics.flip",
 }
 

@@ -14,11 +14,12 @@ from torch import nn
 from torch.nn import functional
 
 from qtaml_codesign.bits.cell_law import BitErrorProfile
+from qtaml_codesign.memory.deploy import DeployedModel
 from qtaml_codesign.nets.prefix import LIMIT, LayerAlone
-from qtaml_codesign.nets.storage import StoredModel, store_tensor
 from qtaml_codesign.nets.workload import Workload, load_workload
 from qtaml_codesign.nets.zoo import ZOO
 from qtaml_codesign.tac.correction import PURPOSE, RULES, MeanCorrection, ProtectedLayer, decide
+from tests.in_memory import stored
 from tests.prefix_networks import (
     ARCHITECTURES,
     AROUND,
@@ -225,15 +226,15 @@ def test_decisions_are_those_of_whole_runs(name):
     """Algorithm 1 step 3 by hand, with runs of the whole network: W against W' = W / (1 - 2p), two stored tensors."""
     workload = load_workload(name)
     errors = BitErrorProfile.uniform(0.08).regions[0]
-    layers = {tensor: ProtectedLayer(store_tensor(tensor, weight, depth=1), weight, errors)
+    layers = {tensor: ProtectedLayer.unprotected(tensor, weight, errors).protected(1)
               for tensor, weight in workload.weights.items()}
     clean = workload.run(workload.calibration).double()
 
     def deviation(tensor: str, factor: float) -> float:
-        total, weight = 0.0, workload.weights[tensor]
-        stored = StoredModel((store_tensor(tensor, weight, factor=factor, depth=1),))
+        total, group = 0.0, stored(workload.weights[tensor], errors, tensor, factor=factor, depth=1)
+        reader = DeployedModel((group,)).prepare(4, purpose=PURPOSE)
         for trial in range(2):
-            read = stored.read(4, trial, {tensor: errors}, purpose=PURPOSE).weights
+            read = reader.read(trial).weights
             moved = workload.run(workload.calibration, read).double() - clean
             total += float(moved.square().sum()) / clean.shape[0]
         return total

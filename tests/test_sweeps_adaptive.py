@@ -124,7 +124,7 @@ def test_bisection_finds_the_same_frontier_with_a_fraction_of_the_trials(network
 
 
 def test_a_point_is_left_once_it_is_decided(found):
-    rule = found.settings.rule
+    rule = found.options.stopping
     assert rule.threshold == 0.95 * found.clean_accuracy
     points = found.to_frame()
     far = (points.accuracy - rule.threshold).abs() > 0.2

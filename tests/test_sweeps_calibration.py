@@ -58,9 +58,9 @@ def test_the_sensitivity_reaches_the_plans(tiny, measured):
     network = qc.load_workload(tiny)
     found = qc.sweep(network, "3nm", methods=("tac", "uniform-msp"), sensitivity="random-sign", **OPTIONS)
     assert measured == ["random-sign"]
-    assert found.settings.sensitivity == "random-sign"
+    assert found.options.sensitivity == "random-sign"
     assert qc.find_frontier(network, "3nm", budgets=(0.125,), methods=("tac",), sensitivity="finite-difference",
-                            max_trials=4).settings.sensitivity == "finite-difference"
+                            max_trials=4).options.sensitivity == "finite-difference"
     assert measured == ["random-sign", "finite-difference"]
 
 
@@ -76,7 +76,7 @@ def test_a_worker_measures_no_gains(tiny, measured):
     gains = algorithm.measured_gains(network, "auto", 0)
     algorithm._GAINS.clear()
     request = PlanRequest(network.digest, "tac", 0.3, 0, "greedy", "auto", BitErrorProfile.uniform(0.1))
-    text = make_plan(handle_for(network, portable=False), request, gains)
+    made = make_plan(handle_for(network, portable=False), request, gains)
     assert measured == ["auto"]
-    assert text == qc.plan(network, "tac", 0.1, 0.3).to_json()
+    assert made.to_json() == qc.plan(network, "tac", 0.1, 0.3).to_json()
     assert measured == ["auto"]

@@ -153,10 +153,7 @@ def test_oxide_row_says_what_is_known(tac, uniform, cells):
     """Crossings lie 9/10 between 0.5 and 1 for a target of 0.95."""
     from dataclasses import replace
 
-    import numpy as np
-
-    result = replace(qc.sweep("small-cnn", "3nm", [2.0], [0.1], trials=2), points=synthetic(tac, uniform),
-                     grid_nm=np.array((1.7, 1.8, 1.9, 2.0)))
+    result = replace(qc.sweep("small-cnn", "3nm", [2.0], [0.1], trials=2), points=synthetic(tac, uniform))
     (row,) = report.sweep_report(result).tables[0].rows
     assert (row[1].split(" [")[0], row[4].split(" [")[0], row[7]) == cells
 
@@ -195,7 +192,7 @@ OTHERS = {
     "card": ("--set", "window_s=2e-6"), "workload": ("--workload", "other"), "methods": ("--method", "tac"),
     "budgets": ("--budget", "0.125"), "thickness_nm": ("--thickness", "1.75:1.8:3"), "target": ("--target", "90%"),
     "seed": ("--seed", 1), "stopping": ("--trials", 3), "allocation": ("--allocation", "exact"),
-    "refined": ("--no-refine",), "way": ("--interpolate",),
+    "refine": ("--no-refine",), "rows": ("--interpolate",),
 }
 
 

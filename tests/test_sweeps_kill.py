@@ -21,7 +21,7 @@ import torch
 
 import qtaml_codesign as qc
 from qtaml_codesign.errors import CodesignError
-from qtaml_codesign.nets.evaluate import Trials
+from qtaml_codesign.memory.trial import Trials
 from qtaml_codesign.sweeps import collect, crew
 from qtaml_codesign.sweeps.crew import Crew, Job
 from qtaml_codesign.sweeps.handle import WorkloadHandle

@@ -13,12 +13,13 @@ from qtaml_codesign.bits.cell_law import BitErrorProfile, as_profile
 from qtaml_codesign.bits.formats import BitFormat, Encoding
 from qtaml_codesign.checks import number_within, one_of, whole_number
 from qtaml_codesign.errors import InputError
-from qtaml_codesign.nets.evaluate import single_threaded
+from qtaml_codesign.nets.threads import single_threaded
 from qtaml_codesign.nets.workload import Workload, load_workload
 from qtaml_codesign.physics.flip import FlipProbability
 from qtaml_codesign.tac.algorithm import Planner, StageProgress
 from qtaml_codesign.tac.allocation import checked_allocation
-from qtaml_codesign.tac.methods import BUDGET_FREE_METHODS, METHODS, SPENDING_METHODS, need_method
+from qtaml_codesign.tac.choices import need_method
+from qtaml_codesign.tac.methods import BUDGET_FREE_METHODS, METHODS, SPENDING_METHODS
 from qtaml_codesign.tac.plan import LayerPlan, TacPlan, weights_digest
 
 __all__ = ["BUDGET_FREE_METHODS", "METHODS", "LayerPlan", "TacPlan", "plan", "weights_digest"]

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, ValidationError
 
+from qtaml_codesign.bits.formats import BitFormat
 from qtaml_codesign.cards import Encoding
+from qtaml_codesign.codecs.plane_protected import PlaneProtected
 from qtaml_codesign.errors import PlanError
 from qtaml_codesign.records import Record
 from qtaml_codesign.tac.plan_file import PLAN_FORMAT, PLAN_VERSION, read_content
@@ -71,6 +74,18 @@ class LayerPlan(_Frozen):
     deeper: Annotated[int, Field(ge=0)] = 0
     planes: tuple[int, ...] = ()
 
+    @classmethod
+    def of_codec(cls, codec: PlaneProtected, **rest: Any) -> LayerPlan:
+        """The entry of a tensor that is held by this codec; `rest` are the fields that the codec does not know."""
+        own = {field.name: getattr(codec, field.name) for field in fields(codec) if field.name != "format"}
+        return cls(bits=codec.format.bits, encoding=codec.format.encoding, **own, **rest)
+
+    @property
+    def codec(self) -> PlaneProtected:
+        """How the memory holds the tensor."""
+        return PlaneProtected(BitFormat(self.bits, self.encoding), self.scale, self.factor, self.depth, self.deeper,
+                              self.gain, self.offset, self.planes)
+
 
 class TacPlan(_Frozen):
     """A protection plan: Algorithm 1's answer, or a baseline's, for one network, flip probability and budget.
@@ -112,6 +127,11 @@ class TacPlan(_Frozen):
     uniform_variance: NonNegative | None
     layers: Annotated[tuple[LayerPlan, ...], Field(min_length=1)]
     warnings: tuple[str, ...]
+
+    @property
+    def codecs(self) -> dict[str, PlaneProtected]:
+        """How the memory holds each tensor, by tensor name."""
+        return {layer.name: layer.codec for layer in self.layers}
 
     @property
     def depths(self) -> dict[str, int]:
