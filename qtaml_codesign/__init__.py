@@ -31,6 +31,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from qtaml_codesign.barriers.barrier import Barrier
+    from qtaml_codesign.barriers.registry import register_barrier
     from qtaml_codesign.bits.cell_law import BitErrorProfile
     from qtaml_codesign.bits.flips import read_back
     from qtaml_codesign.bits.formats import BitFormat
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "Barrier": "barriers.barrier",
     "BitErrorProfile": "bits.cell_law",
     "BitFormat": "bits.formats",
     "CodesignError": "errors",
@@ -75,12 +78,13 @@ _HOME = {
     "noise_model": "bits.noise",
     "plan": "tac.api",
     "read_back": "bits.flips",
+    "register_barrier": "barriers.registry",
     "sweep": "sweeps.api",
     "thickness_for": "physics.flip",
 }
 
 __all__ = [  # noqa: RUF022  (in the order of the pipeline)
-    "load_card", "list_cards", "DeviceCard",
+    "load_card", "list_cards", "DeviceCard", "Barrier", "register_barrier",
     "flip_probability", "flip_probability_of_cells", "thickness_for", "FlipProbability",
     "BitFormat", "BitErrorProfile", "ReadLaw", "read_back",
     "noise_model", "NoiseModel", "NOISE_MODELS",

@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qtaml_codesign.checks import one_of
-from qtaml_codesign.tac.methods import ALLOCATING_METHODS, need_method
+from qtaml_codesign.tac.choices import need_method
+from qtaml_codesign.tac.methods import ALLOCATING_METHODS
 
 Floats = NDArray[np.float64]
 Depths = NDArray[np.int64]

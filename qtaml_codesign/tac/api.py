@@ -20,7 +20,8 @@ from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.physics.flip import FlipProbability
 from qtaml_codesign.tac.algorithm import Planner, StageProgress
 from qtaml_codesign.tac.allocation import checked_allocation
-from qtaml_codesign.tac.methods import BUDGET_FREE_METHODS, METHODS, SPENDING_METHODS, need_method
+from qtaml_codesign.tac.choices import need_method
+from qtaml_codesign.tac.methods import BUDGET_FREE_METHODS, METHODS, SPENDING_METHODS
 from qtaml_codesign.tac.plan import LayerPlan, TacPlan, weights_digest
 
 __all__ = ["BUDGET_FREE_METHODS", "METHODS", "LayerPlan", "TacPlan", "plan", "weights_digest"]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from qtaml_codesign.bits.cell_law import BitErrorProfile, CellLaw, as_profile
-from qtaml_codesign.bits.noise import NoiseModel, noise_model
+from qtaml_codesign.bits.noise import CellNoise, noise_model
 from qtaml_codesign.checks import number_within, whole_number
 from qtaml_codesign.errors import PlanError
 from qtaml_codesign.memory.deploy import DeployedModel, deploy
@@ -66,7 +66,7 @@ def evaluate(
     seed: int = 0,
     *,
     confidence: float = 0.95,
-    noise: str | NoiseModel | None = None,
+    noise: str | CellNoise | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Accuracy of the network deployed by `plan`, over `trials` drawings of all flips.
@@ -133,7 +133,7 @@ def _notes(trials: int, confidence: float) -> tuple[str, ...]:
 
 
 def deploy_plan(
-    workload: Workload, plan: TacPlan, flip_probability: FlipInput, noise: str | NoiseModel | None = None,
+    workload: Workload, plan: TacPlan, flip_probability: FlipInput, noise: str | CellNoise | None = None,
     seed: int = 0,
 ) -> DeployedModel:
     """Write the network into the memory as the plan says.
