@@ -6,12 +6,13 @@ import math
 import numbers
 import operator
 from collections.abc import Collection, Iterable
-from typing import Any, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qtaml_codesign.errors import InputError, did_you_mean, shown
+
+if TYPE_CHECKING:  # the command line checks names before it loads numpy
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class Quantity(NamedTuple):
@@ -124,6 +125,7 @@ def is_one_of(value: object, known: Collection[str]) -> bool:
     """Whether a value is a text and one of the known ones; arrays and other objects are not, and raise nothing.
 
     Example:
+        >>> import numpy as np
         >>> is_one_of("tac", ["tac", "none"]), is_one_of(np.zeros(2), ["tac"])
         (True, False)
     """
@@ -170,6 +172,8 @@ def plain_array(where: str, value: object, rule: str, next_step: str) -> NDArray
         >>> plain_array("thickness_nm", [1.7, 1.8], "numbers in nm", "for instance 1.765")
         array([1.7, 1.8])
     """
+    import numpy as np
+
     try:
         array = np.asarray(value)
         masked = np.ma.is_masked(value)
@@ -195,6 +199,8 @@ def probabilities(where: str, values: object) -> NDArray[np.float64]:
         >>> probabilities("flip_probability", [0.1, 1])
         array([0.1, 1. ])
     """
+    import numpy as np
+
     rule, step = f"0 <= {where} <= 1, finite", "a probability per bit and inference window: 10 % is written 0.10"
     given = plain_array(where, values, rule, step)
     found = given.astype(np.float64) if given.dtype.kind in "fiu" else np.full((), np.nan)

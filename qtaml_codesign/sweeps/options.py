@@ -17,8 +17,14 @@ from qtaml_codesign.nets.sensitivity import METHODS as SENSITIVITIES
 from qtaml_codesign.physics.flip import flip_probability, thickness_for
 from qtaml_codesign.sweeps.stopping import DEFAULT_HALF_WIDTH, DEFAULT_MAX_TRIALS, StoppingRule
 from qtaml_codesign.tac.allocation import checked_allocation
-from qtaml_codesign.tac.choices import checked_methods, need_method
-from qtaml_codesign.tac.methods import BUDGET_FREE_METHODS, METHOD_RULES, METHODS, SPENDING_METHODS
+from qtaml_codesign.tac.methods import (
+    BUDGET_FREE_METHODS,
+    METHOD_RULES,
+    METHODS,
+    SPENDING_METHODS,
+    checked_methods,
+    need_method,
+)
 
 DEFAULT_BUDGETS = (0.0, 0.01, 0.02, 0.03, 0.05, 0.10, 0.125, 0.25, 0.375)
 DEFAULT_METHODS = ("tac", "uniform-msp")
@@ -202,7 +208,7 @@ def _stopping(trials: int | None, half_width: float | None, max_trials: int | No
 def _budgets(budgets: Sequence[float] | None, methods: tuple[str, ...]) -> tuple[float, ...]:
     if budgets is None:
         return DEFAULT_BUDGETS
-    need_method("budgets (--budget)", shown(budgets), "spends a budget", methods, SPENDING_METHODS)
+    need_method("budgets (--budget)", budgets, "spends a budget", methods, SPENDING_METHODS)
     given = tuple(
         number_within("budgets (--budget)", budget, 0.0, 1.0, "0 <= budget <= 1, the protected-bit fraction",
                       "5 % of the stored bits is written 0.05")
