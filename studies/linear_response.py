@@ -24,7 +24,7 @@ from lab.summary import mean_over
 from qtaml_codesign.bits.flips import flip_key
 from qtaml_codesign.nets.sensitivity import jacobian_gains
 from qtaml_codesign.statistics import Interval, mean_interval
-from qtaml_codesign.tac.evaluation import deploy, errors_for
+from qtaml_codesign.tac.evaluation import deploy_plan
 
 DRAWS = 128
 STEPS = (1e-4, 1e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0)
@@ -73,11 +73,11 @@ def measure_variance(workload: qc.Workload, case: dict[str, Any]) -> dict[str, A
     """E||dz||^2 under flips beside its prediction: as it is, and about the mean logits (without drift)."""
     plan = qc.plan(workload, case["method"], case["rate"], case["budget"], case["seed"],
                    sensitivity="reverse")
-    stored, errors = deploy(workload, plan), errors_for(workload, plan, case["rate"])
-    quantised = workload.run(workload.calibration, stored.clean_weights()).double()
+    model = deploy_plan(workload, plan, case["rate"])
+    reader = model.prepare(case["seed"], purpose="variance")
+    quantised = workload.run(workload.calibration, model.clean_weights()).double()
     drawn = torch.stack([
-        workload.run(workload.calibration,
-                     stored.read(case["seed"], trial, errors, purpose="variance").weights).double()
+        workload.run(workload.calibration, reader.read(trial).weights).double()
         for trial in range(case["trials"])
     ])
     square = (drawn - quantised).square().sum(dim=2).mean(dim=1)

@@ -127,6 +127,14 @@ def stored_trials(folder: Path) -> int:
             return 0
 
 
+def tiny_network() -> qc.Workload:
+    """The tiny network as it is built in this process, from no file."""
+    names: dict[str, object] = {}
+    exec(TINY_WORKLOAD, names)
+    workload: qc.Workload = names["make"]()  # type: ignore[operator]
+    return workload
+
+
 @dataclass(frozen=True)
 class Finished:
     """Exit code and output of one command."""
@@ -172,7 +180,7 @@ def tiny_source(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="session")
-def tiny_network(tiny_source: str) -> qc.Workload:
+def tiny_workload(tiny_source: str) -> qc.Workload:
     """The tiny network, loaded once: 120 samples, 120 exposed weights, clean accuracy 1."""
     import qtaml_codesign as qc
 

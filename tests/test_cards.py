@@ -183,6 +183,17 @@ def test_rules(case: str) -> None:
         assert text in message
 
 
+def test_no_region_loses_an_override_of_the_card_without_a_word() -> None:
+    """A region of four bits has no plane 7 to harden: it says so, or names its own planes."""
+    tree = changed("regions/a", {**REGION, "storage": {"bits": 4}})
+    tree["bit_planes"] = {7: {"window_s": 1e-7}}
+    error = refusal(lambda: DeviceCard(**tree))
+    assert error.where.endswith("regions.a.bit_planes.7")
+    assert "`bit_planes` of its own" in error.next_step
+    tree["regions"]["a"]["bit_planes"] = {}
+    assert DeviceCard(**tree).resolve("a", 3).window_s == 1e-6
+
+
 def test_all_problems_are_told_at_once() -> None:
     tree = changed("barrier/heigth_eV", 3.0)
     tree["cell"]["electrons"] = -3

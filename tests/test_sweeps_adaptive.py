@@ -20,8 +20,8 @@ FILES = ("sweep.csv", "knots.csv", "frontier.csv", "frontier.png")
 
 
 @pytest.fixture(scope="module")
-def network(tiny_network):
-    return tiny_network
+def network(tiny_workload):
+    return tiny_workload
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def test_bisection_finds_the_same_frontier_with_a_fraction_of_the_trials(dense, 
 
 
 def test_a_point_is_left_once_it_is_decided(found):
-    rule = found.settings.rule
+    rule = found.options.stopping
     assert rule.threshold == 0.95 * found.clean_accuracy
     points = found.to_frame()
     far = (points.accuracy - rule.threshold).abs() > 0.2

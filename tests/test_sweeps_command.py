@@ -15,7 +15,6 @@ import pytest
 import qtaml_codesign as qc
 from qtaml_codesign import report
 from qtaml_codesign.sweeps.outputs import csv_text
-from qtaml_codesign.tac import algorithm
 from tests.conftest import ROOT, stored_trials, until
 
 COMMON = ("sweep", "--device", "3nm", "--thickness", "1.73:1.9:4", "--budget", "0.05,0.25", "--workers", 1,
@@ -102,8 +101,7 @@ def test_sensitivity_and_changed_fields_reach_the_run(codesign, tiny, tmp_path, 
     assert run_of(tmp_path)["card"]["window_s"] == 2e-6
 
 
-def test_the_calibration_is_seen_on_the_screen(codesign, tiny, tmp_path, monkeypatch, no_quiet):
-    monkeypatch.setattr(algorithm, "_GAINS", {})
+def test_the_calibration_is_seen_on_the_screen(codesign, tiny, tmp_path, no_quiet):
     done = codesign(*COMMON, "--workload", tiny, "--method", "tac", "--sensitivity", "random-sign", "--out",
                     tmp_path)
     assert done.code == 0, done.stderr
@@ -151,10 +149,7 @@ def test_oxide_row_says_what_is_known(tac, uniform, cells):
     """Crossings lie 9/10 between 0.5 and 1 for a target of 0.95."""
     from dataclasses import replace
 
-    import numpy as np
-
-    result = replace(qc.sweep("small-cnn", "3nm", [2.0], [0.1], trials=2), points=synthetic(tac, uniform),
-                     grid_nm=np.array((1.7, 1.8, 1.9, 2.0)))
+    result = replace(qc.sweep("small-cnn", "3nm", [2.0], [0.1], trials=2), points=synthetic(tac, uniform))
     (row,) = report.sweep_report(result).tables[0].rows
     assert (row[1].split(" [")[0], row[4].split(" [")[0], row[7]) == cells
 
@@ -191,7 +186,7 @@ OTHERS = {
     "card": ("--set", "window_s=2e-6"), "workload": ("--workload", "other"), "methods": ("--method", "tac"),
     "budgets": ("--budget", "0.125"), "thickness_nm": ("--thickness", "1.75:1.8:3"), "target": ("--target", "90%"),
     "seed": ("--seed", 1), "stopping": ("--trials", 3), "allocation": ("--allocation", "exact"),
-    "refined": ("--no-refine",), "way": ("--interpolate",),
+    "refine": ("--no-refine",), "rows": ("--interpolate",),
 }
 
 

@@ -19,25 +19,24 @@ import pytest
 
 import qtaml_codesign as qc
 from qtaml_codesign.errors import CodesignError
-from qtaml_codesign.nets.evaluate import Trials
-from qtaml_codesign.sweeps import collect, crew
-from qtaml_codesign.sweeps.crew import Crew, Job
-from qtaml_codesign.sweeps.handle import WorkloadHandle
+from qtaml_codesign.memory.trial import Trials
+from qtaml_codesign.sweeps import collect, workers
 from qtaml_codesign.sweeps.pool import WorkerPool
 from qtaml_codesign.sweeps.store import ResultStore
-from tests.conftest import ROOT, stored_trials, until
+from qtaml_codesign.sweeps.workers import Job, Workers
+from tests.conftest import ROOT, stored_trials, tiny_network, until
 
 FILES = ("sweep.csv", "knots.csv", "frontier.csv", "frontier.png")
 ARGUMENTS = {"thickness_nm": np.linspace(1.72, 1.84, 6), "budgets": (0.05, 0.125, 0.25), "half_width": 0.004,
              "max_trials": 160}
-HANDLE = WorkloadHandle("none", "none", None)
+NETWORK = tiny_network()
 
 
 @pytest.fixture(scope="module")
-def whole(tiny_network, rendered, tmp_path_factory):
+def whole(tiny_workload, rendered, tmp_path_factory):
     """An uninterrupted run."""
     folder = tmp_path_factory.mktemp("whole")
-    return tiny_network, folder, qc.sweep(tiny_network, "3nm", out=folder, **ARGUMENTS)
+    return tiny_workload, folder, qc.sweep(tiny_workload, "3nm", out=folder, **ARGUMENTS)
 
 
 def bytes_of(folder):
@@ -175,13 +174,15 @@ def test_a_failing_job_does_not_take_its_neighbours_along():
         return broken()
 
     with ThreadPoolExecutor(3) as executor, pytest.raises(ValueError, match="one bad job"):
-        Crew(HANDLE, executor=executor).drain(
+        Workers(NETWORK, executor=executor).drain(
             jobs(slow, lambda: "quick", fail), lambda done: results.extend(value for _, value in done)
         )
     assert sorted(results) == ["quick", "slow"]
 
 
-def test_number_of_jobs_in_flight_is_bounded():
+@pytest.mark.parametrize(("told", "most"), [(3, 6), (None, 64)])
+def test_number_of_jobs_in_flight_is_bounded(told, most):
+    """Two for each worker that the caller tells of; else no more than the executor can run at once, here."""
     begun, lock, handed = [0, 0], threading.Lock(), []
 
     def work():
@@ -193,15 +194,15 @@ def test_number_of_jobs_in_flight_is_bounded():
             begun[0] -= 1
 
     with ThreadPoolExecutor(64) as executor:
-        Crew(HANDLE, executor=executor).drain(jobs(*[work] * 200), handed.extend)
+        Workers(NETWORK, told, executor).drain(jobs(*[work] * 200), handed.extend)
     assert len(handed) == 200
-    assert begun[1] <= 2 * (os.cpu_count() or 1)
+    assert begun[1] <= most
 
 
 def test_a_job_that_ends_its_worker_every_time_is_given_up(started_by):
     results, deadly = [], Job(("deadly",), partial(os._exit, 9), (), "the deadly job")
     waiting = [Job(("before",), max, (1, 2)), deadly, *(Job((n,), max, (n, 3)) for n in range(6))]
-    with Crew(HANDLE, workers=2) as two, pytest.raises(CodesignError, match="worker process 3 times") as caught:
+    with Workers(NETWORK, workers=2) as two, pytest.raises(CodesignError, match="worker process 3 times") as caught:
         two.drain(lambda: waiting.pop(0) if waiting else None, results.extend)
     assert (caught.value.where, caught.value.value) == ("the deadly job", "ended by exit code 9")
     assert "what was finished is kept" in caught.value.next_step
@@ -216,7 +217,7 @@ class Together(WorkerPool):
     could_not_start, end = False, "exit code 9"
     calls: ClassVar[dict[Future, partial]] = {}
 
-    def __init__(self, workers, parcel=None):
+    def __init__(self, workers, file):
         """No process."""
 
     def submit(self, fn, /, *args, **kwargs):
@@ -240,11 +241,11 @@ class Together(WorkerPool):
 
 def test_a_job_is_not_blamed_for_its_neighbour(monkeypatch):
     """After the first loss each job of that moment runs alone."""
-    monkeypatch.setattr(crew, "WorkerPool", Together)
-    monkeypatch.setattr(crew, "wait", Together.wait)
+    monkeypatch.setattr(workers, "WorkerPool", Together)
+    monkeypatch.setattr(workers, "wait", Together.wait)
     results, deadly = [], Job(("deadly",), os._exit, (9,), "the deadly job")
     waiting = [Job(("beside",), max, (1, 2)), deadly, Job(("after",), max, (3, 4))]
-    with Crew(HANDLE, workers=2) as two, pytest.raises(CodesignError, match="worker process 3 times") as caught:
+    with Workers(NETWORK, workers=2) as two, pytest.raises(CodesignError, match="worker process 3 times") as caught:
         two.drain(lambda: waiting.pop(0) if waiting else None, results.extend)
     assert caught.value.where == "the deadly job"
     assert [job.key for job, _ in results] == [("beside",), ("after",)]
@@ -259,7 +260,7 @@ def test_workers_killed_before_their_first_job_are_replaced(started_by):
                 worker.kill()
         return waiting.pop(0) if waiting else None
 
-    with Crew(HANDLE, workers=2) as two:
+    with Workers(NETWORK, workers=2) as two:
         two.drain(next_job, results.extend)
     assert sorted(value for _, value in results) == [1, 1, 2, 3]
 
@@ -285,7 +286,7 @@ def test_a_killed_worker_changes_nothing(whole, tmp_path, started_by):
 def test_a_caller_s_broken_executor_is_named(whole):
     executor = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
     with executor, pytest.raises(CodesignError, match="the executor lost a process") as caught:
-        Crew(HANDLE, executor=executor).drain(jobs(partial(os._exit, 9)), print)
+        Workers(NETWORK, executor=executor).drain(jobs(partial(os._exit, 9)), print)
     assert "new executor" in caught.value.next_step
 
 
@@ -295,14 +296,14 @@ def test_a_script_that_workers_cannot_import_hears_about_its_main(tmp_path, monk
     script.write_text("import multiprocessing\nmultiprocessing.get_context('spawn').Process(target=print).start()\n")
     monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
     monkeypatch.setattr(sys.modules["__main__"], "__file__", str(script), raising=False)
-    with Crew(HANDLE, workers=2) as two, pytest.raises(CodesignError, match="processes cannot start") as caught:
+    with Workers(NETWORK, workers=2) as two, pytest.raises(CodesignError, match="processes cannot start") as caught:
         two.drain(jobs(partial(max, 1, 2)), print)
     assert "put what the script does under if __name__ == '__main__':" in caught.value.next_step
     assert two.notes == []
 
 
-def test_workers_do_not_hear_an_interrupt(started_by):
-    pool = WorkerPool(1)
+def test_workers_do_not_hear_an_interrupt(tmp_path, started_by):
+    pool = WorkerPool(1, str(tmp_path / "alone" / "nothing"))
     try:
         pid = pool.submit(os.getpid).result()
         os.kill(pid, signal.SIGINT)

@@ -17,8 +17,8 @@ OPTIONS = {"thickness_nm": GRID, "budgets": (0.04, 0.3), "max_trials": 20}
 
 
 @pytest.fixture(scope="module")
-def network(tiny_network):
-    return tiny_network
+def network(tiny_workload):
+    return tiny_workload
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,8 @@ RANGE = (1.73, 2.1)
 
 
 @pytest.fixture(scope="module")
-def network(tiny_network):
-    return tiny_network
+def network(tiny_workload):
+    return tiny_workload
 
 
 @pytest.fixture(scope="module")

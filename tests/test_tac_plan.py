@@ -9,7 +9,7 @@ import torch
 import qtaml_codesign as qc
 from qtaml_codesign.bits.cell_law import BitErrorProfile
 from qtaml_codesign.bits.formats import BitFormat
-from qtaml_codesign.nets.prefix import LayerAlone
+from qtaml_codesign.nets.layer_alone import LayerAlone
 from qtaml_codesign.tac import algorithm
 from qtaml_codesign.tac.api import BUDGET_FREE_METHODS, METHODS
 from qtaml_codesign.tac.correction import correction_factor
@@ -18,11 +18,11 @@ from qtaml_codesign.tac.saturation import saturation_ratio
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_makes_a_plan_within_its_budget(method: str, tiny_network: qc.Workload) -> None:
+def test_every_method_makes_a_plan_within_its_budget(method: str, tiny_workload: qc.Workload) -> None:
     budget = 0.0 if method in BUDGET_FREE_METHODS else 0.4
-    plan = qc.plan(tiny_network, method=method, flip_probability=0.1, budget=budget)
+    plan = qc.plan(tiny_workload, method=method, flip_probability=0.1, budget=budget)
     assert plan.method == method
-    assert set(plan.depths) == set(plan.mean_correction) == set(tiny_network.weights)
+    assert set(plan.depths) == set(plan.mean_correction) == set(tiny_workload.weights)
     assert plan.overhead <= budget
     if method not in BUDGET_FREE_METHODS:
         assert plan.overhead > 0.2
@@ -37,7 +37,7 @@ def test_every_method_makes_a_plan_within_its_budget(method: str, tiny_network: 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_gains_are_measured_where_the_method_allocates_by_them(
-    method: str, tiny_network: qc.Workload, monkeypatch: pytest.MonkeyPatch
+    method: str, tiny_workload: qc.Workload, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The others run no calibration, and say nothing about what would follow from it."""
     budget = 0.0 if method in BUDGET_FREE_METHODS else 0.4
@@ -49,28 +49,27 @@ def test_gains_are_measured_where_the_method_allocates_by_them(
         measured.append(method)
         return real(*given, **named)
 
-    monkeypatch.setattr(algorithm, "_GAINS", {})
     monkeypatch.setattr(algorithm, "jacobian_gains", watched)
-    plan = qc.plan(tiny_network, method=method, flip_probability=0.1, budget=budget)
+    plan = qc.plan(tiny_workload, method=method, flip_probability=0.1, budget=budget)
     assert (len(measured) == 1) == needed
     assert plan.sensitivity == ("reverse" if needed else "none")
     derived = [plan.rho_star, plan.predicted_variance, plan.uniform_variance, plan.predicted_gain]
     derived += [layer.jacobian_gain for layer in plan.layers]
     assert all((value is not None) == needed for value in derived)
     ranks = needed or rule.score != "jacobian"
-    assert set(plan.scores) == (set(tiny_network.weights) if ranks else set())
+    assert set(plan.scores) == (set(tiny_workload.weights) if ranks else set())
     assert qc.TacPlan.from_json(plan.to_json()) == plan
-    asked = qc.plan(tiny_network, method=method, flip_probability=0.1, budget=budget, sensitivity="reverse")
+    asked = qc.plan(tiny_workload, method=method, flip_probability=0.1, budget=budget, sensitivity="reverse")
     assert asked.sensitivity == "reverse"
     assert asked.predicted_variance is not None
     assert asked.depths == plan.depths
 
 
-def test_scores_are_what_the_methods_say(tiny_network: qc.Workload) -> None:
-    tac = qc.plan(tiny_network, method="tac", flip_probability=0.1, budget=0.3)
-    magnitude = qc.plan(tiny_network, method="magnitude", flip_probability=0.1, budget=0.3)
+def test_scores_are_what_the_methods_say(tiny_workload: qc.Workload) -> None:
+    tac = qc.plan(tiny_workload, method="tac", flip_probability=0.1, budget=0.3)
+    magnitude = qc.plan(tiny_workload, method="magnitude", flip_probability=0.1, budget=0.3)
     for layer in tac.layers:
-        largest = float(np.abs(tiny_network.weights[layer.name]).max())
+        largest = float(np.abs(tiny_workload.weights[layer.name]).max())
         assert layer.scale == largest
         assert layer.score == pytest.approx(largest**2 * layer.jacobian_gain**2, rel=1e-12)
         assert magnitude.scores[layer.name] == pytest.approx(largest**2, rel=1e-12)
@@ -78,17 +77,17 @@ def test_scores_are_what_the_methods_say(tiny_network: qc.Workload) -> None:
     assert tac.rho_star == pytest.approx(saturation_ratio(sizes, list(tac.scores.values())), rel=1e-12)
 
 
-def test_sensitivity_score_measures_the_noise_of_one_layer(tiny_network: qc.Workload) -> None:
+def test_sensitivity_score_measures_the_noise_of_one_layer(tiny_workload: qc.Workload) -> None:
     """n_l s_l of the linear last layer equals its linear response exactly in expectation: variance plus drift squared.
 
     Five drawings over 32 inputs: agreement within 60 % is what five heavy-tailed drawings allow; a score of another
     layer is 3 or more times off.
     """
-    plan = qc.plan(tiny_network, method="sensitivity", flip_probability=0.1, budget=0.0, correction_trials=400)
-    name = list(tiny_network.weights)[-1]
-    weight = torch.tensor(tiny_network.weights[name].astype(np.float64))
-    first = tiny_network.network.differentiable(None)[0]  # type: ignore[index]
-    hidden = torch.relu(first(tiny_network.calibration)).detach().double()
+    plan = qc.plan(tiny_workload, method="sensitivity", flip_probability=0.1, budget=0.0, correction_trials=400)
+    name = list(tiny_workload.weights)[-1]
+    weight = torch.tensor(tiny_workload.weights[name].astype(np.float64))
+    first = tiny_workload.network.differentiable(None)[0]  # type: ignore[index]
+    hidden = torch.relu(first(tiny_workload.calibration)).detach().double()
     scale, step = float(weight.abs().max()), 2.0**-7
     drift = -0.2 * weight - 0.1 * step * scale
     variance = scale**2 * 0.09 * step**2 * (4**8 - 1) / 3
@@ -96,8 +95,8 @@ def test_sensitivity_score_measures_the_noise_of_one_layer(tiny_network: qc.Work
     assert plan.scores[name] * weight.numel() == pytest.approx(float(expected), rel=0.15)
 
 
-def test_predicted_variance_matches_the_formula(tiny_network: qc.Workload) -> None:
-    plan = qc.plan(tiny_network, method="uniform-msp", flip_probability=0.1, budget=0.3, sensitivity="reverse")
+def test_predicted_variance_matches_the_formula(tiny_workload: qc.Workload) -> None:
+    plan = qc.plan(tiny_workload, method="uniform-msp", flip_probability=0.1, budget=0.3, sensitivity="reverse")
     step = 2.0**-7
     total = sum(
         layer.weights * layer.jacobian_gain**2 * layer.scale**2 * 0.09 * step**2 * (4 ** (8 - layer.depth) - 1) / 3
@@ -173,10 +172,10 @@ def test_every_method_has_a_label() -> None:
 
 @pytest.mark.parametrize(("bits_bought", "overhead"), [(47, 0), (48, 48), (71, 48), (72, None), (960, 960)])
 def test_budget_is_spent_to_the_bit_and_never_beyond(
-    tiny_network: qc.Workload, bits_bought: int, overhead: int | None
+    tiny_workload: qc.Workload, bits_bought: int, overhead: int | None
 ) -> None:
     """The layers hold 72 and 48 weights: 960 stored bits, and nothing costs less than 48."""
-    plan = qc.plan(tiny_network, "tac-bits-only", 0.1, bits_bought / 960)
+    plan = qc.plan(tiny_workload, "tac-bits-only", 0.1, bits_bought / 960)
     assert plan.stored_bits == 960
     assert plan.protected_bits in ({overhead} if overhead is not None else {48, 72})
 
@@ -195,20 +194,21 @@ def test_a_readout_gain_amplifies_the_predicted_variance_and_a_factor_in_the_cod
 
 
 @pytest.mark.parametrize("rate", [0.5, 0.8, 1e-20])
-def test_mean_correction_that_cannot_act_is_said(tiny_network: qc.Workload, rate: float) -> None:
-    plan = qc.plan(tiny_network, "mean-only", rate)
+def test_mean_correction_that_cannot_act_is_said(tiny_workload: qc.Workload, rate: float) -> None:
+    plan = qc.plan(tiny_workload, "mean-only", rate)
     assert not any(plan.mean_correction.values())
     assert any("no effect" in warning for warning in plan.warnings)
 
 
-def test_plan_under_certain_flips_is_made_without_correction(tiny_network: qc.Workload) -> None:
-    plan = qc.plan(tiny_network, "tac", 0.5, 0.2)
+def test_plan_under_certain_flips_is_made_without_correction(tiny_workload: qc.Workload) -> None:
+    plan = qc.plan(tiny_workload, "tac", 0.5, 0.2)
     assert not any(plan.mean_correction.values())
 
 
-def test_vanishing_flip_probability_keeps_the_order_of_depths(tiny_network: qc.Workload) -> None:
+def test_vanishing_flip_probability_keeps_the_order_of_depths(tiny_workload: qc.Workload) -> None:
     silent = BitErrorProfile.uniform(0.0, BitFormat(8))
-    assert qc.plan(tiny_network, "tac", silent, 0.3).depths == qc.plan(tiny_network, "tac-bits-only", 1e-6, 0.3).depths
+    rare = qc.plan(tiny_workload, "tac-bits-only", 1e-6, 0.3)
+    assert qc.plan(tiny_workload, "tac", silent, 0.3).depths == rare.depths
 
 
 def test_a_narrow_terminal_cuts_no_layer_name(codesign, monkeypatch):

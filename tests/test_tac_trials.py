@@ -77,9 +77,9 @@ def test_plan_of_a_card_follows_its_format_and_regions() -> None:
     assert result.counts.bits_stored == 2 * 38160 * 6
 
 
-def test_plan_of_the_same_shapes_with_other_weights_is_refused(tiny_network: qc.Workload, tmp_path: Path) -> None:
+def test_plan_of_the_same_shapes_with_other_weights_is_refused(tiny_workload: qc.Workload, tmp_path: Path) -> None:
     (tmp_path / "tiny.py").write_text(TINY_WORKLOAD, encoding="utf-8")
-    plan = qc.plan(tiny_network, "uniform-msp", 0.1, 0.25)
+    plan = qc.plan(tiny_workload, "uniform-msp", 0.1, 0.25)
     with pytest.raises(PlanError, match="the weights differ"):
         qc.evaluate(qc.load_workload(f"{tmp_path / 'tiny.py'}:other"), plan, 0.1)
 
@@ -88,7 +88,7 @@ def test_refusals(small: qc.Workload) -> None:
     with pytest.raises(PlanError, match="not a plan"):
         qc.evaluate(small, None, 0.1)  # type: ignore[arg-type]
     plan = qc.plan(small, "uniform-msp", 0.1, 0.25)
-    with pytest.raises(PlanError, match="another format"):
+    with pytest.raises(InputError, match="another format"):
         qc.evaluate(small, plan, flip_probability=BitErrorProfile.uniform(0.1, BitFormat(4)))
     with pytest.raises(PlanError, match="another network"):
         qc.evaluate(qc.load_workload("deep-cnn"), plan, flip_probability=0.1)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qtaml_codesign.commands.inputs import flip_input, tell_no_flips
+from qtaml_codesign.commands.inputs import flip_input, tell_extremes
 from qtaml_codesign.commands.options import Changed, FlipRate, MaybeDevice
 from qtaml_codesign.commands.running import tell_loading
 from qtaml_codesign.commands.show import say
@@ -44,13 +44,13 @@ def evaluate(
       codesign evaluate --workload small-cnn --plan plan.json --flip-probability 0.1 --noise msb-heavier
     """
     tell_loading(f"workload {workload}")
-    from qtaml_codesign.nets.workload import load_workload
+    from qtaml_codesign.nets.loading import load_workload
     from qtaml_codesign.tac.evaluation import evaluate as measure
     from qtaml_codesign.tac.plan import TacPlan
 
     made = TacPlan.load(plan)
     flips = flip_input(flip_probability, device, changed)
-    tell_no_flips(flips)
+    tell_extremes(flips)
     with _progress_bar(trials) as progress:
         network = load_workload(workload)
         result = measure(network, made, flips, trials, seed, noise=noise, progress=progress)
@@ -73,10 +73,12 @@ def _progress_bar(trials: int) -> Iterator[Progress]:
 
 def _print(result: Evaluation, method: str, exposed: str) -> None:
     counts = result.counts
-    interval = f"[{result.low:.4f}, {result.high:.4f}] at {result.confidence:.0%}"
+    flips = result.nominal_ber > 0.0
+    interval = f"[{result.low:.4f}, {result.high:.4f}] at {result.confidence:.0%}" if flips else "in every trial"
     say(f"accuracy under flips: {result.accuracy:.4f}  {interval}")
     say(f"  exposed: {exposed}")
-    say(f"  plan {method}, {result.trials} trials x {counts.samples} samples (interval over trials)")
+    over = " (interval over trials)" if flips else ""
+    say(f"  plan {method}, {result.trials} trials x {counts.samples} samples{over}")
     say(f"  over evaluation samples: [{result.image_low:.4f}, {result.image_high:.4f}], for these drawings")
     kept = f"  (kept: {result.accuracy / result.clean_accuracy:.1%})" if result.clean_accuracy > 0.0 else ""
     say(f"clean accuracy:       {result.clean_accuracy:.4f}{kept}")

@@ -20,7 +20,6 @@ from qtaml_codesign.report.words import (
     scientific,
     settled_line,
 )
-from qtaml_codesign.sweeps.ranges import card_ranges
 from qtaml_codesign.sweeps.result import Sweep
 from qtaml_codesign.tac.methods import method_label
 
@@ -55,7 +54,7 @@ def sweep_report(sweep: Sweep) -> SweepReport:
     frontier = sweep.frontier()
     return SweepReport(
         facts=_facts(sweep),
-        tables=(_oxide_table(frontier, sweep), *_range_tables(frontier, sweep), _budget_table(frontier, sweep)),
+        tables=(_oxide_table(frontier, sweep), *_range_tables(sweep), _budget_table(frontier, sweep)),
         notes=notes_of(frontier, sweep),
     )
 
@@ -63,27 +62,27 @@ def sweep_report(sweep: Sweep) -> SweepReport:
 def frontier_report(sweep: Sweep) -> SweepReport:
     """How thin may the oxide be for each budget? For a search that measured nothing else."""
     frontier = sweep.frontier()
-    return SweepReport(facts=_facts(sweep), tables=(_oxide_table(frontier, sweep), *_range_tables(frontier, sweep)),
+    return SweepReport(facts=_facts(sweep), tables=(_oxide_table(frontier, sweep), *_range_tables(sweep)),
                        notes=notes_of(frontier, sweep))
 
 
 def _facts(sweep: Sweep) -> tuple[tuple[str, str], ...]:
-    clean, settings, counts = sweep.clean_interval, sweep.settings, sweep.counts
-    level = f"{settings.rule.confidence:.0%}"
+    clean, options, counts = sweep.clean_interval, sweep.options, sweep.counts
+    level = f"{options.stopping.confidence:.0%}"
     return (
         ("card", f"{sweep.card.name}: {_grid(sweep)}, {sweep.grid_nm[0]:.4g} to {sweep.grid_nm[-1]:.4g} nm"),
         ("workload", f"{sweep.workload_name}, {sweep.samples} evaluation samples"),
         ("exposed", sweep.exposure.text),
         ("clean accuracy", f"{clean.estimate:.4f}  [{clean.low:.4f}, {clean.high:.4f}] ({level}, over samples)"),
-        ("target", f"{settings.target:.3g} x clean = {settings.target * clean.estimate:.4f}"),
-        ("seed", str(settings.seed)),
+        ("target", f"{options.target:.3g} x clean = {options.target * clean.estimate:.4f}"),
+        ("seed", str(options.seed)),
         ("trials", f"{counts.trials} over {sweep.tasks} tasks for {len(sweep.points)} points; "
                    f"{sweep.new_trials} run now{_borrowed(sweep)}"),
     )
 
 
 def _grid(sweep: Sweep) -> str:
-    if sweep.settings.rule.threshold is not None:
+    if sweep.options.rows == "knots":
         return f"bisected, {len(sweep.grid_nm)} thicknesses"
     if sweep.interpolated and sweep.knots is not None:
         return f"{len(sweep.grid_nm)} thicknesses interpolated from {len(sweep.knots)} measured points"
@@ -95,7 +94,7 @@ def _borrowed(sweep: Sweep) -> str:
 
 
 def _oxide_table(frontier: Frontier, sweep: Sweep) -> Table:
-    table, methods = frontier.to_frame(), sweep.settings.methods
+    table, methods = frontier.to_frame(), sweep.options.methods
     title = f"Thinnest oxide (nm) that keeps {frontier.target:.3g} x clean accuracy, for each ECC budget"
     images = "image_low_nm" in table.columns
     further = f"; {IMAGES}: the same over evaluation images" if images else ""
@@ -124,9 +123,9 @@ def _heads(name: str, images: bool) -> tuple[str, ...]:
     return (f"{name}\nnm", *((f"{IMAGES}\nnm",) if images else ()), "\np")
 
 
-def _range_tables(frontier: Frontier, sweep: Sweep) -> tuple[Table, ...]:
+def _range_tables(sweep: Sweep) -> tuple[Table, ...]:
     """Where each crossing lies at the ends of the ranges that the card's own numbers have; none if it states none."""
-    found = card_ranges(sweep.card, frontier.to_frame())
+    found = sweep.card_ranges()
     if not found or not found[0].corners:
         return ()
     digits = f".{decimals(ends_nm(sweep))}f"
@@ -150,8 +149,8 @@ def _corner(corner: Corner, digits: str) -> str:
 
 
 def _budget_table(frontier: Frontier, sweep: Sweep) -> Table:
-    table, methods = frontier.smallest_budgets(), sweep.settings.methods
-    most = max(max(sweep.settings.budgets_of(method)) for method in methods)
+    table, methods = frontier.smallest_budgets(), sweep.options.methods
+    most = max(max(sweep.options.budgets_of(method)) for method in methods)
     by_method = [table[table["method"] == method].set_index("thickness_nm") for method in methods]
     rows = []
     for thickness in _some(sweep.grid_nm):
