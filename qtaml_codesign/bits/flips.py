@@ -148,6 +148,10 @@ def read_back(
         encoding: how codes stand for weights; default offset binary, or that of the card. It does not change
             which cells flip, and is checked against the card's.
 
+    Raises:
+        InputError: codes that are no whole numbers of so many bits, a rate outside [0, 1], bits or an encoding that
+            contradict the card's, or more protected planes than there are.
+
     Example:
         >>> codes = np.arange(8, dtype=np.uint8)
         >>> read_back(codes, 0.1, seed=1)

@@ -87,6 +87,10 @@ def evaluate(
             None: as the flip probability says.
         progress: called with (trials done, trials) after each trial.
 
+    Raises:
+        InputError: fewer than two trials, a seed or a confidence out of bounds, or rates of another format.
+        PlanError: no plan, or a plan of another network.
+
     Example:
         >>> import qtaml_codesign as qc
         >>> workload = qc.load_workload("small-cnn")
