@@ -11,15 +11,17 @@ Layers, each importing only from those above it:
     L2  physics
     L3  bits
     L4  ecc
-    L5  nets
-    L6  tac
-    L7  plots
-    L8  frontier
-    L9  sweeps
-    L10 report
-    L11 commands, __main__
+    L5  codecs
+    L6  nets
+    L7  memory
+    L8  tac
+    L9  plots
+    L10 frontier
+    L11 sweeps
+    L12 report
+    L13 commands, __main__
 
-L0 to L4 never import torch: a hardware engineer can use them without it. The public names below are loaded on
+L0 to L5 never import torch: a hardware engineer can use them without it. The public names below are loaded on
 first use, so that `import qtaml_codesign` and `codesign --help` stay quick.
 """
 
@@ -29,6 +31,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from qtaml_codesign.barriers.barrier import Barrier
+    from qtaml_codesign.barriers.registry import register_barrier
     from qtaml_codesign.bits.cell_law import BitErrorProfile
     from qtaml_codesign.bits.flips import read_back
     from qtaml_codesign.bits.formats import BitFormat
@@ -38,7 +42,8 @@ if TYPE_CHECKING:
     from qtaml_codesign.errors import CodesignError
     from qtaml_codesign.frontier import Frontier
     from qtaml_codesign.nets.counts import TrialCounts
-    from qtaml_codesign.nets.workload import Workload, load_workload
+    from qtaml_codesign.nets.loading import load_workload
+    from qtaml_codesign.nets.workload import Workload
     from qtaml_codesign.physics.cells import flip_probability_of_cells
     from qtaml_codesign.physics.flip import FlipProbability, flip_probability, thickness_for
     from qtaml_codesign.sweeps.api import Sweep, find_frontier, sweep
@@ -48,6 +53,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "Barrier": "barriers.barrier",
     "BitErrorProfile": "bits.cell_law",
     "BitFormat": "bits.formats",
     "CodesignError": "errors",
@@ -68,16 +74,17 @@ _HOME = {
     "flip_probability_of_cells": "physics.cells",
     "list_cards": "cards",
     "load_card": "cards",
-    "load_workload": "nets.workload",
+    "load_workload": "nets.loading",
     "noise_model": "bits.noise",
     "plan": "tac.api",
     "read_back": "bits.flips",
+    "register_barrier": "barriers.registry",
     "sweep": "sweeps.api",
     "thickness_for": "physics.flip",
 }
 
 __all__ = [  # noqa: RUF022  (in the order of the pipeline)
-    "load_card", "list_cards", "DeviceCard",
+    "load_card", "list_cards", "DeviceCard", "Barrier", "register_barrier",
     "flip_probability", "flip_probability_of_cells", "thickness_for", "FlipProbability",
     "BitFormat", "BitErrorProfile", "ReadLaw", "read_back",
     "noise_model", "NoiseModel", "NOISE_MODELS",

@@ -28,8 +28,8 @@ from lab.networks import LABELS, trained
 from lab.study import Scale, Study
 from qtaml_codesign.bits.cell_law import BitErrorProfile
 from qtaml_codesign.frontier import crossing
+from qtaml_codesign.memory.trial import Trials
 from qtaml_codesign.nets.counts import TrialCounts
-from qtaml_codesign.nets.evaluate import Trials
 from qtaml_codesign.statistics import Interval, clopper_pearson, student_quantile
 from qtaml_codesign.sweeps.collect import MeasuredPoint, Measurement, Point
 from qtaml_codesign.sweeps.coordinates import coordinate_for
@@ -37,7 +37,7 @@ from qtaml_codesign.sweeps.knots import MeasuredCurve, measure_curves
 from qtaml_codesign.sweeps.options import sweep_options
 from qtaml_codesign.sweeps.progress import Progress
 from qtaml_codesign.sweeps.stopping import StoppingRule
-from qtaml_codesign.tac.evaluation import deploy, errors_for
+from qtaml_codesign.tac.evaluation import deploy_plan
 from qtaml_codesign.tac.methods import method_label
 
 SEED = 23
@@ -97,7 +97,7 @@ def measure(case: dict[str, Any], networks: Path) -> list[dict[str, Any]]:
 
 def right_answers(workload: qc.Workload, plan: qc.TacPlan, rate: Any, trials: int) -> np.ndarray:
     """Right answers of so many trials, (trials,)."""
-    drawings = Trials(workload, deploy(workload, plan), errors_for(workload, plan, rate), SEED)
+    drawings = Trials(workload, deploy_plan(workload, plan, rate), SEED)
     return np.array([drawings.run(trial).correct for trial in range(trials)])
 
 

@@ -202,6 +202,15 @@ def test_a_field_of_a_region_can_vary(codesign: Run, tmp_path: Path) -> None:
         assert text in refused.stderr
 
 
+def test_a_region_that_keeps_its_thickness_takes_no_range(codesign: Run) -> None:
+    region = "regions={embeddings: {tensors: [x], barrier: {thickness_nm: 2.0}}}"
+    vary = ("flip", "--device", "3nm", "--set", region, "--vary", "regions.embeddings.window_s=1e-7:1e-6:2:log")
+    assert codesign(*vary).code == 0
+    refused = codesign(*vary, "--thickness", "1.8:2.0:3")
+    assert refused.code == 2
+    assert "the thickness is given twice" in refused.stderr
+
+
 def test_steps_of_a_varied_field_are_the_numbers_a_reader_would_write(codesign: Run, tmp_path: Path) -> None:
     done = codesign("flip", "--device", "3nm", "--vary", "window_s=1e-9:1e-3:7:log", "--vary",
                     "barrier.height_eV=2.9:3.3:5", "--csv", tmp_path / "x.csv")

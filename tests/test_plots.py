@@ -21,6 +21,8 @@ from qtaml_codesign.plots import style
 from qtaml_codesign.sweeps import result
 from qtaml_codesign.tac.methods import METHODS, method_label
 
+pytestmark = pytest.mark.usefixtures("rendered")
+
 GRID = np.linspace(1.7, 2.2, 34)
 """Steps of 0.66 octaves in the flip probability."""
 

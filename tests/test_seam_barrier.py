@@ -17,8 +17,8 @@ import pytest
 from mpmath import mp, mpf
 
 import qtaml_codesign as qc
-from qtaml_codesign.barriers.barrier import Barrier, Number
-from qtaml_codesign.barriers.registry import BARRIERS, register_barrier
+from qtaml_codesign.barriers.barrier import Number
+from qtaml_codesign.barriers.registry import BARRIERS
 from qtaml_codesign.cards import CellParameters, DeviceCard, load_card
 from qtaml_codesign.checks import Quantity
 from qtaml_codesign.errors import CardError, InputError
@@ -33,7 +33,7 @@ DECAY = float(DECAY_PER_NM)
 
 @final
 @dataclass(frozen=True)
-class Tilted(Barrier):
+class Tilted(qc.Barrier):
     """V(x) = V0 - F x: S = 4/3 k (V0^1.5 - (V0 - F d)^1.5) / F, k = sqrt(2 m) / hbar."""
 
     height_eV: float
@@ -68,7 +68,7 @@ class Tilted(Barrier):
 @pytest.fixture(autouse=True)
 def tilted() -> Iterator[None]:
     before = dict(BARRIERS)
-    register_barrier("tilted", Tilted)
+    qc.register_barrier("tilted", Tilted)
     yield
     BARRIERS.clear()
     BARRIERS.update(before)
@@ -157,13 +157,13 @@ def test_a_taken_name_or_an_incomplete_shape_is_refused() -> None:
     class Incomplete(Tilted):  # type: ignore[misc]
         numbers: ClassVar[Mapping[str, Quantity]] = {}
 
-    class Abstract(Barrier):
+    class Abstract(qc.Barrier):
         numbers: ClassVar[Mapping[str, Quantity]] = {}
 
-    register_barrier("tilted", Tilted)
+    qc.register_barrier("tilted", Tilted)
     for name, shape, text in (("rectangular", Tilted, "taken"), ("new", Incomplete, "complete"),
                               ("new", Abstract, "complete")):
         with pytest.raises(InputError, match=text):
-            register_barrier(name, shape)
+            qc.register_barrier(name, shape)
     with pytest.raises(CardError, match="unknown shape"):
         card(model="new")

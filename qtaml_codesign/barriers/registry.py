@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from qtaml_codesign.barriers.barrier import Barrier
 from qtaml_codesign.barriers.rectangular import Rectangular
+from qtaml_codesign.checks import one_of
 from qtaml_codesign.errors import InputError, did_you_mean
 
 BARRIERS: dict[str, type[Barrier]] = {"rectangular": Rectangular}
@@ -42,18 +43,22 @@ def make_barrier(model: str, numbers: Mapping[str, float]) -> Barrier:
         numbers: its numbers by name, in the units of the names.
 
     Raises:
-        InputError: a number that is not one of the shape, or numbers that contradict each other.
+        InputError: an unknown shape, a number that is missing or not one of the shape, or numbers that contradict each
+            other; `where` is `model`, or the number.
 
     Example:
         >>> make_barrier("rectangular", {"height_eV": 3.1, "electron_energy_eV": 0.05, "effective_mass_m0": 0.4})
         Rectangular(height_eV=3.1, electron_energy_eV=0.05, effective_mass_m0=0.4)
     """
-    known = BARRIERS[model].numbers
-    for name in numbers:
-        if name not in known:
+    shape = BARRIERS[one_of("shape of a barrier", "model", model, BARRIERS)]
+    for name in [*numbers, *shape.numbers]:
+        if name not in shape.numbers:
             raise InputError(f"{name} is no number of a {model} barrier", where=name, rule="a number of the shape",
-                             value=numbers[name], next_step=did_you_mean(name, known))
-    return BARRIERS[model](**numbers)
+                             value=numbers[name], next_step=did_you_mean(name, shape.numbers))
+        if name not in numbers:
+            raise InputError(f"{name} is missing", where=name, rule=f"a required key of a {model} barrier",
+                             value="nothing", next_step=f"add `{name}:` to the barrier")
+    return shape(**numbers)
 
 
 def _refused(what: str, rule: str, value: str, next_step: str) -> InputError:

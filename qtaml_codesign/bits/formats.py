@@ -85,9 +85,8 @@ class BitFormat:
         Raises:
             InputError: not integers, or outside the format's range.
         """
-        given = _integers(
-            "levels", levels, self.lowest_level, self.highest_level, "quantise the weights with this format"
-        )
+        given = _integers("levels", levels, self.lowest_level, self.highest_level,
+                          "quantise the weights with this format")
         return self._encode(given.astype(np.int32))
 
     def codes_to_levels(self, codes: ArrayLike) -> NDArray[np.int32]:
@@ -135,9 +134,8 @@ class BitFormat:
         Args:
             codes: of any shape.
         """
-        return _integers(
-            "codes", codes, 0, self.code_count - 1, "codes are what quantise() or levels_to_codes() return"
-        )
+        return _integers("codes", codes, 0, self.code_count - 1,
+                         "codes are what quantise() or levels_to_codes() return")
 
     def _encode(self, levels: NDArray[np.int32]) -> Codes:
         half = self.code_count // 2

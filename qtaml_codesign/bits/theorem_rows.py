@@ -124,10 +124,8 @@ def _of_squares(theorem: str, name: str, sums: CodeSums, weights: Array) -> Theo
     variance = sums.law.variance()
     spread = np.where(variance > 0.0, variance**2 * (sums.law.excess_kurtosis() + 2.0), 0.0)
     bound = np.abs(weights) * np.maximum(_largest_deviation(sums.law) ** 2, variance)
-    return _bernstein(
-        theorem, name, float(weights @ variance), float(weights @ sums.squares) / sums.repeats,
-        float(weights**2 @ spread) / sums.repeats, float(bound.max()) / sums.repeats,
-    )
+    return _bernstein(theorem, name, float(weights @ variance), float(weights @ sums.squares) / sums.repeats,
+                      float(weights**2 @ spread) / sums.repeats, float(bound.max()) / sums.repeats)
 
 
 def msb_share(encoding: str, sums: CodeSums) -> TheoremCheck:
@@ -142,11 +140,8 @@ def msb_share(encoding: str, sums: CodeSums) -> TheoremCheck:
     cells = sums.repeats * sums.law.values.size
     flipped = float(sums.flips[-1]) / cells
     step = scale * ((1.0 - rate) ** 2 - rate**2)
-    return _bernstein(
-        "A.12 MSB dominance", f"{encoding}: share of the variance in the MSB", sums.law.msb_share(),
-        scale * rate**2 + step * flipped,
-        step**2 * rate * (1.0 - rate) / cells, abs(step) / cells,
-    )
+    return _bernstein("A.12 MSB dominance", f"{encoding}: share of the variance in the MSB", sums.law.msb_share(),
+                      scale * rate**2 + step * flipped, step**2 * rate * (1.0 - rate) / cells, abs(step) / cells)
 
 
 def lyapunov(sums: CodeSums) -> TheoremCheck:
@@ -159,10 +154,8 @@ def lyapunov(sums: CodeSums) -> TheoremCheck:
     cubes = (sums.law.errors.format.step * 2.0 ** np.arange(rates.size)) ** 3 / float(sums.law.variance().mean()) ** 1.5
     step = cubes * ((1.0 - rates) ** 3 - rates**3)
     measured = float((cubes * rates**3 + step * sums.flips / cells).sum())
-    return _bernstein(
-        "3.4 non-Gaussianity", "Lyapunov ratio", float(sums.law.lyapunov_ratio(0)), measured,
-        float((step**2 * rates * (1.0 - rates)).sum()) / cells, float(np.abs(step).max()) / cells,
-    )
+    return _bernstein("3.4 non-Gaussianity", "Lyapunov ratio", float(sums.law.lyapunov_ratio(0)), measured,
+                      float((step**2 * rates * (1.0 - rates)).sum()) / cells, float(np.abs(step).max()) / cells)
 
 
 def plane_rate(plane: int, sums: CodeSums) -> TheoremCheck:
@@ -173,10 +166,8 @@ def plane_rate(plane: int, sums: CodeSums) -> TheoremCheck:
         sums: the trials.
     """
     rate, cells = float(sums.law.errors.one_to_zero[plane]), sums.repeats * sums.law.values.size
-    return _bernstein(
-        BY_PLANE, f"flip rate of plane {plane}", rate, float(sums.flips[plane]) / cells,
-        rate * (1.0 - rate) / cells, 1.0 / cells,
-    )
+    return _bernstein(BY_PLANE, f"flip rate of plane {plane}", rate, float(sums.flips[plane]) / cells,
+                      rate * (1.0 - rate) / cells, 1.0 / cells)
 
 
 def one_code(law: ReadLaw, code: int, counts: NDArray[np.int64], prefix: str) -> Iterator[TheoremCheck]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Literal
 
 from pydantic import (
     BaseModel,
@@ -18,11 +18,8 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from qtaml_codesign.barriers.registry import BARRIERS
 from qtaml_codesign.card_schema.problems import broken
 from qtaml_codesign.card_schema.quantities import QUANTITIES, plain_number, quantity, read_number
-from qtaml_codesign.checks import is_one_of
-from qtaml_codesign.errors import did_you_mean
 from qtaml_codesign.records import Record
 
 Encoding = Literal["offset_binary", "twos_complement", "sign_magnitude"]
@@ -49,11 +46,10 @@ class ShapedPart(CardPart):
     @model_validator(mode="before")
     @classmethod
     def _numbers_of_the_shape(cls, raw: object) -> object:
-        """Read the numbers; tell every key that is unknown, missing or no such number at once."""
+        """Read the numbers; tell every key that is unknown or no such number at once."""
         if not isinstance(raw, Mapping):
             return raw
-        read, absent = dict(raw), [name for name in cls._needed(raw) if name not in raw]
-        wrong = [InitErrorDetails(type="missing", loc=(name,), input=raw) for name in absent]
+        read, wrong = dict(raw), []
         for name in [name for name in raw if name not in cls.model_fields]:
             try:
                 read[name] = _number_of_a_shape(str(name), raw[name])
@@ -62,15 +58,6 @@ class ShapedPart(CardPart):
         if wrong:
             raise ValidationError.from_exception_data(cls.__name__, wrong)
         return read
-
-    @classmethod
-    def _needed(cls, raw: Mapping[str, Any]) -> Collection[str]:
-        return ()
-
-    @property
-    def numbers(self) -> dict[str, float]:
-        """The numbers of the shape that are given here, by name."""
-        return dict(self.model_extra or {})
 
 
 def _number_of_a_shape(name: str, raw: object) -> float | int:
@@ -85,19 +72,6 @@ class Barrier(ShapedPart):
 
     model: str = "rectangular"
     thickness_nm: float
-
-    @field_validator("model")
-    @classmethod
-    def _known(cls, model: str) -> str:
-        if model not in BARRIERS:
-            raise broken("unknown shape of a barrier", f"one of {', '.join(BARRIERS)}", model,
-                         did_you_mean(model, BARRIERS))
-        return model
-
-    @classmethod
-    def _needed(cls, raw: Mapping[str, Any]) -> Collection[str]:
-        model = raw.get("model", "rectangular")
-        return BARRIERS[model].numbers if is_one_of(model, BARRIERS) else ()
 
 
 class Cell(CardPart):

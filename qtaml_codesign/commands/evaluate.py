@@ -44,7 +44,7 @@ def evaluate(
       codesign evaluate --workload small-cnn --plan plan.json --flip-probability 0.1 --noise msb-heavier
     """
     tell_loading(f"workload {workload}")
-    from qtaml_codesign.nets.workload import load_workload
+    from qtaml_codesign.nets.loading import load_workload
     from qtaml_codesign.tac.evaluation import evaluate as measure
     from qtaml_codesign.tac.plan import TacPlan
 

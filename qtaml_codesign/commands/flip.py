@@ -30,7 +30,8 @@ def flip(
     ] = None,
     vary: Annotated[
         list[str] | None,
-        typer.Option("--vary", help="FIELD=A:B:N[:log], FIELD a dotted card field; repeat it for a grid."),
+        typer.Option("--vary", help="FIELD=A:B:N[:log], FIELD a dotted card field, also of a region "
+                     "(regions.NAME.FIELD); repeat it for a grid."),
     ] = None,
     changed: Changed = None,
     tail: Annotated[

@@ -54,7 +54,7 @@ def plan(
     """
     tell_loading(f"workload {workload}")
     from qtaml_codesign.commands.ranges import parse_fraction
-    from qtaml_codesign.nets.workload import load_workload
+    from qtaml_codesign.nets.loading import load_workload
     from qtaml_codesign.sweeps.progress import SweepProgress
     from qtaml_codesign.tac.api import plan as make
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -18,10 +18,11 @@ from torch import Tensor, nn
 from qtaml_codesign.errors import WorkloadError, did_you_mean
 from qtaml_codesign.nets.chance import check_clean, clean_notes
 from qtaml_codesign.nets.exposure import measure_exposure
-from qtaml_codesign.nets.identity import as_bytes, code_identity, strided_parts
+from qtaml_codesign.nets.identity import code_identity, content_digest
 from qtaml_codesign.nets.inputs import Inputs, describe, private_inputs, sample_count, tensors_of
 from qtaml_codesign.nets.labels import checked_labels, count_right, group_index, predictions
 from qtaml_codesign.nets.network import GivenWeights, Logits, Network, Weights
+from qtaml_codesign.nets.parcel import Parcel, pack
 from qtaml_codesign.nets.randomness import global_randomness_kept
 from qtaml_codesign.nets.selection import aliases
 from qtaml_codesign.nets.threads import single_threaded
@@ -44,6 +45,9 @@ class Workload:
         logits: turns what the module returns into the logits, for instance `lambda output: output.logits`.
 
     The module must give the same logits every time in eval mode, without drawing random numbers.
+
+    Raises:
+        WorkloadError: a module, inputs or labels that cannot be used, or weights that flips would not reach.
 
     Example:
         >>> generator = torch.Generator().manual_seed(0)
@@ -75,6 +79,7 @@ class Workload:
             self.exposure, notes = measure_exposure(self.network, self.calibration, model, tensors is not None)
         self.name = name
         self.source: str | None = None
+        self.load: Callable[[str], Workload] | None = None
         self.labels: Tensor = checked_labels(evaluation[1], clean, sample_count(self.evaluation_inputs))
         self.classes = int(clean.shape[-1])
         self.clean_predictions: Tensor = predictions(clean).cpu()
@@ -107,9 +112,11 @@ class Workload:
         return self.clean_correct / self.samples
 
     def run(self, inputs: Inputs, weights: GivenWeights | None = None) -> Tensor:
-        """Logits (N, ..., C) with some stored tensors replaced (arrays or tensors); the others keep their float values.
+        """Logits (N, ..., C), from any thread; they do not depend on what ran before.
 
-        Safe to call from several threads; results do not depend on what ran before.
+        Args:
+            inputs: N samples, in the form of the calibration inputs.
+            weights: stored tensor -> array or tensor of its shape; the others keep their float values.
         """
         return self.network.run(inputs, weights)
 
@@ -134,37 +141,24 @@ class Workload:
     @cached_property
     def digest(self) -> str:
         """SHA-256 (hex) over all that acts on plans and counts: module, code, floors, inputs, labels, predictions."""
-        digest = hashlib.sha256()
         module = self.network.module
         structure = re.sub(r" at 0x[0-9a-f]+", "", repr(module))
         floors = None if self.given_floors is None else sorted(self.given_floors.items())
-        digest.update(repr((structure, self.network.stored, self.batch_size, floors)).encode())
-        digest.update(code_identity(module, self.network.logits))
         named = [*module.named_parameters(), *module.named_buffers()]
         for label, inputs in (("calibration", self.calibration), ("evaluation", self.evaluation_inputs)):
             keys = list(inputs) if isinstance(inputs, dict) else range(len(tensors_of(inputs)))
             named += [(f"{label} {key}", part) for key, part in zip(keys, tensors_of(inputs), strict=True)]
         named += [("labels", self.labels), ("clean predictions", self.clean_predictions)]
-        for name, tensor in named:
-            digest.update(f"{name} {describe(tensor)}".encode())
-            for part in strided_parts(tensor):
-                digest.update(as_bytes(part).data)
-        return digest.hexdigest()
+        content = (structure, self.network.stored, self.batch_size, floors, code_identity(module, self.network.logits),
+                   [(name, content_digest(tensor)) for name, tensor in named])
+        return hashlib.sha256(repr(content).encode()).hexdigest()
 
     def __repr__(self) -> str:
         return f"Workload({self.name!r}, {len(self.weights)} tensors, {self.samples} samples)"
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Travel to another process: a network of the zoo by name, another by value, or by its file if it must."""
-        from qtaml_codesign.nets.parcel import as_bytes, unpack
-
-        if self.source is None or ":" in self.source:
-            try:
-                return unpack, (as_bytes(self), self.source)
-            except WorkloadError:
-                if self.source is None:
-                    raise
-        return _reload, (self.source, self.digest)
+        """Travel to another process by value, in the message."""
+        return Parcel.open, (pack(self),)
 
     def parts(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Positional and named arguments that build the same workload again."""
@@ -209,25 +203,6 @@ class Workload:
         return MappingProxyType(checked)
 
 
-def load_workload(reference: str | Workload) -> Workload:
-    """A network of the zoo by name, or what a function in a Python file returns.
-
-    Args:
-        reference: `small-cnn`, `wide-cnn`, `deep-cnn`, `res-cnn`, `transformer`, or `FILE.py:FACTORY`. The file is run.
-
-    Example:
-        >>> load_workload("small-cnn")
-        Workload('small-cnn', 4 tensors, 360 samples)
-    """
-    if isinstance(reference, Workload):
-        return reference
-    from qtaml_codesign.nets.loading import from_reference
-
-    workload, source = from_reference(reference)
-    workload.source = source
-    return workload
-
-
 def _check_plain(name: object, batch_size: object, evaluation: object) -> None:
     if not isinstance(name, str) or not name.strip():
         raise WorkloadError(
@@ -244,15 +219,3 @@ def _check_plain(name: object, batch_size: object, evaluation: object) -> None:
             "evaluation is not a pair", where="evaluation", rule="(inputs, labels)", value=describe(evaluation),
             next_step="pass evaluation=(inputs, labels), whole tensors instead of a data loader",
         )
-
-
-def _reload(source: str, digest: str) -> Workload:
-    workload = load_workload(source)
-    if workload.digest != digest:
-        raise WorkloadError(
-            "a workload loaded again is not the one that was sent", where=source,
-            rule="the same network and inputs at every call",
-            value=f"digest {workload.digest[:12]}, sent {digest[:12]}",
-            next_step="do not change the file during a run, and give the factory a fixed random key",
-        )
-    return workload

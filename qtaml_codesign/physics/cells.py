@@ -112,12 +112,11 @@ def flip_probability_of_cells(
     """
     card = as_card(card)
     given = plain_array("thickness_nm", thickness_nm, "an array of numbers, in nm", "for instance [1.76, 1.77]")
-    points = np.asarray(checked_thickness(card, given), order="C")
+    points, thinnest, thickest = checked_thickness(card, given)
     cell = card.resolve(region, plane)
-    low, high = (cell.barrier.action(float(end)) for end in (points.min(), points.max()))
-    table = table_for(cell, low, high, most_intervals=points.size)
+    table = table_for(cell, cell.barrier.action(thinnest), cell.barrier.action(thickest), most_intervals=points.size)
     out = np.empty(points.shape)
-    flat, places = out.reshape(-1), points.reshape(-1)
+    flat, places = out.reshape(-1), np.asarray(points, order="C").reshape(-1)
     for first in range(0, places.size, _BLOCK):
         block, action = flat[first:first + _BLOCK], cell.barrier.action(places[first:first + _BLOCK])
         if table is None:

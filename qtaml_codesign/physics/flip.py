@@ -191,7 +191,7 @@ def flip_probability(
         ([0.09997, 1e-06], (2, 8))
     """
     card = as_card(card)
-    used, points, one = check_tail(tail), np.array(checked_thickness(card, thickness_nm)), card.resolve(region)
+    used, points, one = check_tail(tail), np.array(checked_thickness(card, thickness_nm)[0]), card.resolve(region)
     known: dict[CellParameters, Array] = {}
 
     def log_flip_of(cell: CellParameters) -> Array:
@@ -208,8 +208,8 @@ def _widths(cell: CellParameters, points: Array) -> Array:
     return np.full(points.shape, cell.thickness_nm) if cell.own_thickness else points
 
 
-def checked_thickness(card: DeviceCard, thickness_nm: ArrayLike | None) -> Array:
-    """Thicknesses in nm as float64, the caller's own array where it is that.
+def checked_thickness(card: DeviceCard, thickness_nm: ArrayLike | None) -> tuple[Array, float, float]:
+    """Thicknesses in nm as float64 (the caller's own array where it is that), the smallest and the largest of them.
 
     Args:
         card: whose validity holds.
@@ -226,12 +226,13 @@ def checked_thickness(card: DeviceCard, thickness_nm: ArrayLike | None) -> Array
         raise InputError(what, where="thickness_nm", rule="a number or an array of numbers, in nm", value=given,
                          next_step="for instance 1.765")
     points = points.astype(np.float64, copy=False)
-    if not (points.min() >= low and points.max() <= high):
+    least, most = float(points.min()), float(points.max())
+    if not (least >= low and most <= high):
         bad = points[~((points >= low) & (points <= high))]
         raise InputError(f"thickness is outside the validity of card {card.name}", where="thickness_nm",
                          rule=f"{low:g} <= thickness_nm <= {high:g}", value=float(bad.flat[0]),
                          next_step="stay inside, or widen validity.thickness_nm of the card with a reason")
-    return points
+    return points, least, most
 
 
 def _region(card: DeviceCard, name: str, log_flip_of: Callable[[CellParameters], Array]) -> RegionFlip:

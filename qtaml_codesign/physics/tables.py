@@ -67,7 +67,11 @@ def flip_table(
     """
     grid = {field: _values(card, field, values) for field, values in (vary or {}).items()}
     region = _region(grid)
-    _check_thickness(card, region, grid, thickness_nm)
+    fixed = card.resolve(region).own_thickness or any(field.endswith("barrier.thickness_nm") for field in grid)
+    if thickness_nm is not None and fixed:
+        raise InputError("the thickness is given twice", where="thickness", value=f"region {region}",
+                         rule="a thickness range, or a barrier.thickness_nm that is varied or the region's own",
+                         next_step="leave one of the two out")
     _check_size(grid, thickness_nm)
     rows: list[Row] = []
     warnings: dict[str, None] = {}
@@ -86,14 +90,6 @@ def _region(fields: Iterable[str]) -> str:
         raise InputError("fields of several regions are varied", where="vary", rule="fields of one region at most",
                          value=", ".join(sorted(found)), next_step="make one table per region")
     return found.pop() if found else DEFAULT_REGION
-
-
-def _check_thickness(card: DeviceCard, region: str, fields: Iterable[str], thickness_nm: ArrayLike | None) -> None:
-    varied = next((field for field in fields if field.endswith("barrier.thickness_nm")), None)
-    own = f"regions.{region}.barrier.thickness_nm" if card.resolve(region).own_thickness else None
-    if thickness_nm is not None and (varied or own):
-        raise InputError("the thickness is given twice", where="thickness", rule="either a thickness range or "
-                         f"{varied or own}", value=varied or own, next_step="leave one of the two out")
 
 
 def _values(card: DeviceCard, field: str, values: NDArray[np.float64]) -> list[float | int]:

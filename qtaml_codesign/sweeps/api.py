@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
 from inspect import signature
@@ -16,12 +16,11 @@ from qtaml_codesign.cards import DeviceCard, as_card
 from qtaml_codesign.checks import whole_number
 from qtaml_codesign.errors import InputError, did_you_mean
 from qtaml_codesign.nets.counts import TrialCounts
+from qtaml_codesign.nets.loading import load_workload
 from qtaml_codesign.nets.threads import single_threaded
-from qtaml_codesign.nets.workload import Workload, load_workload
+from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.physics.flip import flip_probability
 from qtaml_codesign.sweeps.collect import Measurement
-from qtaml_codesign.sweeps.crew import Crew
-from qtaml_codesign.sweeps.handle import handle_for
 from qtaml_codesign.sweeps.knots import first_answer, measure_rows
 from qtaml_codesign.sweeps.lenders import Lender, lender
 from qtaml_codesign.sweeps.options import DEFAULT_METHODS, SweepOptions, differences, sweep_options
@@ -30,6 +29,7 @@ from qtaml_codesign.sweeps.progress import Progress, ProgressReport, SweepProgre
 from qtaml_codesign.sweeps.result import Sweep, options_record
 from qtaml_codesign.sweeps.soundness import check_evaluation
 from qtaml_codesign.sweeps.store import STORE_NAME, ResultStore
+from qtaml_codesign.sweeps.workers import Workers
 
 __all__ = ["Sweep", "SweepOptions", "SweepProgress", "find_frontier", "sweep"]
 
@@ -81,7 +81,9 @@ def sweep(
     How it is run:
         workers: processes to run trials in; 1 (default) runs them in this one. A script that asks for more must
             start under `if __name__ == "__main__":`, as Python's process pools need it.
-        executor: any `concurrent.futures.Executor` instead; it is left running.
+            Beside an executor: how many workers it has, of which each gets two jobs at a time.
+        executor: any `concurrent.futures.Executor` instead, of threads, processes or a cluster; it is left running.
+            Without `workers` it begins with 16 jobs in flight, and gets one more for each that is done, up to 1024.
         out: folder for the result store, the CSV files, the figure and run.json; None keeps everything in memory.
         reuse: result stores of other sweeps (or their folders) to take finished plans and trials from.
         progress: called in this thread with a `SweepProgress` after each step.
@@ -154,20 +156,10 @@ class _Running:
     progress: ProgressReport | None = None
 
     def __post_init__(self) -> None:
-        if self.executor is None:
-            whole_number("workers", 1 if self.workers is None else self.workers, least=1)
-        elif self.workers is not None:
-            raise InputError("workers and an executor were both given", where="workers, executor",
-                             rule="one of the two", value=f"workers={self.workers}",
-                             next_step="set the number of workers on the executor")
-        elif not isinstance(self.executor, Executor):
+        whole_number("workers", 1 if self.workers is None else self.workers, least=1)
+        if not isinstance(self.executor, Executor | None):
             raise InputError("this is not an executor", where="executor", rule="a concurrent.futures.Executor",
                              value=type(self.executor).__name__, next_step="pass for instance ThreadPoolExecutor(4)")
-
-    def crew_for(self, network: Workload) -> Crew:
-        """Who runs the jobs of a network."""
-        leaves_process = (self.workers or 1) > 1 or not isinstance(self.executor, ThreadPoolExecutor | None)
-        return Crew(handle_for(network, portable=leaves_process), self.workers or 1, self.executor)
 
 
 _RUNNING = [field.name for field in fields(_Running)]
@@ -199,16 +191,17 @@ def _measured(
 ) -> Sweep:
     notes = check_evaluation(network, options.target)
     options = options.deciding(network.clean_accuracy) if options.rows == "knots" else options
-    progress, crew = Progress(running.progress), running.crew_for(network)
+    progress = Progress(running.progress)
+    workers = Workers(network, running.workers, running.executor)
     if folder is not None:
         _tell_what_moves(folder, options_record(card, network.digest, options), progress)
-    with ResultStore(None if folder is None else folder / STORE_NAME, lenders) as store, crew, single_threaded():
-        measurement = Measurement(network, options, crew, store, progress, notes=[*notes])
+    with ResultStore(None if folder is None else folder / STORE_NAME, lenders) as store, workers, single_threaded():
+        measurement = Measurement(network, options, workers, store, progress, notes=[*notes])
         before = store.count_trials()
         if running.progress is not None:
             _preview(measurement, card)
         rows, counts = measure_rows(measurement, card), measurement.counts
-        told = [*rows.warnings, *measurement.notes, *store.notes, *measurement.near_clean(rows.points), *crew.notes]
+        told = [*rows.warnings, *measurement.notes, *store.notes, *measurement.near_clean(rows.points), *workers.notes]
         return Sweep(
             points=rows.points, knots=rows.knots, card=card, options=options, workload_name=network.name,
             workload_digest=network.digest, exposure=network.exposure, clean_correct=network.clean_correct,
@@ -242,8 +235,8 @@ def _preview(measurement: Measurement, card: DeviceCard) -> None:
     """
     network, tell = measurement.network, measurement.progress.tell
     small = sum(weight.size for weight in network.weights.values()) <= SMALL
-    crew = Crew(handle_for(network, portable=False)) if small else measurement.crew
+    workers = Workers(network) if small else measurement.workers
     calibrating = Progress(lambda state: tell(state) if state.stage == "calibration" else None)
     tell(SweepProgress(FIRST, 0, 0))
-    answer = first_answer(replace(measurement, crew=crew, progress=calibrating, counts={}, notes=[]), card)
+    answer = first_answer(replace(measurement, workers=workers, progress=calibrating, counts={}, notes=[]), card)
     tell(SweepProgress(FIRST, 1, 1, answer=answer))

@@ -1,6 +1,6 @@
 """Measure points of a sweep: a plan for each, a task for each plan, and for each task counts of its first trials.
 
-The store is asked first, the crew does the rest, and each batch is written down as it comes.
+The store is asked first, the workers do the rest, and each batch is written down as it comes.
 """
 
 from __future__ import annotations
@@ -14,17 +14,16 @@ from typing import Any
 import pandas as pd
 
 from qtaml_codesign.nets.counts import TrialCounts
-from qtaml_codesign.nets.sensitivity import JacobianGains
+from qtaml_codesign.nets.sensitivity import JacobianGains, jacobian_gains
 from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.sweeps.coordinates import Place
-from qtaml_codesign.sweeps.crew import Crew, Job
 from qtaml_codesign.sweeps.jobs import PlanRequest, make_plan, run_trials, task_for
 from qtaml_codesign.sweeps.options import SweepOptions
 from qtaml_codesign.sweeps.progress import Progress, Settled, SweepProgress
 from qtaml_codesign.sweeps.store import ResultStore
 from qtaml_codesign.sweeps.task import SweepTask, canonical_json
-from qtaml_codesign.tac.algorithm import measured_gains
-from qtaml_codesign.tac.api import TacPlan
+from qtaml_codesign.sweeps.workers import Job, Workers
+from qtaml_codesign.tac.plan import TacPlan
 
 BATCH_TRIALS = 10
 COLUMNS = (
@@ -53,20 +52,22 @@ class MeasuredPoint:
 
 @dataclass
 class Measurement:
-    """Measures points with one network, crew and store, as often as it is asked.
+    """Measures points with one network, its workers and a store, as often as it is asked.
 
     Attributes:
         counts: of every distinct task so far.
         notes: what the plans want the reader to know.
+        gains: the Jacobian gains, once a plan has needed them.
     """
 
     network: Workload
     options: SweepOptions
-    crew: Crew
+    workers: Workers
     store: ResultStore
     progress: Progress
     counts: dict[str, TrialCounts] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    gains: list[JacobianGains] = field(default_factory=list)
 
     @property
     def threshold(self) -> float:
@@ -123,35 +124,40 @@ class Measurement:
                                   self.options.allocation, self.options.sensitivity, point.place.profile)
             ids.append(request.request_id)
             requests[ids[-1]] = request
-        made = self.store.plans(requests)
+        known = self.store.plans(requests)
+        made = {key: TacPlan.from_json(text, where="result store") for key, text in known.items()}
         wanted = [request_id for request_id in requests if request_id not in made]
         gains = self._gains() if any(requests[request_id].needs_gains for request_id in wanted) else None
         jobs = (self._plan_job(request_id, requests[request_id], gains) for request_id in wanted)
 
         def finished(results: list[tuple[Job, Any]]) -> None:
-            fresh = {job.key[0]: text for job, text in results}
-            self.store.add_plans(fresh)
+            fresh = {job.key[0]: plan for job, plan in results}
+            self.store.add_plans({key: plan.to_json() for key, plan in fresh.items()})
             made.update(fresh)
             self.progress.add("plans", done=len(fresh))
 
         self.progress.add("plans", done=len(made), total=len(requests))
-        self.crew.drain(lambda: next(jobs, None), finished)
-        return [TacPlan.from_json(made[request_id], where="result store") for request_id in ids]
+        self.workers.drain(lambda: next(jobs, None), finished)
+        return [made[request_id] for request_id in ids]
 
     def _plan_job(self, request_id: str, request: PlanRequest, gains: JacobianGains | None) -> Job:
         label = f"plan {request_id[:12]}: {request.method}, budget {request.budget:g}"
-        return Job((request_id,), make_plan, (self.crew.handle, request, gains if request.needs_gains else None), label)
+        needed = gains if request.needs_gains else None
+        return Job((request_id,), make_plan, (self.workers.handle, request, needed), label)
 
     def _gains(self) -> JacobianGains:
-        return measured_gains(self.network, self.options.sensitivity, self.options.seed,
-                              lambda done, total: self.progress.tell(SweepProgress("calibration", done, total)))
+        if not self.gains:
+            self.gains.append(jacobian_gains(
+                self.network, self.options.sensitivity, seed=self.options.seed,
+                progress=lambda done, total: self.progress.tell(SweepProgress("calibration", done, total))))
+        return self.gains[0]
 
 
 class _Board:
     """Which batch of trials is next. Tasks are taken in the order of their ids, which is as good as shuffled.
 
     Args:
-        measurement: whose crew and store are used, and whose rule chooses the number of trials.
+        measurement: whose workers and store are used, and whose rule chooses the number of trials.
         tasks: by their id.
         points: a point of each task, by the same id, to tell of.
     """
@@ -168,7 +174,7 @@ class _Board:
         """Per task id, the counts of exactly its first n trials, summed; the rule chooses n from those counts alone."""
         self._of.store.add_tasks({task_id: canonical_json(task.to_json()) for task_id, task in self._tasks.items()})
         self._of.progress.add("trials", total=len(self._tasks))
-        self._of.crew.drain(self._next_job, self._finished)
+        self._of.workers.drain(self._next_job, self._finished)
         return self._chosen
 
     def _next_job(self) -> Job | None:
@@ -207,7 +213,7 @@ class _Board:
 
     def _job(self, task_id: str, first: int, count: int) -> Job:
         label = f"task {task_id[:12]}: trials {first} to {first + count - 1}"
-        return Job((task_id, first), run_trials, (self._of.crew.handle, self._tasks[task_id], first, count), label)
+        return Job((task_id, first), run_trials, (self._of.workers.handle, self._tasks[task_id], first, count), label)
 
 
 def missing_batches(present: set[int], wanted: int, most: int = BATCH_TRIALS) -> list[tuple[int, int]]:

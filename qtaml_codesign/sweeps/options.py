@@ -17,14 +17,8 @@ from qtaml_codesign.nets.sensitivity import METHODS as SENSITIVITIES
 from qtaml_codesign.physics.flip import flip_probability, thickness_for
 from qtaml_codesign.sweeps.stopping import DEFAULT_HALF_WIDTH, DEFAULT_MAX_TRIALS, StoppingRule
 from qtaml_codesign.tac.allocation import checked_allocation
-from qtaml_codesign.tac.methods import (
-    BUDGET_FREE_METHODS,
-    METHOD_RULES,
-    METHODS,
-    SPENDING_METHODS,
-    checked_methods,
-    need_method,
-)
+from qtaml_codesign.tac.choices import checked_methods, need_method
+from qtaml_codesign.tac.methods import BUDGET_FREE_METHODS, METHOD_RULES, METHODS, SPENDING_METHODS
 
 DEFAULT_BUDGETS = (0.0, 0.01, 0.02, 0.03, 0.05, 0.10, 0.125, 0.25, 0.375)
 DEFAULT_METHODS = ("tac", "uniform-msp")

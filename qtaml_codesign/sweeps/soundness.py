@@ -18,7 +18,7 @@ def check_evaluation(network: Workload, target: float) -> tuple[str, ...]:
     target, (1 - target) x right answers < 1.
 
     Example:
-        >>> from qtaml_codesign.nets.workload import load_workload
+        >>> from qtaml_codesign.nets.loading import load_workload
         >>> check_evaluation(load_workload("small-cnn"), target=0.95)
         ()
     """

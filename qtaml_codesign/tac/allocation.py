@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qtaml_codesign.checks import one_of
-from qtaml_codesign.tac.methods import ALLOCATING_METHODS, need_method
+from qtaml_codesign.tac.choices import need_method
+from qtaml_codesign.tac.methods import ALLOCATING_METHODS
 
 Floats = NDArray[np.float64]
 Depths = NDArray[np.int64]
@@ -143,9 +144,8 @@ def exact(problem: AllocationProblem) -> Depths:
     layer, depth = _columns(problem)
     objective = np.array([problem.residual_variance[i][k] for i, k in zip(layer, depth, strict=True)])
     scale = float(objective.max(initial=0.0)) or 1.0
-    one_depth = sparse.csr_array(
-        (np.ones(layer.size), (layer, np.arange(layer.size))), shape=(len(problem.residual_variance), layer.size)
-    )
+    one_depth = sparse.csr_array((np.ones(layer.size), (layer, np.arange(layer.size))),
+                                 shape=(len(problem.residual_variance), layer.size))
     cost = sparse.csr_array((problem.weights[layer] * depth).astype(float)[None, :] / problem.weights.sum())
     with _standard_output_closed():
         found = optimize.milp(

@@ -13,12 +13,15 @@ from qtaml_codesign.bits.cell_law import BitErrorProfile, as_profile
 from qtaml_codesign.bits.formats import BitFormat, Encoding
 from qtaml_codesign.checks import number_within, one_of, whole_number
 from qtaml_codesign.errors import InputError
-from qtaml_codesign.nets.evaluate import single_threaded
-from qtaml_codesign.nets.workload import Workload, load_workload
+from qtaml_codesign.nets.loading import load_workload
+from qtaml_codesign.nets.sensitivity import JacobianGains
+from qtaml_codesign.nets.threads import single_threaded
+from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.physics.flip import FlipProbability
 from qtaml_codesign.tac.algorithm import Planner, StageProgress
 from qtaml_codesign.tac.allocation import checked_allocation
-from qtaml_codesign.tac.methods import BUDGET_FREE_METHODS, METHODS, SPENDING_METHODS, need_method
+from qtaml_codesign.tac.choices import need_method
+from qtaml_codesign.tac.methods import BUDGET_FREE_METHODS, METHODS, SPENDING_METHODS
 from qtaml_codesign.tac.plan import LayerPlan, TacPlan, weights_digest
 
 __all__ = ["BUDGET_FREE_METHODS", "METHODS", "LayerPlan", "TacPlan", "plan", "weights_digest"]
@@ -40,6 +43,7 @@ def plan(
     encoding: str | None = None,
     correction_trials: int = CORRECTION_TRIALS,
     progress: StageProgress | None = None,
+    gains: JacobianGains | None = None,
 ) -> TacPlan:
     """Choose which bit planes to protect and which layers to correct; no labels, no retraining.
 
@@ -62,6 +66,8 @@ def plan(
         correction_trials: drawings per layer for the mean-correction decision.
         progress: called with (stage, steps done, steps known so far) as the work goes on; the stages are calibration
             (Jacobian gains), scores and correction (simulations of one layer alone).
+        gains: what `nets.sensitivity.jacobian_gains` found for this network, where several plans share it; None
+            measures them if the method needs them.
 
     Raises:
         InputError: an argument that is unknown, out of bounds, or would have no effect.
@@ -85,8 +91,19 @@ def plan(
     errors = profile.assign(list(network.weights))
     with single_threaded():
         return Planner(
-            network, errors, seed, solver, correction_trials, sensitivity, progress or (lambda stage, done, total: None)
+            network, errors, seed, solver, correction_trials, sensitivity,
+            progress or (lambda stage, done, total: None), _of_network(gains, network),
         ).make(method, float(budget))
+
+
+def _of_network(gains: JacobianGains | None, network: Workload) -> JacobianGains | None:
+    if gains is not None and gains.gains.keys() != network.weights.keys():
+        raise InputError(
+            "the Jacobian gains belong to another network", where="gains", rule="a gain for each stored tensor",
+            value=sorted(gains.gains.keys() ^ network.weights.keys()),
+            next_step="leave gains out, or pass jacobian_gains(workload) of the same workload",
+        )
+    return gains
 
 
 def _rates(flip_probability: FlipInput | None, bits: int | None, encoding: str | None) -> BitErrorProfile:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, ValidationError
 
+from qtaml_codesign.bits.formats import BitFormat
 from qtaml_codesign.cards import Encoding
-from qtaml_codesign.errors import PlanError
+from qtaml_codesign.codecs.plane_protected import PlaneProtected
+from qtaml_codesign.errors import InputError, PlanError
 from qtaml_codesign.records import Record
 from qtaml_codesign.tac.plan_file import PLAN_FORMAT, PLAN_VERSION, read_content
 
@@ -71,6 +74,18 @@ class LayerPlan(_Frozen):
     deeper: Annotated[int, Field(ge=0)] = 0
     planes: tuple[int, ...] = ()
 
+    @classmethod
+    def of_codec(cls, codec: PlaneProtected, **rest: Any) -> LayerPlan:
+        """The entry of a tensor that is held by this codec; `rest` are the fields that the codec does not know."""
+        own = {field.name: getattr(codec, field.name) for field in fields(codec) if field.name != "format"}
+        return cls(bits=codec.format.bits, encoding=codec.format.encoding, **own, **rest)
+
+    @property
+    def codec(self) -> PlaneProtected:
+        """How the memory holds the tensor."""
+        return PlaneProtected(BitFormat(self.bits, self.encoding), self.scale, self.factor, self.depth, self.deeper,
+                              self.gain, self.offset, self.planes)
+
 
 class TacPlan(_Frozen):
     """A protection plan: Algorithm 1's answer, or a baseline's, for one network, flip probability and budget.
@@ -112,6 +127,11 @@ class TacPlan(_Frozen):
     uniform_variance: NonNegative | None
     layers: Annotated[tuple[LayerPlan, ...], Field(min_length=1)]
     warnings: tuple[str, ...]
+
+    @property
+    def codecs(self) -> dict[str, PlaneProtected]:
+        """How the memory holds each tensor, by tensor name."""
+        return {layer.name: layer.codec for layer in self.layers}
 
     @property
     def depths(self) -> dict[str, int]:
@@ -242,27 +262,18 @@ def _plan_error(failure: ValidationError, where: str) -> PlanError:
 
 def _check_layers(plan: TacPlan, where: str) -> None:
     for layer in plan.layers:
-        for fits, what, field, rule, next_step in _rules(layer):
-            if not fits:
-                raise PlanError(what, where=f"{where}, {layer.name}, {field}", rule=rule, value=getattr(layer, field),
-                                next_step=next_step)
+        try:
+            layer.codec.check_size(layer.weights)
+        except InputError as failure:
+            raise PlanError(failure.what, where=f"{where}, {layer.name}, {failure.where}", rule=failure.rule,
+                            value=failure.value, next_step=f"correct the field, {_AGAIN}") from None
+        if layer.corrected == ((layer.factor, layer.gain, layer.offset) == (1.0, 1.0, 0.0)):
+            raise PlanError("a layer's readout does not fit its mean correction",
+                            where=f"{where}, {layer.name}, corrected",
+                            rule="corrected is true exactly when factor, gain, offset are not 1, 1, 0",
+                            value=(layer.corrected, layer.factor, layer.gain, layer.offset),
+                            next_step=f"correct the fields, {_AGAIN}")
     names = [layer.name for layer in plan.layers]
     if len(set(names)) != len(names):
         raise PlanError("a tensor stands in the plan twice", where=f"{where}, layers", rule="one entry per tensor",
                         value=names, next_step="remove the second entry")
-
-
-def _rules(layer: LayerPlan) -> Iterator[tuple[bool, str, str, str, str]]:
-    """What ties the fields of a layer together: whether it holds, what is wrong if not, field, rule and next step."""
-    planes, neutral = set(layer.planes), (layer.factor, layer.gain, layer.offset) == (1.0, 1.0, 0.0)
-    yield (layer.depth <= layer.bits, "a layer protects more planes than it stores", "depth",
-           f"0 <= depth <= bits = {layer.bits}", "correct the depth")
-    yield (not layer.deeper or (layer.deeper < layer.weights and layer.depth < layer.bits),
-           "a layer protects one plane more on weights it does not have", "deeper",
-           "deeper < weights, and 0 where depth = bits", "raise the depth instead")
-    yield (not planes or (planes <= set(range(layer.bits)) and len(planes) == layer.depth and not layer.deeper),
-           "a layer's protected planes do not fit its depth", "planes",
-           f"depth = {layer.depth} different planes of 0 to {layer.bits - 1}, and deeper = 0",
-           f"correct the planes, {_AGAIN}")
-    yield (layer.corrected != neutral, "a layer's readout does not fit its mean correction", "corrected",
-           "corrected is true exactly when factor, gain, offset are not 1, 1, 0", f"correct the fields, {_AGAIN}")

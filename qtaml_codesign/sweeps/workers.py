@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ParamSpec, TypeVar
 
 from qtaml_codesign.errors import CodesignError
-from qtaml_codesign.sweeps.handle import WorkloadAbsentError, WorkloadHandle
+from qtaml_codesign.nets.parcel import Parcel, WorkloadAbsentError
+from qtaml_codesign.nets.workload import Workload
+from qtaml_codesign.sweeps.handle import WorkloadHandle, by_value
 from qtaml_codesign.sweeps.pool import WorkerPool
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _GRACE_S = 10.0
+JOBS_PER_WORKER = 2
+"""One under way and one that waits for it."""
+FIRST_IN_FLIGHT, MOST_IN_FLIGHT = 16, 1024
+"""Jobs in an executor of unknown width: one more for each that is done, so that a cluster fills in a few rounds, and
+the workload is not sent by value much more often than there are machines."""
 MOST_LOSSES = 3
 """So often a job may take its worker process along before the run gives up."""
 
@@ -71,37 +77,38 @@ class _Line:
         return any(self.losses[job.key] for job in (*running, *self.again))
 
 
-class Crew:
+class Workers:
     """Runs jobs with a bounded number in flight; started when the first job comes.
 
     Args:
-        handle: the workload that the jobs need.
-        workers: 1 runs in this process; more start that many processes.
+        workload: what the jobs need.
+        workers: 1 (or None) runs in this process; more start that many processes. Beside an executor: how many workers
+            it has, or None where nobody knows.
         executor: the caller's executor instead; it is used and left running.
 
     Attributes:
+        handle: what a job takes along instead of the workload.
         notes: what the reader of the results may want to know about the run.
     """
 
-    def __init__(self, handle: WorkloadHandle, workers: int = 1, executor: Executor | None = None) -> None:
-        self._handle = handle
-        self._workers = workers
+    def __init__(self, workload: Workload, workers: int | None = None, executor: Executor | None = None) -> None:
+        self._workers = workers or 1
         self._executor = executor
         self._own = executor is None
-        width = workers if self._own else os.cpu_count() or 1
-        self._in_flight = 1 if self._own and workers == 1 else 2 * width
+        self._grows = workers is None and not self._own
+        alone = self._own and self._workers == 1
+        self._in_flight = FIRST_IN_FLIGHT if self._grows else 1 if alone else JOBS_PER_WORKER * self._workers
         self._folder: TemporaryDirectory[str] | None = None
+        self.handle = WorkloadHandle(workload, self._file)
         self.notes: list[str] = []
 
-    @cached_property
-    def handle(self) -> WorkloadHandle:
-        """The handle to put into a job; where jobs leave this process, the workload lies in a file, written once."""
-        if not self._handle.portable:
-            return self._handle
-        self._folder = TemporaryDirectory(prefix="codesign-", ignore_cleanup_errors=True)
-        return self._handle.sent(self._folder.name)
+    def _file(self) -> str:
+        """Where the workload lies for other processes, in a folder that goes when the run ends."""
+        if self._folder is None:
+            self._folder = TemporaryDirectory(prefix="codesign-", ignore_cleanup_errors=True)
+        return str(Path(self._folder.name) / "workload.pt")
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> Workers:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -116,6 +123,13 @@ class Crew:
         `finished` gets the results as they come, in this thread. Jobs whose worker process died run again in new ones.
         When a job fails, or on Ctrl-C, jobs that have not begun are cancelled, those that have are let finish, their
         results are handed over, and the exception goes on.
+
+        Args:
+            next_job: the next job, or None.
+            finished: takes (job, result) pairs.
+
+        Raises:
+            CodesignError: a job ended its worker too often, workers cannot start, or the caller's executor broke.
         """
         running: Running = {}
         line = _Line(next_job)
@@ -140,9 +154,7 @@ class Crew:
 
     def _submit(self, job: Job) -> Future[Any]:
         if self._executor is None:
-            parcel = self.handle.parcel
-            self._executor = SerialExecutor() if self._workers == 1 else WorkerPool(
-                self._workers, parcel if isinstance(parcel, str) else None)
+            self._executor = SerialExecutor() if self._workers == 1 else self._processes()
         try:
             return self._executor.submit(job.function, *job.arguments)
         except BrokenExecutor as failure:  # since the last look at it
@@ -150,12 +162,19 @@ class Crew:
             lost.set_exception(failure)
             return lost
 
+    def _processes(self) -> WorkerPool:
+        self.handle.parcel()  # what cannot be sent is refused before a process starts
+        return WorkerPool(self._workers, self._file())
+
     def _settle(self, running: Running, done: set[Future[Any]], line: _Line, finished: Finished) -> None:
         """Good results first, so that a failure beside them costs nothing; then jobs to run again, or the failure."""
         if self._own and self._executor is not None and any(_lost(future) for future in done):
             self._executor.shutdown(wait=True)
             done = set(running)  # a broken pool has ended them all
+        before = len(running)
         _hand_over(running, done, finished)
+        if self._grows:
+            self._in_flight = min(self._in_flight + before - len(running), MOST_IN_FLIGHT)
         lost = []
         for future in [future for future in running if future in done]:
             job, failure = running.pop(future), future.exception()
@@ -197,7 +216,7 @@ def _lost(future: Future[Any]) -> bool:
 def _by_value(job: Job) -> Job:
     """The same job for a machine that does not see the file of the workload."""
     return replace(job, arguments=tuple(
-        part.by_value() if isinstance(part, WorkloadHandle) else part for part in job.arguments
+        by_value(part) if isinstance(part, WorkloadHandle | Parcel) else part for part in job.arguments
     ))
 
 

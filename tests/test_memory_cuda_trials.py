@@ -10,30 +10,31 @@ import pytest
 import torch
 
 import qtaml_codesign as qc
-from qtaml_codesign.bits.cell_law import BitErrorProfile
 from qtaml_codesign.errors import WorkloadError
-from qtaml_codesign.nets import device
-from qtaml_codesign.nets.evaluate import run_trial
-from qtaml_codesign.nets.storage import StoredModel, store_tensor
-from qtaml_codesign.nets.workload import Workload, load_workload
+from qtaml_codesign.memory import deploy
+from qtaml_codesign.memory.cuda_reader import CudaReader, DeviceCells
+from qtaml_codesign.memory.trial import Trials
+from qtaml_codesign.nets.loading import load_workload
+from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.nets.zoo import trained_network
-from qtaml_codesign.sweeps.handle import handle_for
 from qtaml_codesign.sweeps.jobs import run_trials, task_for
-from qtaml_codesign.tac.evaluation import errors_for
-from tests.test_nets_device import GPU, on_each_device
+from qtaml_codesign.sweeps.workers import Workers
+from qtaml_codesign.tac.evaluation import laws_for
+from tests.in_memory import network_stored, uniform
+from tests.test_memory_cuda import GPU, on_each_device
 
 
 @pytest.fixture
 def drawn_there(monkeypatch):
     """The device path also for networks on the CPU; counts the tensors drawn there."""
-    monkeypatch.setattr(device, "DRAWS_THERE", {"cuda", "cpu"})
-    drawn, original = [], device.DeviceCodes.read
+    monkeypatch.setattr(deploy, "DRAWS_THERE", {"cuda", "cpu"})
+    drawn, original = [], DeviceCells.read
 
-    def read(codes, *arguments):
-        drawn.append(codes.shape)
-        return original(codes, *arguments)
+    def read(cells, trial):
+        drawn.append(cells.shape)
+        return original(cells, trial)
 
-    monkeypatch.setattr(device.DeviceCodes, "read", read)
+    monkeypatch.setattr(DeviceCells, "read", read)
     return drawn
 
 
@@ -71,14 +72,15 @@ def test_what_is_read_on_the_host_gives_the_same_counts_too(method, noise, reque
 def test_the_jobs_of_a_sweep_draw_there_once_placed(drawn_there, monkeypatch):
     workload = load_workload("small-cnn")
     made = plan_for(workload)
-    tasks = [task_for(workload.digest, made, errors_for(workload, made, 0.05), seed) for seed in (21, 22)]
-    there = run_trials(handle_for(workload, portable=False), tasks[0], 0, 2)
+    tasks = [task_for(workload.digest, made, laws_for(workload, made, 0.05), seed) for seed in (21, 22)]
+    del drawn_there[:]
+    there = run_trials(Workers(workload).handle, tasks[0], 0, 2)
     assert len(drawn_there) == 2 * len(workload.weights)
     evaluated = qc.evaluate(workload, made, flip_probability=0.05, trials=2, seed=21)
     assert [counts.correct for counts in there] == list(evaluated.correct_by_trial)
-    monkeypatch.setattr(device, "DRAWS_THERE", set())
+    monkeypatch.setattr(deploy, "DRAWS_THERE", set())
     del drawn_there[:]
-    run_trials(handle_for(workload, portable=False), tasks[1], 0, 1)
+    run_trials(Workers(workload).handle, tasks[1], 0, 1)
     assert drawn_there == []
 
 
@@ -100,13 +102,12 @@ def test_a_network_on_the_gpu_is_evaluated_under_the_flips_of_the_host():
     here = load_workload("small-cnn")
     there = Workload(copy.deepcopy(trained_network("small-cnn")).cuda(), here.calibration,
                      (here.evaluation_inputs, here.labels), name="small-cnn")
-    stored = StoredModel(tuple(store_tensor(name, w, depth=1) for name, w in here.weights.items()))
-    placed = device.placed(stored, there.network.device)
-    assert isinstance(placed, device.DeviceModel)
-    errors = BitErrorProfile.uniform(0.05).assign(here.weights)
+    model = network_stored(here, uniform(0.05), depth=1)
+    reader = model.prepare(0, there.network.device)
+    assert isinstance(reader, CudaReader)
+    assert all(weights.is_cuda for weights in reader.read(0).weights.values())
     for trial in range(3):
-        assert all(weights.is_cuda for weights in placed.read(0, trial, errors).weights.values())
-        on_gpu, on_cpu = run_trial(there, placed, errors, 0, trial), run_trial(here, stored, errors, 0, trial)
+        on_gpu, on_cpu = (Trials(workload, model, 0).run(trial) for workload in (there, here))
         assert (on_gpu.bits_exposed, on_gpu.bits_flipped) == (on_cpu.bits_exposed, on_cpu.bits_flipped)
         assert on_gpu.expected_flips == on_cpu.expected_flips
         assert abs(on_gpu.correct - on_cpu.correct) <= 3

@@ -5,57 +5,44 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 
-from qtaml_codesign.bits.cell_law import BitErrorProfile
+from qtaml_codesign.bits.noise import noise_model
+from qtaml_codesign.memory.deploy import DeployedModel
+from qtaml_codesign.memory.trial import Trials
 from qtaml_codesign.nets.counts import TrialCounts
-from qtaml_codesign.nets.evaluate import run_trial, single_threaded
-from qtaml_codesign.nets.storage import StoredModel, store_tensor
-from qtaml_codesign.nets.workload import Workload, load_workload
-
-
-@pytest.fixture(scope="module")
-def small() -> Workload:
-    return load_workload("small-cnn")
-
-
-def stored_as(workload: Workload, depth: int = 0) -> StoredModel:
-    return StoredModel(tuple(store_tensor(name, weight, depth=depth) for name, weight in workload.weights.items()))
-
-
-def rates(workload: Workload, value: float):
-    return BitErrorProfile.uniform(value).assign(workload.weights)
+from qtaml_codesign.nets.threads import single_threaded
+from qtaml_codesign.nets.workload import Workload
+from tests.in_memory import network_stored, uniform
 
 
 def test_counts_of_a_trial_from_first_principles(small):
-    stored, errors = stored_as(small, depth=1), rates(small, 0.1)
-    counts = run_trial(small, stored, errors, seed=4, trial=2)
-    read = stored.read(4, 2, errors)
-    logits = small.run(small.evaluation_inputs, read.weights)
-    correct = int((logits.argmax(1) == small.labels).sum())
+    model = network_stored(small, uniform(0.1), depth=1)
+    counts = Trials(small, model, seed=4).run(2)
+    read = model.prepare(4).read(2)
+    right = (small.run(small.evaluation_inputs, read.weights).argmax(1) == small.labels).numpy()
+    correct = int(right.sum())
     assert replace(counts, seconds=0.0) == TrialCounts(
-        1, 360, correct, correct**2, correct**3, (logits.argmax(1) == small.labels).numpy(), 38160 * 8, 38160 * 7,
-        read.flips.bits_flipped, read.flips.expected_flips, 0.0,
+        1, 360, correct, correct**2, correct**3, right, 38160 * 8, 38160 * 7, read.bits_flipped, model.expected_flips,
+        0.0,
     )
     assert counts.seconds > 0.0
     assert counts.nominal_ber == pytest.approx(0.1, rel=1e-12)
 
 
 def test_trials_do_not_depend_on_order(small):
-    stored, errors = stored_as(small), rates(small, 0.05)
-    forward = [run_trial(small, stored, errors, 0, trial).correct for trial in range(4)]
-    backward = [run_trial(small, stored, errors, 0, trial).correct for trial in reversed(range(4))]
-    assert forward == backward[::-1]
+    trials = Trials(small, network_stored(small, uniform(0.05)), seed=0)
+    forward = [trials.run(trial).correct for trial in range(4)]
+    assert forward == [trials.run(trial).correct for trial in reversed(range(4))][::-1]
     assert len(set(forward)) > 1
 
 
 def test_without_flips_the_quantised_network_is_as_good(small):
-    counts = run_trial(small, stored_as(small), rates(small, 0.0), 0, 0)
+    counts = Trials(small, network_stored(small, uniform(0.0)), 0).run(0)
     assert counts.bits_flipped == 0
     assert abs(counts.correct - small.clean_correct) <= 2
-    protected = run_trial(small, stored_as(small, depth=8), rates(small, 0.3), 0, 0)
+    protected = Trials(small, network_stored(small, uniform(0.3), depth=8), 0).run(0)
     assert (protected.correct, protected.bits_exposed) == (counts.correct, 0)
 
 
@@ -63,16 +50,27 @@ def test_flips_hurt_as_much_as_reported_for_this_network(small):
     """First reproduction: 0.26 without compensation, 0.865 with one protected plane, 0.974 with two, at p = 0.10."""
     found = []
     for depth in (0, 1, 2):
-        stored, errors = stored_as(small, depth), rates(small, 0.1)
-        found.append(TrialCounts.total([run_trial(small, stored, errors, 0, trial) for trial in range(12)]).accuracy())
+        trials = Trials(small, network_stored(small, uniform(0.1), depth=depth), 0)
+        found.append(TrialCounts.total([trials.run(trial) for trial in range(12)]).accuracy())
     assert [interval.estimate for interval in found] == pytest.approx([0.26, 0.865, 0.974], abs=0.1)
 
 
 def test_only_some_tensors_stored(small):
-    part = StoredModel(tuple(tensor for tensor in stored_as(small) if tensor.name == "fc1.weight"))
-    counts = run_trial(small, part, rates(small, 0.1), 0, 0)
+    groups = network_stored(small, uniform(0.1)).groups
+    part = DeployedModel(tuple(group for group in groups if group.name == "fc1.weight"))
+    counts = Trials(small, part, 0).run(0)
     assert counts.bits_stored == 32768 * 8
     assert counts.correct > 0.5 * 360
+
+
+def test_a_noise_model_reaches_the_trial(small):
+    """Runs of sixteen weights that flip together hurt otherwise than single ones, at the same number of flips."""
+    model, sizes = network_stored(small, uniform(0.1)), {name: w.size for name, w in small.weights.items()}
+    laws = noise_model("clusters-16").apply_to({group.name: group.law for group in model.groups}, sizes)
+    tied = DeployedModel(tuple(replace(group, law=laws[group.name]) for group in model.groups))
+    one, other = Trials(small, model, 0).run(0), Trials(small, tied, 0).run(0)
+    assert (one.expected_flips, one.bits_exposed) == (other.expected_flips, other.bits_exposed)
+    assert one.bits_flipped != other.bits_flipped
 
 
 def test_one_thread_inside_and_the_old_number_after():
@@ -131,9 +129,8 @@ def test_tied_weights_are_stored_and_flipped_once():
 
     tokens = torch.arange(5)
     workload = Workload(Tied(), tokens, (tokens, tokens))
-    stored = stored_as(workload)
-    read = stored.read(0, 1, rates(workload, 0.2))
-    counts = run_trial(workload, stored, rates(workload, 0.2), 0, 1)
-    table = read.weights["embedding.weight"]
+    model = network_stored(workload, uniform(0.2))
+    table = model.prepare(0).read(1).weights["embedding.weight"]
+    counts = Trials(workload, model, 0).run(1)
     assert counts.bits_stored == 20 * 8
-    assert counts.correct == int(((table @ table.T).argmax(1) == np.arange(5)).sum())
+    assert counts.correct == int(((table @ table.T).argmax(1) == tokens).sum())

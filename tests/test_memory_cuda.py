@@ -15,10 +15,15 @@ from qtaml_codesign.bits import kernels
 from qtaml_codesign.bits.cell_law import BitErrorProfile, CellLaw
 from qtaml_codesign.bits.flips import FlipKey, draw_flips, flip_key
 from qtaml_codesign.bits.formats import BitFormat
+from qtaml_codesign.codecs.plane_protected import PlaneProtected
 from qtaml_codesign.errors import InputError
-from qtaml_codesign.nets import device
-from qtaml_codesign.nets.storage import StoredModel, StoredTensor, store_tensor
+from qtaml_codesign.memory import cuda_reader, deploy
+from qtaml_codesign.memory.cuda_reader import CudaReader, DeviceCells
+from qtaml_codesign.memory.deploy import DeployedModel
+from qtaml_codesign.memory.groups import StoredGroup
+from qtaml_codesign.memory.reader import HostReader
 from tests.bits_oracles import slow_read
+from tests.in_memory import stored
 from tests.test_bits_kernels import KNOWN_ANSWERS, words
 
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch.cuda.is_available() is false: no GPU here")
@@ -36,8 +41,8 @@ def region(loss, gain=None, bits=8, **cells):
 
 
 def read_there(codes, errors, depth, key, trial, where):
-    stored = StoredTensor("w", codes, 1.0, errors.format, depth)
-    read, by_plane = device.DeviceCodes(stored, torch.device(where)).read_codes(errors, key, trial)
+    group = StoredGroup("w", codes.copy(), PlaneProtected(errors.format, 1.0, depth=depth), errors)
+    read, by_plane = DeviceCells(group, key, torch.device(where)).read_words(trial)
     assert (read.device.type, by_plane.device.type) == (where, where)
     return read.cpu().numpy(), by_plane.cpu().numpy()
 
@@ -54,8 +59,8 @@ def assert_same_flips(codes, errors, depth, key, trial, where):
 def test_philox_gives_the_published_answers(where, rounds, counter, key, answer):
     assert rounds == kernels.ROUNDS
     tensors = tuple(torch.tensor([word, 0], device=where) for word in words(counter))
-    assert [int(word[0]) for word in device.philox(tensors, tuple(words(key)))] == words(answer)
-    assert list(device.philox(tuple(words(counter)), tuple(words(key)))) == words(answer)
+    assert [int(word[0]) for word in cuda_reader.philox(tensors, tuple(words(key)))] == words(answer)
+    assert list(cuda_reader.philox(tuple(words(counter)), tuple(words(key)))) == words(answer)
 
 
 @on_each_device
@@ -65,7 +70,7 @@ def test_philox_gives_the_published_answers(where, rounds, counter, key, answer)
 def test_digits_are_those_of_the_compiled_loop_for_every_counter(where, key, trial, index, plane, level):
     expected = kernels.digit(np.array(key, np.uint64), np.uint64(trial), np.uint64(index), plane, level)
     word = torch.tensor([index // 8], device=where)
-    digits = device.digit_words(FlipKey(key), trial, word, plane // 8, level // 2)[level % 2]
+    digits = cuda_reader.digit_words(FlipKey(key), trial, word, plane // 8, level // 2)[level % 2]
     assert int(digits) >> (8 * (index % 8) + plane % 8) & 1 == int(expected)
 
 
@@ -107,87 +112,72 @@ def test_the_slow_twin_agrees(where):
 @on_each_device
 @pytest.mark.parametrize("piece", [1, 3, 16])
 def test_pieces_give_the_flips_of_the_whole(where, piece, monkeypatch):
-    monkeypatch.setattr(device, "PIECE", piece)
+    monkeypatch.setattr(cuda_reader, "PIECE", piece)
     codes = np.random.default_rng(2).integers(0, 256, 413).astype(np.uint8)
     assert_same_flips(codes, region(np.linspace(0.05, 0.4, 8)), 1, flip_key(0, "w"), 3, where)
 
 
 def mixed_model():
-    """Tensors of every kind: plain, fully protected, 16-bit, empty, all zero, partly deeper, in other regions."""
+    """Groups of every kind: plain, fully protected, 16-bit, empty, all zero, partly deeper, in other regions."""
     generator = np.random.default_rng(7)
-    wide = BitFormat(16, "twos_complement")
-    tensors = (
-        store_tensor("plain", generator.normal(size=(13, 5)), depth=2),
-        store_tensor("covered", generator.normal(size=40), depth=8),
-        store_tensor("wide", generator.normal(size=(3, 4, 5)), wide, depth=1),
-        store_tensor("empty", np.zeros((0, 3))),
-        store_tensor("zero", np.zeros(9)),
-        store_tensor("deeper", generator.normal(size=50), depth=1, deeper=20),
-        store_tensor("planes", generator.normal(size=50), depth=3, planes=(1, 4, 7)),
-        store_tensor("readout", generator.normal(size=50), factor=1.25, gain=0.9, offset=0.05),
-        store_tensor("blocks", generator.normal(size=50)),
-        store_tensor("spread", generator.normal(size=50)),
-    )
-    errors = BitErrorProfile.uniform(0.2).assign([tensor.name for tensor in tensors])
-    errors |= {
-        "wide": BitErrorProfile.uniform(0.1, wide).regions[0], "blocks": region(0.2, block=4),
-        "spread": region(0.2, spread=0.5), "zero": region(0.0, 0.3),
-    }
-    return StoredModel(tensors), errors
-
-
-def assert_same_account(found, expected):
-    assert (found.bits_exposed, found.bits_flipped) == (expected.bits_exposed, expected.bits_flipped)
-    assert found.expected_flips == pytest.approx(expected.expected_flips, rel=1e-12)
-    assert list(found.by_plane) == list(expected.by_plane)
-    for name, planes in expected.by_plane.items():
-        np.testing.assert_array_equal(found.by_plane[name], planes)
+    wide, plain = BitErrorProfile.uniform(0.1, BitFormat(16, "twos_complement")).regions[0], region(0.2)
+    return DeployedModel((
+        stored(generator.normal(size=(13, 5)), plain, "plain", depth=2),
+        stored(generator.normal(size=40), plain, "covered", depth=8),
+        stored(generator.normal(size=(3, 4, 5)), wide, "wide", depth=1),
+        stored(np.zeros((0, 3)), plain, "empty"),
+        stored(np.zeros(9), region(0.0, 0.3), "zero"),
+        stored(generator.normal(size=50), plain, "deeper", depth=1, deeper=20),
+        stored(generator.normal(size=50), plain, "planes", depth=3, planes=(1, 4, 7)),
+        stored(generator.normal(size=50), plain, "readout", factor=1.25, gain=0.9, offset=0.05),
+        stored(generator.normal(size=50), region(0.2, block=4), "blocks"),
+        stored(generator.normal(size=50), region(0.2, spread=0.5), "spread"),
+    ))
 
 
 @on_each_device
 @pytest.mark.parametrize("purpose", ["trial", "correction"])
 def test_reading_a_model_there_is_reading_it_here(where, purpose):
-    stored, errors = mixed_model()
-    there = device.DeviceModel(stored, torch.device(where))
-    assert there.bits_stored == stored.bits_stored
-    for only in (None, "plain", "wide", "deeper", "planes", "readout", "spread"):
-        expected = stored.read(4, 2, errors, only=only, purpose=purpose)
-        found = there.read(4, 2, errors, only=only, purpose=purpose)
-        assert list(found.weights) == list(expected.weights)
-        for name, weights in expected.weights.items():
-            assert (found.weights[name].dtype, found.weights[name].device.type) == (torch.float32, where)
-            np.testing.assert_array_equal(found.weights[name].cpu().numpy(), weights)
-        assert_same_account(found.flips, expected.flips)
+    model = mixed_model()
+    expected = model.prepare(4, purpose=purpose).read(2)
+    found = CudaReader(model.groups, 4, purpose, torch.device(where)).read(2)
+    assert list(found.weights) == list(expected.weights) == list(found.flips_by_plane)
+    for name, weights in expected.weights.items():
+        assert (found.weights[name].dtype, found.weights[name].device.type) == (torch.float32, where)
+        np.testing.assert_array_equal(found.weights[name].cpu().numpy(), weights.numpy())
+        np.testing.assert_array_equal(found.flips_by_plane[name], expected.flips_by_plane[name])
+    assert found.bits_flipped == expected.bits_flipped > 0
+
+
+def test_only_alike_cells_that_nothing_corrects_are_drawn_there():
+    names = [group.name for group in mixed_model().groups if cuda_reader.drawn_there(group)]
+    assert names == ["plain", "covered", "wide", "empty", "zero", "planes", "readout"]
 
 
 def test_a_reading_changes_nothing_that_is_kept():
-    stored, errors = mixed_model()
-    there = device.DeviceModel(stored, torch.device("cpu"))
-    first = {name: weights.clone() for name, weights in there.read(0, 0, errors).weights.items()}
-    there.read(0, 1, errors)
-    again = there.read(0, 0, errors).weights
-    assert all(torch.equal(again[name], weights) for name, weights in first.items())
+    reader = CudaReader(mixed_model().groups, 0, "trial", torch.device("cpu"))
+    first = reader.read(0).weights
+    kept = {name: weights.clone() for name, weights in first.items()}
+    reader.read(1)
+    again = reader.read(0).weights
+    assert all(torch.equal(again[name], weights) for name, weights in kept.items())
+    assert all(torch.equal(first[name], weights) for name, weights in kept.items())
 
 
 def test_what_the_host_refuses_is_refused_there_too():
-    stored, errors = mixed_model()
-    there = device.DeviceModel(stored, torch.device("cpu"))
-    with pytest.raises(InputError, match="no flip rates"):
-        there.read(0, 0, {"plain": errors["plain"]})
-    with pytest.raises(InputError, match="another storage format"):
-        there.read(0, 0, errors | {"wide": errors["plain"]})
-    with pytest.raises(InputError, match="no stored tensor has this name"):
-        there.read(0, 0, errors, only="plane")
+    reader = CudaReader(mixed_model().groups, 0, "trial", torch.device("cpu"))
     for trial in (-1, 2**64, 0.5):
-        with pytest.raises(InputError, match="count trials from 0"):
-            there.read(0, trial, errors)
+        with pytest.raises(InputError) as caught:
+            reader.read(trial)
+        assert caught.value.next_step == "count trials from 0"
 
 
 def test_only_cuda_draws_on_the_device_by_itself():
-    stored, _ = mixed_model()
-    assert device.placed(stored, torch.device("cpu")) is stored
-    assert device.placed(stored, torch.device("meta")) is stored
-    assert {"cuda"} == device.DRAWS_THERE
+    model = DeployedModel(())
+    assert isinstance(model.prepare(0, torch.device("cpu")), HostReader)
+    assert isinstance(model.prepare(0, torch.device("meta")), HostReader)
+    assert isinstance(model.prepare(0, torch.device("cuda")), CudaReader)
+    assert {"cuda"} == deploy.DRAWS_THERE
 
 
 @pytest.mark.parametrize("bits", [8, 16])
@@ -197,10 +187,10 @@ def test_no_operation_of_a_reading_mixes_devices(bits, rate, monkeypatch):
     def half_left(tensor):
         return torch.arange(tensor.numel() // 2, device=tensor.device)[:, None]
 
-    stored = store_tensor("w", np.linspace(-1, 1, 77).reshape(7, 11), BitFormat(bits), depth=1)
-    there = device.DeviceCodes(stored, torch.device("meta"))
+    group = stored(np.linspace(-1, 1, 77).reshape(7, 11), region(rate, bits=bits), depth=1)
+    there = DeviceCells(group, flip_key(0, "w"), torch.device("meta"))
     monkeypatch.setattr(torch.Tensor, "nonzero", half_left)
-    weights, by_plane = there.read(region(rate, bits=bits), flip_key(0, "w"), 3)
+    weights, by_plane = there.read(3)
     assert (weights.device.type, by_plane.device.type) == ("meta", "meta")
     assert (weights.shape, weights.dtype, by_plane.shape) == ((7, 11), torch.float32, (bits,))
     with pytest.raises(RuntimeError, match="device"):
