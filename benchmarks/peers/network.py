@@ -39,12 +39,12 @@ class Network:
 
     def __init__(self) -> None:
         self.workload = load_workload("small-cnn")
-        self.groups = self.deployed(0.0).groups
+        self.stored = self.deployed(0.0)
         self.module: nn.Module = copy.deepcopy(self.workload.network.module).requires_grad_(False)
         self.images = self.workload.evaluation_inputs
         self.labels = self.workload.labels
-        self.codes: Flat = np.concatenate([group.words.ravel() for group in self.groups])
-        self.bits = 8 * self.codes.size
+        self.codes: Flat = np.concatenate([group.words.ravel() for group in self.stored.groups])
+        self.bits = self.stored.bits_stored
         self._parameters = dict(self.module.named_parameters())
 
     def deployed(self, rate: float) -> DeployedModel:
@@ -65,7 +65,7 @@ class Network:
     def load(self, read: Flat) -> None:
         """Put the weights that the read codes stand for into the private module."""
         start = 0
-        for group in self.groups:
+        for group in self.stored.groups:
             codes = read[start : start + group.words.size]
             weights = torch.from_numpy(group.codec.values[codes]).view(group.words.shape)
             self._parameters[group.name].copy_(weights)
