@@ -97,7 +97,7 @@ def measure(case: dict[str, Any], networks: Path) -> list[dict[str, Any]]:
 def right_answers(workload: qc.Workload, plan: qc.TacPlan, rate: Any, trials: int) -> np.ndarray:
     """Right answers of so many trials, (trials,)."""
     drawings = Trials(workload, deploy(workload, plan), errors_for(workload, plan, rate), SEED)
-    return np.array([drawings.run(trial).correct for trial in range(trials)])
+    return np.array([drawings.run(trial).score for trial in range(trials)])
 
 
 def moments(accuracy: np.ndarray) -> dict[str, float]:
@@ -124,8 +124,8 @@ def summed(correct: list[int], samples: int) -> TrialCounts:
     """Counts of many trials from their right answers alone."""
     sums = [sum(count**power for count in correct) for power in (1, 2, 3)]
     return TrialCounts(
-        trials=len(correct), samples=samples, correct=sums[0], correct_squares=sums[1], correct_cubes=sums[2],
-        correct_by_group=sums[:1], bits_stored=1, bits_exposed=1, bits_flipped=0, expected_flips=1.0, seconds=0.0,
+        trials=len(correct), samples=samples, score=sums[0], score_squares=sums[1], score_cubes=sums[2],
+        score_by_group=sums[:1], bits_stored=1, bits_exposed=1, bits_flipped=0, expected_flips=1.0, seconds=0.0,
     )
 
 

@@ -45,8 +45,8 @@ def test_counts_of_a_trial_from_first_principles(small):
 
 def test_trials_do_not_depend_on_order(small):
     stored, errors = stored_as(small), rates(small, 0.05)
-    forward = [run_trial(small, stored, errors, 0, trial).correct for trial in range(4)]
-    backward = [run_trial(small, stored, errors, 0, trial).correct for trial in reversed(range(4))]
+    forward = [run_trial(small, stored, errors, 0, trial).score for trial in range(4)]
+    backward = [run_trial(small, stored, errors, 0, trial).score for trial in reversed(range(4))]
     assert forward == backward[::-1]
     assert len(set(forward)) > 1
 
@@ -54,9 +54,9 @@ def test_trials_do_not_depend_on_order(small):
 def test_without_flips_the_quantised_network_is_as_good(small):
     counts = run_trial(small, stored_as(small), rates(small, 0.0), 0, 0)
     assert counts.bits_flipped == 0
-    assert abs(counts.correct - small.clean_correct) <= 2
+    assert abs(counts.score - small.scoring.clean_by_group.sum()) <= 2
     protected = run_trial(small, stored_as(small, depth=8), rates(small, 0.3), 0, 0)
-    assert (protected.correct, protected.bits_exposed) == (counts.correct, 0)
+    assert (protected.score, protected.bits_exposed) == (counts.score, 0)
 
 
 def test_flips_hurt_as_much_as_reported_for_this_network(small):
@@ -64,7 +64,7 @@ def test_flips_hurt_as_much_as_reported_for_this_network(small):
     found = []
     for depth in (0, 1, 2):
         stored, errors = stored_as(small, depth), rates(small, 0.1)
-        found.append(TrialCounts.total([run_trial(small, stored, errors, 0, trial) for trial in range(12)]).accuracy())
+        found.append(TrialCounts.total([run_trial(small, stored, errors, 0, trial) for trial in range(12)]).interval())
     assert [interval.estimate for interval in found] == pytest.approx([0.26, 0.865, 0.974], abs=0.1)
 
 
@@ -72,7 +72,7 @@ def test_only_some_tensors_stored(small):
     part = StoredModel(tuple(tensor for tensor in stored_as(small) if tensor.name == "fc1.weight"))
     counts = run_trial(small, part, rates(small, 0.1), 0, 0)
     assert counts.bits_stored == 32768 * 8
-    assert counts.correct > 0.5 * 360
+    assert counts.score > 0.5 * 360
 
 
 def test_one_thread_inside_and_the_old_number_after():
@@ -136,4 +136,4 @@ def test_tied_weights_are_stored_and_flipped_once():
     counts = run_trial(workload, stored, rates(workload, 0.2), 0, 1)
     table = read.weights["embedding.weight"]
     assert counts.bits_stored == 20 * 8
-    assert counts.correct == int(((table @ table.T).argmax(1) == np.arange(5)).sum())
+    assert counts.score == int(((table @ table.T).argmax(1) == np.arange(5)).sum())

@@ -99,7 +99,7 @@ def test_counts_add_up_whatever_the_grouping():
     for cut in range(1, 9):
         assert TrialCounts.total(parts[:cut]) + TrialCounts.total(parts[cut:]) == whole
     assert TrialCounts.total(parts[::-1]) == whole
-    assert whole.accuracy() == union_interval(*sums([p.correct for p in parts]), 9, 50)
+    assert whole.interval() == union_interval(*sums([p.score for p in parts]), 9, 50)
 
 
 def test_a_decided_point_is_left_at_once():
@@ -179,6 +179,6 @@ def test_the_intervals_of_skewed_trials_cover(rule, least):
 
 def counts_of(powers, trials, samples):
     """Counts of many trials from their sums alone."""
-    return TrialCounts(trials=trials, samples=samples, correct=powers[0], correct_squares=powers[1],
-                       correct_cubes=powers[2], correct_by_group=[powers[0]], bits_stored=trials, bits_exposed=trials,
+    return TrialCounts(trials=trials, samples=samples, score=powers[0], score_squares=powers[1],
+                       score_cubes=powers[2], score_by_group=[powers[0]], bits_stored=trials, bits_exposed=trials,
                        bits_flipped=0, expected_flips=1.0, seconds=0.0)

@@ -301,7 +301,7 @@ def test_same_call_same_plan_and_nothing_of_the_caller_changes() -> None:
     plans = [qc.plan(workload, method="tac", flip_probability=0.1, budget=0.2, seed=5) for _ in range(2)]
     results = [qc.evaluate(workload, plans[0], flip_probability=0.1, trials=3, seed=5) for _ in range(2)]
     assert plans[0] == plans[1]
-    assert results[0].counts.correct == results[1].counts.correct
+    assert results[0].counts.score == results[1].counts.score
     assert module.training
     assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
     assert torch.equal(inputs, inputs_before)
@@ -424,7 +424,7 @@ def test_no_flips_are_quantisation_alone(small: qc.Workload) -> None:
         tensor.name: tensor.values[tensor.codes].reshape(small.weights[tensor.name].shape)
         for tensor in deploy(small, chosen).tensors
     }
-    assert result.correct_by_trial == (small.count_correct(quantised),) * 3
+    assert result.score_by_trial == (small.score_by_group(quantised).sum(),) * 3
     assert result.counts.bits_flipped == 0
     assert result.nominal_ber == result.realised_ber == 0.0
 
@@ -449,9 +449,9 @@ def test_vanishing_flip_probability_keeps_the_order_of_depths(tiny_net: qc.Workl
 def test_an_evaluation_tells_its_trials_apart(small: qc.Workload) -> None:
     plan = qc.plan(small, "uniform-msp", 0.1, 0.25)
     four, two = (qc.evaluate(small, plan, 0.1, trials=trials) for trials in (4, 2))
-    assert sum(four.correct_by_trial) == four.counts.correct
-    assert sum(count**2 for count in four.correct_by_trial) == four.counts.correct_squares
-    assert four.correct_by_trial[:2] == two.correct_by_trial
+    assert sum(four.score_by_trial) == four.counts.score
+    assert sum(count**2 for count in four.score_by_trial) == four.counts.score_squares
+    assert four.score_by_trial[:2] == two.score_by_trial
 
 
 def test_a_narrow_terminal_cuts_no_layer_name(codesign, monkeypatch):

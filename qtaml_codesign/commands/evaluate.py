@@ -1,4 +1,4 @@
-"""`codesign evaluate`: accuracy of a plan under flips."""
+"""`codesign evaluate`: the metric of a plan under flips."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qtaml_codesign.commands.inputs import flip_input, tell_no_flips
-from qtaml_codesign.commands.options import Changed, FlipRate, MaybeDevice
+from qtaml_codesign.commands.options import Changed, FlipRate, MaybeDevice, Metric
 from qtaml_codesign.commands.running import tell_loading
 from qtaml_codesign.commands.show import say
 
@@ -27,6 +27,7 @@ def evaluate(
     changed: Changed = None,
     trials: Annotated[int, typer.Option("--trials", help="Drawings of all flips, at least 2.")] = 30,
     seed: Annotated[int, typer.Option("--seed", help="Key of the flips.")] = 0,
+    metric: Metric = None,
     noise: Annotated[
         str | None,
         typer.Option(
@@ -36,7 +37,7 @@ def evaluate(
         ),
     ] = None,
 ) -> None:
-    """Measure the accuracy of a plan under flips, with its interval and the bit error rate really injected.
+    """Measure the accuracy (or another metric) of a plan under flips, with its interval, and the bit error rate.
 
     \b
     Example:
@@ -53,6 +54,7 @@ def evaluate(
     tell_no_flips(flips)
     with _progress_bar(trials) as progress:
         network = load_workload(workload)
+        network = network if metric is None else network.with_metric(metric)
         result = measure(network, made, flips, trials, seed, noise=noise, progress=progress)
     _print(result, made.method, network.exposure.text)
     if noise is not None:
@@ -72,14 +74,18 @@ def _progress_bar(trials: int) -> Iterator[Progress]:
 
 
 def _print(result: Evaluation, method: str, exposed: str) -> None:
-    counts = result.counts
-    interval = f"[{result.low:.4f}, {result.high:.4f}] at {result.confidence:.0%}"
-    say(f"accuracy under flips: {result.accuracy:.4f}  {interval}")
+    from qtaml_codesign.report.words import value_text
+
+    counts, metric = result.counts, result.metric
+    value, low, high, image_low, image_high, clean = (value_text(metric, number) for number in (
+        result.value, result.low, result.high, result.image_low, result.image_high, result.clean_value))
+    say(f"{metric.name + ' under flips:':<21} {value}  [{low}, {high}] at {result.confidence:.0%}")
     say(f"  exposed: {exposed}")
     say(f"  plan {method}, {result.trials} trials x {counts.samples} samples (interval over trials)")
-    say(f"  over evaluation samples: [{result.image_low:.4f}, {result.image_high:.4f}], for these drawings")
-    kept = f"  (kept: {result.accuracy / result.clean_accuracy:.1%})" if result.clean_accuracy > 0.0 else ""
-    say(f"clean accuracy:       {result.clean_accuracy:.4f}{kept}")
+    say(f"  over evaluation samples: [{image_low}, {image_high}], for these drawings")
+    share = metric.larger_is_better and result.clean_value > 0.0
+    kept = f"  (kept: {result.value / result.clean_value:.1%})" if share else ""
+    say(f"{f'clean {metric.name}:':<21} {clean}{kept}")
     rates = f"nominal {result.nominal_ber:.6g}, realised {result.realised_ber:.6g}" if counts.bits_exposed else "none"
     say(f"bit error rate:       {rates}")
     say(f"  {counts.bits_flipped} flips over {counts.bits_exposed} exposed cells, {counts.bits_stored} stored cells")

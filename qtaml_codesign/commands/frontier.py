@@ -13,6 +13,7 @@ from qtaml_codesign.commands.options import (
     Changed,
     Device,
     Methods,
+    Metric,
     Seed,
     Sensitivity,
     Target,
@@ -40,7 +41,8 @@ def frontier(
     ] = None,
     budget: Budgets = None,
     method: Methods = None,
-    target: Target = "0.95",
+    target: Target = None,
+    metric: Metric = None,
     half_width: Annotated[
         float | None,
         typer.Option("--half-width", help="Leave an undecided point when its 95 % interval is +- this. Default: 0.01."),
@@ -72,7 +74,7 @@ def frontier(
     """
     tell_loading(f"workload {workload}", f"card {device}")
     from qtaml_codesign.cards import load_card, with_settings
-    from qtaml_codesign.commands.ranges import parse_ends, parse_fraction, parse_fractions
+    from qtaml_codesign.commands.ranges import parse_ends, parse_fractions
     from qtaml_codesign.report import frontier_report
     from qtaml_codesign.sweeps.run import find_frontier
     from qtaml_codesign.sweeps.settings import DEFAULT_METHODS
@@ -81,13 +83,12 @@ def frontier(
     folder = out if out is not None else default_folder(card.name, f"{workload}-frontier")
     ends = None if thickness is None else parse_ends(thickness, "--thickness")
     budgets = None if budget is None else parse_fractions(budget, "--budget")
-    wanted = parse_fraction(target, "--target")
     more: dict[str, Any] = {} if sensitivity is None else {"sensitivity": sensitivity}
     with interruptible(folder), progress_shown() as report:
         result = find_frontier(
-            workload, card, ends, budgets, tuple(method) if method else DEFAULT_METHODS, seed, target=wanted,
-            half_width=half_width, max_trials=max_trials, workers=usable_cpus() if workers is None else workers,
-            out=folder, allocation=allocation, reuse=lenders(folder, out, reuse), progress=report,
-            **more,
+            workload, card, ends, budgets, tuple(method) if method else DEFAULT_METHODS, seed, target=target,
+            metric=metric, half_width=half_width, max_trials=max_trials,
+            workers=usable_cpus() if workers is None else workers, out=folder, allocation=allocation,
+            reuse=lenders(folder, out, reuse), progress=report, **more,
         )
     print_report(frontier_report(result), folder)

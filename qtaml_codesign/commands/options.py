@@ -51,7 +51,16 @@ FlipRate = Annotated[
     str | None,
     typer.Option("--flip-probability", help="Flip probability of every stored bit; 0 for quantisation alone."),
 ]
-Target = Annotated[str, typer.Option("--target", help="Fraction of the clean accuracy to keep, such as 0.95 or 95%.")]
+Target = Annotated[
+    str | None,
+    typer.Option("--target", help="What to keep: 0.95 or 95% of the clean value, 'clean + 0.1', 'clean - 0.02' or '= "
+                 "12.5'. Default: 0.95, or 1.05 where smaller is better."),
+]
+Metric = Annotated[
+    str | None,
+    typer.Option("--metric", help="accuracy, top-5 (any K), cross-entropy, perplexity, rmse, mae or agreement (with "
+                 "the clean network). Default: the workload's own."),
+]
 Seed = Annotated[int, typer.Option("--seed", help="Key of every random choice.")]
 Workers = Annotated[
     int | None, typer.Option("--workers", help="Worker processes. Default: the usable CPUs, at most 8.")

@@ -1,4 +1,4 @@
-"""`codesign sweep`: accuracy over oxide thickness, protection method and ECC budget, and the frontier."""
+"""`codesign sweep`: a metric over oxide thickness, protection method and ECC budget, and the frontier."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from qtaml_codesign.commands.options import (
     Changed,
     Device,
     Methods,
+    Metric,
     Seed,
     Sensitivity,
     Target,
@@ -40,13 +41,14 @@ def sweep(
     ] = None,
     budget: Budgets = None,
     method: Methods = None,
-    target: Target = "0.95",
+    target: Target = None,
+    metric: Metric = None,
     trials: Annotated[
         int | None, typer.Option("--trials", help="Drawings per point; instead of the adaptive --half-width.")
     ] = None,
     half_width: Annotated[
         float | None,
-        typer.Option("--half-width", help="Go on until the 95 % interval of each accuracy is +- this. Default: 0.01."),
+        typer.Option("--half-width", help="Go on until the 95 % interval of each point is +- this. Default: 0.01."),
     ] = None,
     max_trials: Annotated[
         int | None, typer.Option("--max-trials", help="Most drawings per point with --half-width. Default: 320.")
@@ -91,7 +93,7 @@ def sweep(
     """
     tell_loading(f"workload {workload}", f"card {device}")
     from qtaml_codesign.cards import load_card, with_settings
-    from qtaml_codesign.commands.ranges import parse_fraction, parse_fractions, parse_range
+    from qtaml_codesign.commands.ranges import parse_fractions, parse_range
     from qtaml_codesign.report import sweep_report
     from qtaml_codesign.sweeps.run import sweep as run_sweep
     from qtaml_codesign.sweeps.settings import DEFAULT_METHODS
@@ -100,12 +102,11 @@ def sweep(
     folder = out if out is not None else default_folder(card.name, workload)
     grid = None if thickness is None else parse_range(thickness, "--thickness")
     budgets = None if budget is None else parse_fractions(budget, "--budget")
-    wanted = parse_fraction(target, "--target")
     more: dict[str, Any] = {} if sensitivity is None else {"sensitivity": sensitivity}
     with interruptible(folder), progress_shown() as report:
         result = run_sweep(
-            workload, card, grid, budgets, tuple(method) if method else DEFAULT_METHODS, seed, target=wanted,
-            trials=trials, half_width=half_width, max_trials=max_trials,
+            workload, card, grid, budgets, tuple(method) if method else DEFAULT_METHODS, seed, target=target,
+            metric=metric, trials=trials, half_width=half_width, max_trials=max_trials,
             workers=usable_cpus() if workers is None else workers, out=folder, allocation=allocation,
             interpolate=interpolate, refine=refine, reuse=lenders(folder, out, reuse), progress=report,
             **more,

@@ -35,7 +35,7 @@ class Trials:
         >>> workload = load_workload("small-cnn")
         >>> stored = StoredModel(tuple(store_tensor(name, w, depth=2) for name, w in workload.weights.items()))
         >>> trials = Trials(workload, stored, BitErrorProfile.uniform(0.01).assign(workload.weights), seed=0)
-        >>> trials.run(0).accuracy().estimate > 0.95
+        >>> trials.run(0).interval().estimate > 0.95
         True
     """
 
@@ -53,15 +53,9 @@ class Trials:
         """Counts of one trial: read the stored network once, run the evaluation set, count."""
         started = time.perf_counter()
         read = self._read(trial)
-        by_group = self._workload.count_by_group(read.weights)
-        correct = int(by_group.sum())
-        return TrialCounts(
-            trials=1,
+        return TrialCounts.of_trial(
+            by_group=self._workload.score_by_group(read.weights),
             samples=self._workload.samples,
-            correct=correct,
-            correct_squares=correct**2,
-            correct_cubes=correct**3,
-            correct_by_group=by_group,
             bits_stored=self._bits_stored,
             bits_exposed=read.flips.bits_exposed,
             bits_flipped=read.flips.bits_flipped,

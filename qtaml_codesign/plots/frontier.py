@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from qtaml_codesign.plots.style import Look, Side, label, legend, looks, percent
+from qtaml_codesign.nets.target import Target
+from qtaml_codesign.plots.style import Look, Side, label, legend, looks, percent, typeset
 
 _SAME = ["overhead", "thickness_nm", "thickness_low_nm", "thickness_high_nm"]
 _ARROW_POINTS = 20.0
@@ -19,7 +20,7 @@ _ARROW_POINTS = 20.0
 Array = NDArray[np.float64]
 
 
-def draw_frontier(points: pd.DataFrame, table: pd.DataFrame, target: float, axes: Any = None,
+def draw_frontier(points: pd.DataFrame, table: pd.DataFrame, target: Target, axes: Any = None,
                   below: Side | None = None) -> Any:
     """Thinnest oxide (nm) against the protected fraction of the stored bits (%), one line per method.
 
@@ -32,7 +33,7 @@ def draw_frontier(points: pd.DataFrame, table: pd.DataFrame, target: float, axes
     Args:
         points: columns of `sweep.csv`; its thicknesses are the range.
         table: columns of `frontier.csv`.
-        target: fraction of the clean accuracy to keep.
+        target: what is to be kept.
         axes: matplotlib axes; None: of a new figure.
         below: put the legend at the foot of the figure, on this side; None: into the axes.
     """
@@ -46,7 +47,7 @@ def draw_frontier(points: pd.DataFrame, table: pd.DataFrame, target: float, axes
         handles = _draw_side_by_side(axes, rows, look, ends)
     else:
         handles = _draw_lines(axes, rows, look, ends)
-    axes.set_ylabel(f"thinnest oxide that keeps {target:.3g} × clean (nm)")
+    axes.set_ylabel(f"thinnest oxide that keeps {typeset(target)} (nm)")
     axes.grid(alpha=0.25)
     axes.margins(y=0.12)
     legend(axes, [*handles, *_bar_handles(table), *_arrow_handles(table)], 2, below)

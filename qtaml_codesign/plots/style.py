@@ -14,6 +14,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
+from qtaml_codesign.nets.target import Target
 from qtaml_codesign.tac.methods import METHOD_RULES, method_label
 
 COLOURS = ("#004488", "#d55e00", "#000000", "#66b3e6", "#009e73", "#e69f00", "#117733")
@@ -46,6 +47,16 @@ def label(method: str) -> str:
     return method_label(method) if method in METHOD_RULES else method
 
 
+def typeset(target: Target) -> str:
+    """A target with the sign of multiplication.
+
+    Example:
+        >>> typeset(Target(0.95))
+        '0.95 × clean'
+    """
+    return str(target).replace(" x ", " × ")
+
+
 def budget_colours(points: pd.DataFrame) -> dict[float, Any]:
     """A colour for each budget of a table, rising: from light to dark; none where there is one budget alone."""
     budgets = sorted(points["budget"].unique())
@@ -74,6 +85,7 @@ def legend(axes: Any, handles: list[Any], columns: int, below: Side | None) -> N
         return
     rows = sum(1 + handle.get_label().count("\n") for handle in handles) / 2.0 + 1.5
     share = min(_ROW_POINTS * rows / (72.0 * axes.bbox.height / axes.figure.dpi), 0.6)
-    low, high = axes.get_ylim()
-    axes.set_ylim(low, high + (high - low) * share / (1.0 - share))
+    scale = axes.yaxis.get_transform()
+    low, high = scale.transform(np.array(axes.get_ylim()))
+    axes.set_ylim(*scale.inverted().transform(np.array([low, high + (high - low) * share / (1.0 - share)])))
     axes.legend(handles=handles, loc="upper right", ncols=2, fontsize=9)

@@ -19,6 +19,7 @@ from qtaml_codesign.report.words import (
     percent,
     scientific,
     settled_line,
+    value_text,
 )
 from qtaml_codesign.sweeps.ranges import card_ranges
 from qtaml_codesign.sweeps.result import Sweep
@@ -69,13 +70,14 @@ def frontier_report(sweep: Sweep) -> SweepReport:
 
 def _facts(sweep: Sweep) -> tuple[tuple[str, str], ...]:
     clean, settings, counts = sweep.clean_interval, sweep.settings, sweep.counts
-    level = f"{settings.rule.confidence:.0%}"
+    level, name = f"{settings.rule.confidence:.0%}", sweep.metric.name
+    value, low, high = (value_text(sweep.metric, number) for number in clean)
     return (
         ("card", f"{sweep.card.name}: {_grid(sweep)}, {sweep.grid_nm[0]:.4g} to {sweep.grid_nm[-1]:.4g} nm"),
         ("workload", f"{sweep.workload_name}, {sweep.samples} evaluation samples"),
         ("exposed", sweep.exposure.text),
-        ("clean accuracy", f"{clean.estimate:.4f}  [{clean.low:.4f}, {clean.high:.4f}] ({level}, over samples)"),
-        ("target", f"{settings.target:.3g} x clean = {settings.target * clean.estimate:.4f}"),
+        (f"clean {name}", f"{value}  [{low}, {high}] ({level}, over samples)"),
+        ("target", f"{settings.wanted} = {value_text(sweep.metric, settings.wanted.value(clean.estimate))}"),
         ("seed", str(settings.seed)),
         ("trials", f"{counts.trials} over {sweep.tasks} tasks for {len(sweep.points)} points; "
                    f"{sweep.new_trials} run now{_borrowed(sweep)}"),
@@ -96,11 +98,11 @@ def _borrowed(sweep: Sweep) -> str:
 
 def _oxide_table(frontier: Frontier, sweep: Sweep) -> Table:
     table, methods = frontier.to_frame(), sweep.settings.methods
-    title = f"Thinnest oxide (nm) that keeps {frontier.target:.3g} x clean accuracy, for each ECC budget"
+    title = f"Thinnest oxide (nm) that keeps {sweep.settings.wanted.of(sweep.metric.name)}, for each ECC budget"
     images = "image_low_nm" in table.columns
     further = f"; {IMAGES}: the same over evaluation images" if images else ""
-    note = ("[low,high]: where the ends of the accuracy's interval over drawings of the flips cross the target, and "
-            f"nothing else; p: flip probability there{further}")
+    note = (f"[low,high]: where the ends of the {sweep.metric.name}'s interval over drawings of the flips cross the "
+            f"target, and nothing else; p: flip probability there{further}")
     ends = ends_nm(sweep)
     if not _paired(table, methods):
         columns: tuple[str, ...] = ("method", "budget\n%", "overhead\n%", *_heads("thinnest oxide", images))
@@ -138,7 +140,7 @@ def _range_tables(frontier: Frontier, sweep: Sweep) -> tuple[Table, ...]:
         for one in found
     )
     note = ("the thickness of the same p at both ends of one field's range, the others as they are;\n"
-            "accuracy follows p; -: no thickness inside the card's validity")
+            f"{sweep.metric.name} follows p; -: no thickness inside the card's validity")
     title = "Card range (nm): what the card's own numbers leave open, which no interval above holds"
     return (Table(title, ("method", "budget\n%", "thinnest\nnm", *heads), rows, note, keys=3),)
 
@@ -161,7 +163,7 @@ def _budget_table(frontier: Frontier, sweep: Sweep) -> Table:
                      *(_overhead(cell, most) for cell in cells), *ratio))
     heads = tuple(f"{method_label(method)}\n%" for method in methods)
     columns = ("oxide\nnm", "p", *heads, *(("times\nless",) if len(methods) == 2 else ()))
-    title = f"Smallest ECC overhead (% of stored bits) that keeps {frontier.target:.3g} x clean, for each oxide"
+    title = f"Smallest ECC overhead (% of stored bits) that keeps {sweep.settings.wanted}, for each oxide"
     note = "among the budgets of this sweep; ~: the interval holds the target, so more trials may change it"
     if len(rows) < len(sweep.grid_nm):
         note += f"\n{len(rows)} of {len(sweep.grid_nm)} thicknesses are shown"

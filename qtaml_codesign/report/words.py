@@ -7,6 +7,7 @@ import math
 import pandas as pd
 
 from qtaml_codesign.frontier import AT_OR_BELOW, BEYOND
+from qtaml_codesign.nets.metric import Metric
 from qtaml_codesign.sweeps.progress import FirstAnswer, Settled
 from qtaml_codesign.sweeps.result import Sweep
 from qtaml_codesign.tac.methods import method_label
@@ -20,17 +21,22 @@ def answer_line(answer: FirstAnswer) -> str:
     oxide, *_, chance = oxide_cells(row, answer.range_nm)
     told = f"first answer: {method_label(answer.method)} at {percent(answer.budget)} % ECC"
     if answer.status == BEYOND:
-        return f"{told} does not keep {answer.target:.3g} x clean up to {answer.range_nm[1]:g} nm; the curves follow"
-    return f"{told} keeps {answer.target:.3g} x clean down to {oxide} nm, p = {chance}; the curves follow"
+        return f"{told} does not keep {answer.target} up to {answer.range_nm[1]:g} nm; the curves follow"
+    return f"{told} keeps {answer.target} down to {oxide} nm, p = {chance}; the curves follow"
 
 
 def settled_line(settled: Settled) -> str:
     """One point whose trials are done."""
     oxide = "" if math.isnan(settled.thickness_nm) else f"{settled.thickness_nm:.4f} nm, "
-    found = settled.accuracy
+    estimate, low, high = (value_text(settled.metric, number) for number in settled.found)
     return (f"settled: {method_label(settled.method)} {percent(settled.budget)} %, {oxide}"
-            f"p = {scientific(settled.flip_probability)}: accuracy {found.estimate:.4f} [{found.low:.4f}, "
-            f"{found.high:.4f}], {settled.trials} trials")
+            f"p = {scientific(settled.flip_probability)}: {settled.metric.name} {estimate} [{low}, {high}], "
+            f"{settled.trials} trials")
+
+
+def value_text(metric: Metric, value: float) -> str:
+    """A value of a metric: four decimals of one in 0..1, else six digits."""
+    return f"{value:.4f}" if metric.limits == (0.0, 1.0) else f"{value:.6g}"
 
 
 def percent(fraction: float) -> str:

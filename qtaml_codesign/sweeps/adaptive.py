@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from qtaml_codesign.physics.flip import FlipProbability
 from qtaml_codesign.sweeps.axis import Axis
 from qtaml_codesign.sweeps.curve import Curve, Knot, starting_knots
-from qtaml_codesign.sweeps.points import COLUMNS, MeasuredPoint, Measurement, Point
+from qtaml_codesign.sweeps.points import MeasuredPoint, Measurement, Point
 from qtaml_codesign.tac.api import TacPlan
 
 Key = tuple[str, float]
@@ -50,7 +50,6 @@ def measure_curves(
     within = (float(x.min()), float(x.max()))
     ends = starting_knots(*(axis.ends(*within) if everywhere else within))
     keys = [(method, budget) for method in settings.methods for budget in settings.budgets_of(method)]
-    threshold = settings.target * measurement.network.clean_accuracy
     found: dict[Key, dict[float, MeasuredPoint]] = {key: dict(known[key]) if known else {} for key in keys}
     asked = [] if known else [(key, place) for key in keys for place in ends]
     while True:
@@ -59,7 +58,7 @@ def measure_curves(
             found[key][place] = point
         curves = {key: _curve(found[key], measurement) for key in keys}
         asked = [(key, place) for key in keys
-                 for place in curves[key].to_split(threshold, settings.rule.half_width, everywhere, within)]
+                 for place in curves[key].to_split(measurement.threshold, settings.rule.width, everywhere, within)]
         if not asked:
             return {key: MeasuredCurve(curves[key], found[key]) for key in keys}
 
@@ -78,24 +77,24 @@ def knot_rows(
         (thickness[place], *measurement.row(curves[key].points[place])[1:])
         for key, places in inside.items() for place in places
     ]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return measurement.table(rows)
 
 
 def rows_between(
-    curves: Mapping[Key, MeasuredCurve], axis: Axis, flips: FlipProbability, clean: float, half_width: float
+    curves: Mapping[Key, MeasuredCurve], axis: Axis, flips: FlipProbability, measurement: Measurement
 ) -> pd.DataFrame:
     """Rows of `sweep.csv` at the thicknesses of `flips`, (n,), interpolated; realised_ber is NaN: nothing was drawn."""
     thickness = np.asarray(flips.thickness_nm)
     x, probability = axis.coordinates(thickness), np.asarray(flips.probability)
-    tables = []
+    tables, rule, metric = [], measurement.settings.rule, measurement.network.metric
     for (method, budget), measured in curves.items():
-        at = measured.curve.between(x, probability, half_width)
+        at = measured.curve.between(x, probability, rule.width)
         tables.append(pd.DataFrame({
             "thickness_nm": thickness, "flip_probability": probability, "method": method, "budget": budget,
-            "overhead": at.overhead, "accuracy": at.accuracy, "accuracy_low": at.low, "accuracy_high": at.high,
-            "trials": at.trials, "clean_accuracy": clean, "nominal_ber": at.nominal_ber, "realised_ber": np.nan,
-            "image_half_width": at.image_half_width,
-        }, columns=list(COLUMNS)))
+            "overhead": at.overhead, **dict(zip(metric.columns, (at.value, at.low, at.high), strict=True)),
+            "trials": at.trials, metric.clean_column: measurement.network.clean_value, "nominal_ber": at.nominal_ber,
+            "realised_ber": np.nan, "image_half_width": at.image_half_width,
+        }))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -115,12 +114,13 @@ def _point(axis: Axis, place: float, key: Key) -> Point:
 
 
 def _curve(points: Mapping[float, MeasuredPoint], measurement: Measurement) -> Curve:
-    return Curve(tuple(_knot(place, points[place], measurement) for place in sorted(points)))
+    knots = tuple(_knot(place, points[place], measurement) for place in sorted(points))
+    return Curve(knots, measurement.network.metric, measurement.threshold)
 
 
 def _knot(place: float, measured: MeasuredPoint, measurement: Measurement) -> Knot:
-    accuracy, image = measurement.settings.rule.interval(measured.counts), measurement.image_half_width(measured.counts)
-    return Knot(place, accuracy.estimate, accuracy.low, accuracy.high, image, measured.counts.trials,
+    found, image = measurement.settings.rule.interval(measured.counts), measurement.image_half_width(measured.counts)
+    return Knot(place, *found, image, measured.counts.trials,
                 measured.plan.overhead, measured.counts.nominal_ber, measured.point.flip_probability,
                 _shape(measured.plan))
 

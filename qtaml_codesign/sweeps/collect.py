@@ -9,6 +9,7 @@ from typing import Any
 
 from qtaml_codesign.nets.counts import TrialCounts
 from qtaml_codesign.nets.sensitivity import JacobianGains
+from qtaml_codesign.statistics import Exact
 from qtaml_codesign.sweeps.crew import Crew, Job
 from qtaml_codesign.sweeps.jobs import PlanRequest, make_plan, run_trials
 from qtaml_codesign.sweeps.progress import ProgressReport, SweepProgress
@@ -76,12 +77,12 @@ class _Case:
     rows: dict[int, TrialCounts]
     awaited: int = 0
 
-    def leading(self) -> list[int]:
-        """Correct answers of trials 0, 1, ... up to the first gap."""
-        correct: list[int] = []
-        while len(correct) in self.rows:
-            correct.append(self.rows[len(correct)].correct)
-        return correct
+    def leading(self) -> list[Exact]:
+        """Summed scores of trials 0, 1, ... up to the first gap."""
+        scores: list[Exact] = []
+        while len(scores) in self.rows:
+            scores.append(self.rows[len(scores)].score)
+        return scores
 
 
 @dataclass

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from qtaml_codesign.cards import DeviceCard
@@ -16,7 +15,8 @@ def options_record(
 ) -> dict[str, Any]:
     """Plain values that survive JSON: card and workload by digest, the settings, and how the points were chosen."""
     chosen = {name: list(value) if isinstance(value, tuple) else value
-              for name, value in asdict(settings).items() if name != "rule"}
+              for name, value in vars(settings).items() if name != "rule"}
+    chosen["target"] = settings.wanted.plain
     return {
         "card": content_digest(card.to_dict()), "workload": workload_digest, **chosen,
         "stopping": settings.rule.describe(), **asked, "engine": ENGINE_VERSION,

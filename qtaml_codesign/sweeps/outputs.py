@@ -29,7 +29,7 @@ RECORD = "run.json"
 TABLES = ("sweep.csv", "knots.csv", "frontier.csv", "frontier.png", RECORD)
 _PACKAGES = ("qtaml-codesign", "numpy", "scipy", "numba", "torch", "pandas", "matplotlib")
 _UNITS = (
-    "thickness_nm in nm; flip_probability per bit and inference window; accuracy, overhead and budget in 0..1; "
+    "thickness_nm in nm; flip_probability per bit and inference window; overhead and budget in 0..1; "
     "overhead = protected bits / stored bits; nominal_ber and realised_ber = expected and counted flips per exposed bit"
 )
 
@@ -95,9 +95,9 @@ def write_outputs(sweep: Sweep, folder: Path) -> tuple[Path, ...]:
     table = frontier.to_frame()
     title = f"{sweep.card.name} card, {sweep.workload_name}"
     picture = io.BytesIO()
-    save_sweep(sweep.to_frame(), table, frontier.target, picture, title, window_s=sweep.card.window_s,
-               confidence=sweep.settings.rule.confidence, knots=sweep.knots if sweep.interpolated else None,
-               searched=sweep.settings.rule.threshold is not None)
+    save_sweep(sweep.to_frame(), table, sweep.settings.wanted, picture, title, metric=sweep.metric,
+               window_s=sweep.card.window_s, confidence=sweep.settings.rule.confidence,
+               knots=sweep.knots if sweep.interpolated else None, searched=sweep.settings.rule.threshold is not None)
     content = {
         "sweep.csv": csv_text(sweep.to_frame()).encode(),
         **({} if sweep.knots is None else {"knots.csv": csv_text(sweep.knots).encode()}),
@@ -120,7 +120,7 @@ def csv_text(table: pd.DataFrame) -> str:
 
 def run_record(sweep: Sweep) -> dict[str, Any]:
     """What `run.json` holds: enough to know, and to repeat, what was run."""
-    settings, clean = sweep.settings, sweep.clean_interval
+    settings, clean, metric = sweep.settings, sweep.clean_interval, sweep.metric
     return {
         "command": command_line(),
         "card": sweep.card.model_dump(mode="json"),
@@ -129,16 +129,17 @@ def run_record(sweep: Sweep) -> dict[str, Any]:
         },
         "workload": {
             "name": sweep.workload_name, "digest": sweep.workload_digest, "samples": sweep.samples,
-            "clean_accuracy": clean.estimate, "clean_accuracy_low": clean.low, "clean_accuracy_high": clean.high,
-            "interval": "Clopper-Pearson over evaluation samples",
+            "metric": metric.name, metric.clean_column: clean.estimate, f"{metric.clean_column}_low": clean.low,
+            f"{metric.clean_column}_high": clean.high,
+            "interval": f"{'Clopper-Pearson' if sweep.counts.is_counted else 'Student'} over evaluation samples",
         },
         "exposure": sweep.exposure.to_json(),
         "seed": settings.seed, "methods": list(settings.methods), "budgets": list(settings.budgets),
-        "allocation": settings.allocation, "target": settings.target, "thickness_nm": sweep.grid_nm.tolist(),
+        "allocation": settings.allocation, "target": settings.wanted.plain, "thickness_nm": sweep.grid_nm.tolist(),
         "confidence": settings.rule.confidence,
         "stopping": settings.rule.describe(),
         "interval": settings.rule.describe_interval(),
-        "image_interval": "Student over evaluation samples, of accuracy - target x clean accuracy, paired",
+        "image_interval": f"Student over evaluation samples, of {metric.name} - target, paired with the clean network",
         "interpolated": sweep.interpolated,
         "options": dict(sweep.options),
         "card_ranges": [asdict(found) for found in card_ranges(sweep.card, sweep.frontier().to_frame())],

@@ -9,6 +9,7 @@ import pandas as pd
 
 from qtaml_codesign.bits.cell_law import BitErrorProfile
 from qtaml_codesign.nets.counts import TrialCounts
+from qtaml_codesign.nets.metric import ACCURACY, Metric
 from qtaml_codesign.nets.sensitivity import JacobianGains
 from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.sweeps.collect import collect_plans, collect_trials
@@ -20,10 +21,11 @@ from qtaml_codesign.sweeps.store import ResultStore
 from qtaml_codesign.tac.algorithm import measured_gains
 from qtaml_codesign.tac.api import TacPlan
 
-COLUMNS = (
-    "thickness_nm", "flip_probability", "method", "budget", "overhead", "accuracy", "accuracy_low", "accuracy_high",
-    "trials", "clean_accuracy", "nominal_ber", "realised_ber", "image_half_width",
-)
+
+def columns_of(metric: Metric = ACCURACY) -> list[str]:
+    """The columns of `sweep.csv`: those of the metric are named after it."""
+    return ["thickness_nm", "flip_probability", "method", "budget", "overhead", *metric.columns, "trials",
+            metric.clean_column, "nominal_ber", "realised_ber", "image_half_width"]
 
 
 @dataclass(frozen=True)
@@ -91,35 +93,44 @@ class Measurement:
             for point, plan, task in zip(points, plans, tasks, strict=True)
         ]
 
+    def table(self, rows: Sequence[tuple[object, ...]]) -> pd.DataFrame:
+        """Rows (see `row`) as the table of a sweep."""
+        return pd.DataFrame(rows, columns=columns_of(self.network.metric))
+
     def row(self, measured: MeasuredPoint) -> tuple[object, ...]:
-        """A measured point as a row of `sweep.csv`, columns `COLUMNS`."""
-        point, counts, accuracy = measured.point, measured.counts, self.settings.rule.interval(measured.counts)
+        """A measured point as a row of `sweep.csv` (`columns_of`)."""
+        point, counts, found = measured.point, measured.counts, self.settings.rule.interval(measured.counts)
         return (
             point.thickness_nm, point.flip_probability, point.method, point.budget, measured.plan.overhead,
-            accuracy.estimate, accuracy.low, accuracy.high, counts.trials, self.network.clean_accuracy,
+            *found, counts.trials, self.network.clean_value,
             counts.nominal_ber, counts.realised_ber, self.image_half_width(counts),
         )
 
+    @property
+    def threshold(self) -> float:
+        """The value to keep."""
+        return self.settings.wanted.value(self.network.clean_value)
+
     def image_half_width(self, counts: TrialCounts) -> float:
-        """Half-width of accuracy - target x clean accuracy over evaluation samples."""
-        network, settings = self.network, self.settings
-        return counts.image_half_width(network.clean_by_group, network.group_sizes, settings.target,
-                                       settings.rule.confidence)
+        """Half-width of the metric beyond its target over evaluation samples."""
+        scoring = self.network.scoring
+        return counts.image_half_width(scoring.clean_by_group, scoring.group_sizes, self.settings.wanted,
+                                       self.settings.rule.confidence, scoring.metric)
 
     def near_clean(self, table: pd.DataFrame) -> list[str]:
-        """A warning when the accuracy that the target allows to lose is within the error over evaluation samples.
+        """A warning when what the target allows to lose is within the error over evaluation samples.
 
-        That error is taken at the point of the table (columns `COLUMNS`) whose accuracy is nearest the threshold.
+        That error is taken at the point of the table (`columns_of`) whose value is nearest the threshold.
         """
-        network, target = self.network, self.settings.target
-        room = (1.0 - target) * network.clean_accuracy
-        nearest = (table["accuracy"] - target * network.clean_accuracy).abs().argmin()
+        network, metric, threshold = self.network, self.network.metric, self.threshold
+        room = metric.margin(network.clean_value, threshold)
+        nearest = (table[metric.column] - threshold).abs().argmin()
         half = float(table["image_half_width"].iloc[nearest])
-        if room > half:
+        if not room <= half:
             return []
-        return [f"target {target:g} allows to lose {room:.4f} of accuracy, but {network.samples} evaluation samples "
-                f"tell such a loss only to +- {half:.4f}: what just keeps the target cannot be told from the clean "
-                "network; give more evaluation samples, or a lower target"]
+        return [f"target {self.settings.wanted} allows to lose {room:.4f} of {metric.name}, but {network.samples} "
+                f"evaluation samples tell such a loss only to +- {half:.4f}: what just keeps the target cannot be told "
+                "from the clean network; give more evaluation samples, or a lower target"]
 
     def _request(self, point: Point) -> PlanRequest:
         return PlanRequest(self.network.digest, point.method, point.budget, self.settings.seed,
@@ -129,8 +140,9 @@ class Measurement:
         return measured_gains(self.network, self.settings.sensitivity, self.settings.seed, progress)
 
     def _settled(self, point: Point, counts: TrialCounts) -> Settled:
-        accuracy = self.settings.rule.interval(counts)
-        return Settled(point.method, point.budget, point.thickness_nm, point.flip_probability, accuracy, counts.trials)
+        found = self.settings.rule.interval(counts)
+        return Settled(point.method, point.budget, point.thickness_nm, point.flip_probability, self.network.metric,
+                       found, counts.trials)
 
     def _onwards(self) -> ProgressReport:
         """Progress that counts on from what earlier calls have done."""

@@ -15,11 +15,12 @@ from qtaml_codesign.cards import DeviceCard
 from qtaml_codesign.errors import InputError
 from qtaml_codesign.frontier import Frontier
 from qtaml_codesign.nets.counts import TrialCounts
+from qtaml_codesign.nets.metric import Metric, accuracy_of
+from qtaml_codesign.nets.target import as_target
 from qtaml_codesign.physics.flip import flip_probability
-from qtaml_codesign.statistics import Interval, clopper_pearson
+from qtaml_codesign.statistics import Interval
 from qtaml_codesign.sweeps import outputs
 from qtaml_codesign.sweeps.adaptive import with_ends
-from qtaml_codesign.sweeps.points import COLUMNS
 from qtaml_codesign.sweeps.settings import SweepSettings
 
 if TYPE_CHECKING:
@@ -27,14 +28,13 @@ if TYPE_CHECKING:
 
     from qtaml_codesign.nets.exposure import Exposure
 
-__all__ = ["COLUMNS", "Sweep"]
 
 @dataclass(frozen=True)
 class Sweep:
     """The points of a sweep and what they stand for.
 
     Attributes:
-        points: one row per method, budget and thickness, in that order, columns `COLUMNS`; see `to_frame`.
+        points: one row per method, budget and thickness, in that order, see `to_frame`.
         knots: measured points in the same columns that lie closer together where the curves cross the target; the
             frontier is found there. None when nothing was measured beside `points`.
         interpolated: True when `points` was interpolated between the knots.
@@ -43,7 +43,9 @@ class Sweep:
         settings: methods, budgets, seed, target, allocation and stopping rule.
         workload_name, workload_digest: the network and its evaluation set.
         exposure: what share of the network lies in the tunnelling memory, and what does not.
-        clean_correct, samples: correct answers of the float network, of this many evaluation samples.
+        clean_interval: the metric of the float network, no quantisation, no flips, with its interval over evaluation
+            samples.
+        samples: scores of the evaluation set.
         options: what was asked for and acts on the tables, as plain values.
         counts: sum over the distinct tasks of the sweep.
         tasks: number of distinct tasks; points that store the same codes under the same rates share one.
@@ -61,7 +63,7 @@ class Sweep:
     workload_name: str
     workload_digest: str
     exposure: Exposure
-    clean_correct: int
+    clean_interval: Interval
     samples: int
     options: Mapping[str, object]
     counts: TrialCounts
@@ -78,50 +80,57 @@ class Sweep:
             f"{grid[0]:.4g} to {grid[-1]:.4g} nm, {self.counts.trials} trials",
             f"methods {', '.join(settings.methods)}",
             f"budgets {', '.join(f'{budget:g}' for budget in settings.budgets)}",
-            f"clean accuracy {self.clean_accuracy:.4f}",
+            f"clean {self.metric.name} {self.clean_value:.6g}",
             repr(self.frontier()),
         ])
 
     @property
-    def clean_accuracy(self) -> float:
-        """Accuracy of the float network, no quantisation, no flips."""
-        return self.clean_correct / self.samples
+    def metric(self) -> Metric:
+        """What was measured."""
+        return self.settings.rule.metric
 
     @property
-    def clean_interval(self) -> Interval:
-        """Clopper-Pearson interval of the clean accuracy over evaluation samples."""
-        return clopper_pearson(self.clean_correct, self.samples, self.settings.rule.confidence)
+    def clean_value(self) -> float:
+        """The metric of the float network, no quantisation, no flips."""
+        return self.clean_interval.estimate
+
+    @property
+    def clean_accuracy(self) -> float:
+        """Accuracy of the float network; refused where another metric was measured."""
+        return accuracy_of(self.metric, self.clean_value)
 
     def to_frame(self) -> pd.DataFrame:
         """The columns of `sweep.csv`.
 
-        thickness_nm is the oxide thickness of the base cell, flip_probability its p; accuracy is the mean over
-        `trials` drawings of all flips, with its interval over trials (`StoppingRule.interval`); image_half_width is
-        half the interval of accuracy - target x clean accuracy over evaluation samples, paired, for the sweep's own
-        target; overhead is the protected fraction of the stored bits, at most the budget; nominal_ber and realised_ber
-        are expected and counted flips per exposed cell (NaN when every cell is protected). In an interpolated sweep
-        `trials` is the smaller of the two knots', and realised_ber is NaN: nothing was drawn at that thickness.
+        thickness_nm is the oxide thickness of the base cell, flip_probability its p; accuracy (or the column of another
+        metric's name) is that over `trials` drawings of all flips, with its interval over trials
+        (`StoppingRule.interval`); image_half_width is half the interval of accuracy - target over evaluation samples,
+        paired with the clean network, for the sweep's own target; overhead is the protected fraction of the stored
+        bits, at most the budget; nominal_ber and realised_ber are expected and counted flips per exposed cell (NaN when
+        every cell is protected). In an interpolated sweep `trials` is the smaller of the two knots', and realised_ber
+        is NaN: nothing was drawn at that thickness.
         """
         return self.points.copy()
 
-    def frontier(self, target: float | None = None) -> Frontier:
-        """The thinnest oxide that keeps `target` (default: the sweep's) x clean accuracy, per method and budget.
+    def frontier(self, target: float | str | None = None) -> Frontier:
+        """The thinnest oxide that keeps `target` (as in `sweep`; default: the sweep's), per method and budget.
 
         Another target than the sweep's is read off the grid as it is, without the interval over evaluation samples,
         which is paired with the sweep's own target; and refused where only that was looked for (`find_frontier`).
         """
-        wanted = self.settings.target if target is None else target
-        if self.settings.rule.threshold is not None and wanted != self.settings.target:
+        own = self.settings.wanted
+        wanted = own if target is None else as_target(target)
+        if self.settings.rule.threshold is not None and wanted != own:
             raise InputError("this search has looked for another target", where="frontier(target)",
-                             rule=f"target = {self.settings.target:g}, or a sweep over a grid of thickness",
+                             rule=f"target {own}, or a sweep over a grid of thickness",
                              value=wanted, next_step="call find_frontier(..., target=...), or qc.sweep")
         knots = with_ends(self.knots, self.points) if self.interpolated and self.knots is not None else self.knots
         tables = [self.to_frame(), knots]
-        if wanted != self.settings.target:
+        if wanted != own:
             tables = [None if table is None else table.drop(columns="image_half_width") for table in tables]
         points, knots = tables
         assert points is not None
-        return Frontier(points, wanted, partial(_flip_probability_at, self.card), knots)
+        return Frontier(points, wanted, partial(_flip_probability_at, self.card), knots, self.metric)
 
     def save(self, folder: str | Path) -> tuple[Path, ...]:
         """Write sweep.csv, frontier.csv, frontier.png and run.json into a folder; returns their paths."""

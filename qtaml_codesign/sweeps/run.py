@@ -1,4 +1,4 @@
-"""The sweep: card + network -> accuracy at every oxide thickness, method and ECC budget, or the frontier alone."""
+"""The sweep: card + network -> the metric at every oxide thickness, method and ECC budget, or the frontier alone."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from qtaml_codesign.cards import DeviceCard, as_card
 from qtaml_codesign.errors import InputError
+from qtaml_codesign.nets.metric import Metric, as_metric
 from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.physics.flip import flip_probability
 from qtaml_codesign.sweeps import ways
@@ -34,7 +35,8 @@ def sweep(
     methods: Sequence[str] = DEFAULT_METHODS,
     seed: int = 0,
     *,
-    target: float = 0.95,
+    target: float | str | None = None,
+    metric: str | Metric | None = None,
     trials: int | None = None,
     half_width: float | None = None,
     max_trials: int | None = None,
@@ -48,7 +50,7 @@ def sweep(
     reuse: Sequence[str | Path] = (),
     progress: ProgressReport | None = None,
 ) -> Sweep:
-    """Accuracy under tunnelling flips over oxide thickness, for each protection method and ECC budget.
+    """A network's metric under tunnelling flips over oxide thickness, for each protection method and ECC budget.
 
     The same arguments give the same table to the last bit, whatever the number of workers, and also when the run
     was killed and started again on the same `out` folder: each trial's flips are keyed by (seed, trial, tensor,
@@ -61,9 +63,12 @@ def sweep(
         budgets: protected-bit fractions in [0, 1]; default 0 to 37.5 %. Methods that protect nothing ignore them.
         methods: protection methods to compare.
         seed: key of every drawing, >= 0.
-        target: fraction of the clean accuracy that the frontier keeps, in (0, 1].
+        target: what the frontier keeps: 0.95 (or "0.95 x clean") of the clean value, "clean + 0.1", "clean - 0.02", or
+            "= 12.5"; default 0.95, or 1.05 where smaller is better. It must be worse than the clean value.
+        metric: what is measured, a name or a `Metric`; default: the workload's own.
         trials: exactly this many drawings per point, >= 2; default: adaptive.
-        half_width: adaptive rule: go on until the 95 % interval of the accuracy is +- this; default 0.01.
+        half_width: adaptive rule: go on until the 95 % interval of the metric is +- this; default 0.01, and of a metric
+            without bounds a fifth of what the target allows to lose.
         max_trials: adaptive rule: stop here at the latest; default 320.
         workers: processes to run trials in; 1 (default) runs them in this one. A script that asks for more must
             start under `if __name__ == "__main__":`, as Python's process pools need it.
@@ -92,7 +97,8 @@ def sweep(
     device = as_card(card)
     grid = thickness_grid(device) if thickness_nm is None else checked_grid(thickness_nm)
     flips = flip_probability(device, grid)
-    session = Session(workload, device, settings, worker_count(workers, executor), executor, out, reuse, progress)
+    session = Session(workload, device, settings, worker_count(workers, executor), executor, out, reuse, progress,
+                      metric if metric is None else as_metric(metric))
     between = len(grid) > MOST_POINTS if interpolate is None else interpolate and len(grid) > 1
     preview = partial(ways.first_answer, card=device, flips=flip_probability(device, grid[[0, -1]][: len(grid)]))
     if not between:
@@ -115,7 +121,8 @@ def find_frontier(
     methods: Sequence[str] = DEFAULT_METHODS,
     seed: int = 0,
     *,
-    target: float = 0.95,
+    target: float | str | None = None,
+    metric: str | Metric | None = None,
     half_width: float | None = None,
     max_trials: int | None = None,
     workers: int | None = None,
@@ -150,7 +157,8 @@ def find_frontier(
                               sensitivity)
     device = as_card(card)
     grid = thickness_grid(device) if thickness_nm is None else checked_grid(thickness_nm)
-    session = Session(workload, device, settings, worker_count(workers, executor), executor, out, reuse, progress)
+    session = Session(workload, device, settings, worker_count(workers, executor), executor, out, reuse, progress,
+                      metric if metric is None else as_metric(metric))
     if len(grid) == 1:
         raise InputError("one thickness is no range to search", where="thickness_nm (--thickness)",
                          rule="the two ends of a range", value=float(grid[0]), next_step="give for instance 1.7:2.2")
@@ -158,5 +166,5 @@ def find_frontier(
     return session.run(
         partial(ways.frontier_alone, card=device, flips=ends),
         {"way": "frontier", "refined": True, "thickness_nm": grid[[0, -1]].tolist()},
-        preview=partial(ways.first_answer, card=device, flips=ends), deciding=True,
+        preview=partial(ways.first_answer, card=device, flips=ends), leaving=True,
     )

@@ -15,6 +15,7 @@ from qtaml_codesign.cards import DeviceCard
 from qtaml_codesign.errors import InputError
 from qtaml_codesign.nets.counts import TrialCounts
 from qtaml_codesign.nets.evaluate import single_threaded
+from qtaml_codesign.nets.metric import Metric
 from qtaml_codesign.nets.workload import Workload, load_workload
 from qtaml_codesign.sweeps.crew import Crew
 from qtaml_codesign.sweeps.handle import handle_for
@@ -65,10 +66,11 @@ class Session:
     out: str | Path | None
     reuse: Sequence[str | Path]
     progress: ProgressReport | None
+    metric: str | Metric | None = None
 
     def run(
         self, measure: Callable[[Measurement], Rows], asked: Mapping[str, object], *,
-        preview: Callable[[Measurement], FirstAnswer | None], deciding: bool = False,
+        preview: Callable[[Measurement], FirstAnswer | None], leaving: bool = False,
     ) -> Sweep:
         """Measure, gather the result, and write it where a folder was named.
 
@@ -76,12 +78,13 @@ class Session:
             measure: one of the functions of `ways`, which choose the points.
             asked: how `measure` was asked to choose them, as plain values.
             preview: finds a first answer, for whoever listens to the progress.
-            deciding: leave a point once it is known on which side of the target it lies.
+            leaving: leave a point once it is known on which side of the target it lies.
         """
         folder = None if self.out is None else writable_folder(self.out)
         network = _known_workload(self.workload)
-        notes = check_evaluation(network, self.settings.target)
-        settings = _deciding(self.settings, network) if deciding else self.settings
+        network = network if self.metric is None else network.with_metric(self.metric)
+        notes = check_evaluation(network, self.settings.target or network.metric.usual_target)
+        settings = self.settings.measuring(network, leaving)
         leaves_process = self.width > 1 or not (self.executor is None or isinstance(self.executor, ThreadPoolExecutor))
         options = options_record(self.card, network.digest, settings, asked)
         if folder is not None:
@@ -91,7 +94,8 @@ class Session:
         lenders = [lender(place) for place in self.reuse]
         with ResultStore(path, lenders) as store, crew, single_threaded():
             before = store.count_trials()
-            self._preview(preview, Measurement(network, _deciding(settings, network), crew, store, self._calibrating))
+            deciding = settings.measuring(network, deciding=True)
+            self._preview(preview, Measurement(network, deciding, crew, store, self._calibrating))
             measurement = Measurement(network, settings, crew, store, self.progress or _silent, notes=[*notes])
             rows = measure(measurement)
             measurement.notes += [*store.notes, *measurement.near_clean(rows.points)]
@@ -131,16 +135,13 @@ class Session:
         return Sweep(
             points=rows.points, knots=rows.knots, interpolated=rows.interpolated, card=self.card,
             grid_nm=rows.grid_nm, settings=measurement.settings, workload_name=network.name,
-            workload_digest=network.digest, exposure=network.exposure, clean_correct=network.clean_correct,
+            workload_digest=network.digest, exposure=network.exposure,
+            clean_interval=network.scoring.clean_interval(measurement.settings.rule.confidence),
             samples=network.samples,
             counts=TrialCounts.total([counts[key] for key in sorted(counts)]),
             options=options, tasks=len(counts), new_trials=new_trials, borrowed_trials=borrowed_trials,
             warnings=tuple(dict.fromkeys([*rows.warnings, *measurement.notes, *measurement.crew.notes])),
         )
-
-
-def _deciding(settings: SweepSettings, network: Workload) -> SweepSettings:
-    return replace(settings, rule=replace(settings.rule, threshold=settings.target * network.clean_accuracy))
 
 
 def _known_workload(workload: Workload | str) -> Workload:

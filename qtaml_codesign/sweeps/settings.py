@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qtaml_codesign.checks import is_one_of, number_within, several, whole_number
 from qtaml_codesign.errors import InputError, did_you_mean, shown
 from qtaml_codesign.nets.sensitivity import METHODS as WAYS
-from qtaml_codesign.sweeps.stopping import DEFAULT_HALF_WIDTH, DEFAULT_MAX_TRIALS, StoppingRule
+from qtaml_codesign.nets.target import Target, as_target
+from qtaml_codesign.nets.workload import Workload
+from qtaml_codesign.sweeps.stopping import DEFAULT_MAX_TRIALS, StoppingRule
 from qtaml_codesign.tac import allocation as allocations
 from qtaml_codesign.tac.methods import BUDGET_FREE_METHODS, METHOD_RULES, METHODS
 
@@ -21,15 +23,27 @@ DEFAULT_ALLOCATION = "greedy"
 
 @dataclass(frozen=True)
 class SweepSettings:
-    """What a sweep was asked to do, apart from its card, workload and grid."""
+    """What a sweep was asked to do, apart from its card, workload and grid; no target: the metric's usual one."""
 
     methods: tuple[str, ...]
     budgets: tuple[float, ...]
     seed: int
-    target: float
+    target: Target | None
     allocation: str
     rule: StoppingRule
     sensitivity: str = "auto"
+
+    @property
+    def wanted(self) -> Target:
+        """What is to be kept."""
+        return self.target or self.rule.metric.usual_target
+
+    def measuring(self, network: Workload, deciding: bool = False) -> SweepSettings:
+        """The same with the workload's metric; `deciding`: a point is left once it lies on one side of the target."""
+        metric, clean = network.metric, network.clean_value
+        threshold = (self.target or metric.usual_target).value(clean)
+        rule = self.rule.measuring(metric, clean, threshold)
+        return replace(self, rule=replace(rule, threshold=threshold) if deciding else rule)
 
     def budgets_of(self, method: str) -> tuple[float, ...]:
         """The budgets a method is run at; 0 alone for a method that protects nothing."""
@@ -37,8 +51,8 @@ class SweepSettings:
 
 
 def check_settings(
-    methods: Sequence[str], budgets: Sequence[float] | None, seed: int, target: float, allocation: str | None,
-    rule: StoppingRule, sensitivity: str = "auto",
+    methods: Sequence[str], budgets: Sequence[float] | None, seed: int, target: float | str | None,
+    allocation: str | None, rule: StoppingRule, sensitivity: str = "auto",
 ) -> SweepSettings:
     """The settings, or an InputError that names the choice that cannot be, or would change nothing."""
     chosen = _methods(methods)
@@ -46,19 +60,19 @@ def check_settings(
         raise InputError("a budget changes nothing here: none of the methods protects bits", where="budgets (--budget)",
                          rule="budgets come with a method that spends them", value=", ".join(chosen),
                          next_step="leave the budgets out, or add a method such as tac")
-    number_within("target", target, math.ulp(0.0), 1.0, "0 < target <= 1", "0.95 keeps 95 % of the clean accuracy")
     return SweepSettings(
         methods=chosen, budgets=_budgets(DEFAULT_BUDGETS if budgets is None else budgets),
-        seed=whole_number("seed", seed, least=0), target=float(target), allocation=_allocation(allocation, chosen),
-        rule=rule, sensitivity=_sensitivity(sensitivity, chosen),
+        seed=whole_number("seed", seed, least=0), target=None if target is None else as_target(target),
+        allocation=_allocation(allocation, chosen), rule=rule, sensitivity=_sensitivity(sensitivity, chosen),
     )
 
 
 def stopping_rule(trials: int | None, half_width: float | None, max_trials: int | None) -> StoppingRule:
     """A fixed number of trials, or the adaptive rule; both at once would leave one of them without effect."""
     if trials is None:
-        width = DEFAULT_HALF_WIDTH if half_width is None else number_within(
-            "half_width (--half-width)", half_width, 0.0, 0.5, "0 < half-width < 0.5, in accuracy", "0.01 is one point")
+        width = None if half_width is None else number_within(
+            "half_width (--half-width)", half_width, math.ulp(0.0), math.inf, "half-width > 0, in the metric's unit",
+            "0.01 is one point of accuracy")
         return StoppingRule(None, width, DEFAULT_MAX_TRIALS if max_trials is None else max_trials)
     for name, value in (("half_width", half_width), ("max_trials", max_trials)):
         if value is not None:

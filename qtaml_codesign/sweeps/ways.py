@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 
 from qtaml_codesign.bits.cell_law import BitErrorProfile
 from qtaml_codesign.cards import DeviceCard
@@ -13,7 +12,7 @@ from qtaml_codesign.frontier import Frontier
 from qtaml_codesign.physics.flip import FlipProbability, flip_probability
 from qtaml_codesign.sweeps.adaptive import Key, knot_rows, measure_curves, rows_between
 from qtaml_codesign.sweeps.axis import axis_for
-from qtaml_codesign.sweeps.points import COLUMNS, MeasuredPoint, Measurement, Point
+from qtaml_codesign.sweeps.points import MeasuredPoint, Measurement, Point
 from qtaml_codesign.sweeps.progress import FirstAnswer
 from qtaml_codesign.sweeps.session import Rows
 from qtaml_codesign.sweeps.settings import SweepSettings
@@ -26,7 +25,7 @@ def every_point(measurement: Measurement, card: DeviceCard, flips: FlipProbabili
     """Measure each thickness of the grid, and bisect the cells in which the curves cross the target."""
     grid = np.asarray(flips.thickness_nm)
     measured = measurement.measure(_points(measurement.settings, flips))
-    table = pd.DataFrame([measurement.row(point) for point in measured], columns=list(COLUMNS))
+    table = measurement.table([measurement.row(point) for point in measured])
     if not refine or len(grid) == 1:
         return Rows(table, None, grid, flips.warnings)
     axis = axis_for(card)
@@ -41,10 +40,9 @@ def every_point(measurement: Measurement, card: DeviceCard, flips: FlipProbabili
 
 def interpolated(measurement: Measurement, card: DeviceCard, flips: FlipProbability) -> Rows:
     """Measure where the curves bend and where they cross the target; interpolate the grid."""
-    clean, rule = measurement.network.clean_accuracy, measurement.settings.rule
     axis, grid = axis_for(card), np.asarray(flips.thickness_nm)
     curves = measure_curves(measurement, axis, grid, everywhere=True)
-    table = rows_between(curves, axis, flips, clean, rule.half_width)
+    table = rows_between(curves, axis, flips, measurement)
     knots = knot_rows(curves, axis, grid, measurement)
     return Rows(table, knots, grid, flips.warnings, interpolated=True)
 
@@ -74,9 +72,10 @@ def first_answer(measurement: Measurement, card: DeviceCard, flips: FlipProbabil
     def law(thickness_nm: float) -> float:
         return float(flip_probability(card, thickness_nm).probability)
 
-    row = Frontier(rows.points, settings.target, law).to_frame().iloc[0]
+    frontier = Frontier(rows.points, settings.wanted, law, metric=measurement.network.metric)
+    row = frontier.to_frame().iloc[0]
     return FirstAnswer(
-        method, budget, float(row["overhead"]), settings.target, float(row["thickness_nm"]),
+        method, budget, float(row["overhead"]), settings.wanted, float(row["thickness_nm"]),
         float(row["thickness_low_nm"]), float(row["thickness_high_nm"]), float(row["flip_probability"]),
         str(row["status"]), (float(ends[0]), float(ends[-1])),
     )
