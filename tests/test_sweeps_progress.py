@@ -86,7 +86,8 @@ def test_the_lines_say_it_in_words():
     assert "TAC at 3 % ECC keeps 0.95 x clean down to 1.760 [1.758,1.762] nm, p = 0.107" in answer_line(answer)
     below = FirstAnswer("tac", 0.03, 0.0146, Target(0.95), 1.72, math.nan, 1.72, 0.3, "at-or-below-range", ends)
     assert "<= 1.720 nm" in answer_line(below)
-    beyond = FirstAnswer("tac", 0.03, 0.0146, Target(0.95), math.nan, math.nan, math.nan, math.nan, "beyond-range", ends)
+    nowhere = (math.nan,) * 4
+    beyond = FirstAnswer("tac", 0.03, 0.0146, Target(0.95), *nowhere, "beyond-range", ends)
     assert "TAC at 3 % ECC does not keep 0.95 x clean up to 2.25 nm" in answer_line(beyond)
     point = Settled("uniform-msp", 0.125, 1.8, 0.0257, ACCURACY, Interval(0.5, 0.4, 0.6), 20)
     assert settled_line(point) == (

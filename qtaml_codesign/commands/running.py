@@ -76,8 +76,9 @@ def print_report(report: SweepReport, folder: Path, knots: bool = False) -> None
     """Facts, tables and notes on stdout, and which files were written."""
     from qtaml_codesign.commands.show import print_table, say
 
+    width = max(15, *(len(name) for name, _ in report.facts))
     for name, text in report.facts:
-        say(f"{name:<15} {text}", indent=" " * 16)
+        say(f"{name:<{width}} {text}", indent=" " * (width + 1))
     for content in report.tables:
         say(f"\n{content.title}")
         print_table(content.columns, content.rows, left=("method", "field"), keys=content.keys)

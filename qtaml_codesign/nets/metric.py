@@ -149,7 +149,7 @@ class Metric:
         """
         if target is None or self.is_bounded:
             return np.full_like(values, half_width)
-        return np.maximum(half_width, FAR_SHARE * np.abs(values - target))
+        return np.maximum(half_width, FAR_SHARE * np.nan_to_num(np.abs(values - target), posinf=0.0))
 
     def margin(self, values: T, threshold: T) -> T:
         """By how much values (as shown) are better than a threshold; >= 0 keeps it. NaN keeps nothing.

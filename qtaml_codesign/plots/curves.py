@@ -20,9 +20,6 @@ FLAT = 0.05
 """Neighbours of a grid whose values differ by no more than this part of the scale are joined too: the curve lies
 between them. The scale of accuracy is 1; of a metric without bounds, 20 times what the target allows to lose."""
 
-DECADES = 30.0
-"""The axis of a metric without bounds is logarithmic where its values span more than this factor."""
-
 SEARCH_OCTAVES = 0.1
 """Of a search, only the knots around the crossing, a sixteenth of an octave apart, are joined."""
 
@@ -66,10 +63,12 @@ def draw_curves(
     aim = axes.axhline(threshold, color="#b00020", linewidth=1.2, linestyle=(0, (2, 2)),
                        label=f"target: {typeset(target)}")
     axes.set(xlabel="oxide thickness (nm)", ylabel=metric.name, xlim=_busy_range(points))
-    _set_scale(axes, points["value"], metric)
+    view = _view(points, metric, clean)
+    axes.set_ylim(*view)
     axes.grid(alpha=0.25)
     _flip_axis(points, axes)
-    legend(axes, [aim, *_handles(curves, look, colours, searched), _note(searched, knots is not None)], 3, below)
+    note = _note(searched, knots is not None, beyond=not points["value"].between(*view).all())
+    legend(axes, [aim, *_handles(curves, look, colours, searched), note], 3, below)
     return axes
 
 
@@ -79,12 +78,15 @@ def _plain(points: pd.DataFrame, metric: Metric, scale: float) -> pd.DataFrame:
     return named.assign(scale=scale).replace([np.inf, -np.inf], np.nan)
 
 
-def _set_scale(axes: Any, values: pd.Series, metric: Metric) -> None:
+def _view(points: pd.DataFrame, metric: Metric, clean: float) -> tuple[float, float]:
+    """Ends of the axis: all that a bounded metric can be; else what lies within the scale of the clean value."""
     low, high = metric.limits
     if metric.is_bounded:
-        axes.set_ylim(low, high + 0.05 * (high - low))
-    elif values.min() > 0.0 and values.max() > DECADES * values.min():
-        axes.set_yscale("log")
+        return low, high + FLAT * (high - low)
+    scale = float(points["scale"].iloc[0])
+    low = max(min(clean, float(points["low"].min())), clean - scale)
+    high = min(max(clean, float(points["high"].max())), clean + scale)
+    return low - FLAT * scale, high + FLAT * scale
 
 
 def _distinct(points: pd.DataFrame) -> Curves:
@@ -143,9 +145,10 @@ def _handles(curves: Curves, look: dict[str, Look], colours: dict[float, Any], s
     return [*shapes, *shades, *same]
 
 
-def _note(searched: bool, interpolated: bool) -> Any:
+def _note(searched: bool, interpolated: bool, beyond: bool) -> Any:
     lines = "nothing between them" if searched else "lines: interpolated" if interpolated else "lines join close ones"
-    return Line2D([], [], color="none", label=f"markers: measured; {lines}")
+    left_out = "; worse values lie beyond the axis" if beyond else ""
+    return Line2D([], [], color="none", label=f"markers: measured; {lines}{left_out}")
 
 
 def _coinciding(names: list[tuple[str, float]]) -> str:

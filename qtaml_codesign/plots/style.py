@@ -85,7 +85,6 @@ def legend(axes: Any, handles: list[Any], columns: int, below: Side | None) -> N
         return
     rows = sum(1 + handle.get_label().count("\n") for handle in handles) / 2.0 + 1.5
     share = min(_ROW_POINTS * rows / (72.0 * axes.bbox.height / axes.figure.dpi), 0.6)
-    scale = axes.yaxis.get_transform()
-    low, high = scale.transform(np.array(axes.get_ylim()))
-    axes.set_ylim(*scale.inverted().transform(np.array([low, high + (high - low) * share / (1.0 - share)])))
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high + (high - low) * share / (1.0 - share))
     axes.legend(handles=handles, loc="upper right", ncols=2, fontsize=9)

@@ -71,13 +71,14 @@ def frontier_report(sweep: Sweep) -> SweepReport:
 def _facts(sweep: Sweep) -> tuple[tuple[str, str], ...]:
     clean, settings, counts = sweep.clean_interval, sweep.settings, sweep.counts
     level, name = f"{settings.rule.confidence:.0%}", sweep.metric.name
-    value, low, high = (value_text(sweep.metric, number) for number in clean)
+    threshold = settings.wanted.value(clean.estimate)
+    value, low, high, threshold = (value_text(sweep.metric, number) for number in (*clean, threshold))
     return (
         ("card", f"{sweep.card.name}: {_grid(sweep)}, {sweep.grid_nm[0]:.4g} to {sweep.grid_nm[-1]:.4g} nm"),
         ("workload", f"{sweep.workload_name}, {sweep.samples} evaluation samples"),
         ("exposed", sweep.exposure.text),
         (f"clean {name}", f"{value}  [{low}, {high}] ({level}, over samples)"),
-        ("target", f"{settings.wanted} = {value_text(sweep.metric, settings.wanted.value(clean.estimate))}"),
+        ("target", f"{settings.wanted} = {threshold}" if settings.wanted.factor else threshold),
         ("seed", str(settings.seed)),
         ("trials", f"{counts.trials} over {sweep.tasks} tasks for {len(sweep.points)} points; "
                    f"{sweep.new_trials} run now{_borrowed(sweep)}"),

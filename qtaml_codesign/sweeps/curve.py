@@ -142,7 +142,8 @@ class Curve:
         share = np.clip((x - self._x[cell]) / (self._x[cell + 1] - self._x[cell]), 0.0, 1.0)
         on_knot = (share == 0.0) | (share == 1.0)
         width = self._x[cell + 1] - self._x[cell]
-        bend = np.where(on_knot, 0.0, ALLOWANCE * 0.5 * self._bend[cell] * share * (1.0 - share) * width**2)
+        curvature = np.where(self._smooth, self._bend, 0.0)[cell]
+        bend = np.where(on_knot, 0.0, ALLOWANCE * 0.5 * curvature * share * (1.0 - share) * width**2)
         hull = ~self._smooth[cell] & ~on_knot
         lowest, highest = self._of_two(np.minimum, "low", cell), self._of_two(np.maximum, "high", cell)
         beyond, (least, most) = self._tolerance(half_width)[cell], self.metric.limits
