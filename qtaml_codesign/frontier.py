@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -65,10 +66,7 @@ class Frontier:
     metric: Metric | str = ACCURACY
 
     def __post_init__(self) -> None:
-        metric = as_metric(self.metric)
-        target = metric.usual_target if self.target is None else as_target(self.target)
-        object.__setattr__(self, "metric", metric)
-        object.__setattr__(self, "target", target)
+        metric = self._metric
         needed = ("thickness_nm", "flip_probability", "method", "budget", "overhead", *metric.columns,
                   metric.clean_column)
         missing = [name for name in needed if name not in self.points.columns]
@@ -77,7 +75,7 @@ class Frontier:
                              rule=f"columns {', '.join(needed)}", value=", ".join(missing),
                              next_step="pass Sweep.to_frame(), or sweep.csv as it was written, and its metric")
         for clean in self.points[metric.clean_column].unique():
-            metric.check_target(target, float(clean))
+            metric.check_target(self._target, float(clean))
         twice = self.points.duplicated(["method", "budget", "thickness_nm"])
         if bool(twice.any()):
             first = self.points[twice].iloc[0]
@@ -142,14 +140,13 @@ class Frontier:
 
         return draw_frontier(self.points, self.to_frame(), self._target, ax)
 
-    @property
+    @cached_property
     def _metric(self) -> Metric:
         return as_metric(self.metric)
 
-    @property
+    @cached_property
     def _target(self) -> Target:
-        assert isinstance(self.target, Target)
-        return self.target
+        return self._metric.usual_target if self.target is None else as_target(self.target)
 
     def _margins(self, group: pd.DataFrame, values: pd.Series) -> Array:
         """By how much values of some points keep the target: (n,), negative where they do not."""

@@ -176,7 +176,7 @@ def cover_search(workload: qc.Workload, case: dict[str, Any]) -> dict[str, float
 
     def crossings() -> list[float]:
         (curve,) = measure_curves(drawn, axis, ends, everywhere=False).values()
-        return [crossing_nm(curve, name, threshold, thickness_nm) for name in ("accuracy", "high", "low")]
+        return [crossing_nm(curve, name, threshold, thickness_nm) for name in ("value", "high", "low")]
 
     truth, generator = crossings()[0], np.random.default_rng(SEED)
     hits, width, repeats, seen = 0, 0.0, case["draws"][0], len(drawn.populations)
@@ -192,7 +192,7 @@ def crossing_nm(curve: MeasuredCurve, name: str, threshold: float, thickness_nm:
     """Thickness at which one of a curve's values rises to the threshold."""
     knots = curve.curve.knots[::-1]
     values = np.array([getattr(knot, name) for knot in knots])
-    return crossing(np.array([thickness_nm(knot.x) for knot in knots]), values, np.full(len(knots), threshold))[0]
+    return crossing(np.array([thickness_nm(knot.x) for knot in knots]), values - threshold)[0]
 
 
 def coverage(row: pd.Series) -> Interval:

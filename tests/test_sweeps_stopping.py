@@ -10,6 +10,7 @@ from scipy import stats
 
 from qtaml_codesign.errors import InputError
 from qtaml_codesign.nets.counts import TrialCounts
+from qtaml_codesign.nets.metric import ACCURACY
 from qtaml_codesign.statistics import hall_interval, union_interval
 from qtaml_codesign.sweeps.collect import missing_batches
 from qtaml_codesign.sweeps.stopping import StoppingRule
@@ -78,7 +79,7 @@ def test_small_limit_is_the_only_checkpoint():
 ])
 def test_values_out_of_bounds_are_refused(kwargs):
     with pytest.raises(InputError):
-        StoppingRule(**kwargs)
+        StoppingRule(**kwargs).measuring(ACCURACY, clean=1.0, target=0.95)
 
 
 @pytest.mark.parametrize("present", [set(), {0}, {3, 4}, set(range(40)), {9, 10, 11}])

@@ -74,10 +74,8 @@ def _progress_bar(trials: int) -> Iterator[Progress]:
 
 
 def _print(result: Evaluation, method: str, exposed: str) -> None:
-    from qtaml_codesign.report.words import value_text
-
     counts, metric = result.counts, result.metric
-    value, low, high, image_low, image_high, clean = (value_text(metric, number) for number in (
+    value, low, high, image_low, image_high, clean = map(metric.text, (
         result.value, result.low, result.high, result.image_low, result.image_high, result.clean_value))
     say(f"{metric.name + ' under flips:':<21} {value}  [{low}, {high}] at {result.confidence:.0%}")
     say(f"  exposed: {exposed}")

@@ -75,7 +75,7 @@ def frontier(
     tell_loading(f"workload {workload}", f"card {device}")
     from qtaml_codesign.cards import load_card, with_settings
     from qtaml_codesign.commands.ranges import parse_ends, parse_fractions
-    from qtaml_codesign.report import frontier_report
+    from qtaml_codesign.report import sweep_report
     from qtaml_codesign.sweeps.run import find_frontier
     from qtaml_codesign.sweeps.settings import DEFAULT_METHODS
 
@@ -91,4 +91,4 @@ def frontier(
             workers=usable_cpus() if workers is None else workers, out=folder, allocation=allocation,
             reuse=lenders(folder, out, reuse), progress=report, **more,
         )
-    print_report(frontier_report(result), folder)
+    print_report(sweep_report(result), folder)

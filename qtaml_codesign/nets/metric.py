@@ -121,6 +121,10 @@ class Metric:
         with np.errstate(over="ignore", divide="ignore"):
             return SHOWN[self.shown][1](mean)
 
+    def text(self, value: float) -> str:
+        """A value for the eye: four decimals of one in 0..1, else six digits."""
+        return f"{value:.4f}" if self.limits == (0.0, 1.0) else f"{value:.6g}"
+
     def show_interval(self, means: Interval) -> Interval:
         """An interval of the mean as it is shown."""
         return means if self.shown == "mean" else Interval(*(float(self.show(mean)) for mean in means))
@@ -241,11 +245,3 @@ def accuracy_of(metric: Metric, value: float) -> float:
         return value
     raise InputError("no accuracy was measured here", where="accuracy", rule="the metric accuracy", value=metric.name,
                      next_step="read .value and .clean_value, or measure with_metric('accuracy')")
-
-
-def shipped_name(metric: Metric) -> str | None:
-    """The name by which another process finds the same metric; None for one of the caller's own."""
-    try:
-        return metric.name if as_metric(metric.name) == metric else None
-    except InputError:
-        return None

@@ -18,7 +18,7 @@ from qtaml_codesign.errors import WorkloadError, did_you_mean
 from qtaml_codesign.nets.exposure import measure_exposure
 from qtaml_codesign.nets.identity import as_bytes, code_identity, strided_parts
 from qtaml_codesign.nets.inputs import Inputs, describe, private_inputs, tensors_of
-from qtaml_codesign.nets.metric import ACCURACY, Metric, accuracy_of, as_metric, shipped_name
+from qtaml_codesign.nets.metric import ACCURACY, Metric, accuracy_of, as_metric
 from qtaml_codesign.nets.network import GivenWeights, Logits, Network, Weights
 from qtaml_codesign.nets.randomness import global_randomness_kept
 from qtaml_codesign.nets.scoring import Scoring, Sums
@@ -126,7 +126,7 @@ class Workload:
             return self
         arguments, named = self.parts()
         other = Workload(*arguments, **(named | {"metric": wanted}))
-        other.source = self.source
+        other.source = self.source if self.source is not None and ":" in self.source else None  # else by value alone
         return other
 
     def run(self, inputs: Inputs, weights: GivenWeights | None = None) -> Tensor:
@@ -168,13 +168,13 @@ class Workload:
         """Travel to another process: a network of the zoo by name, another by value, or by its file if it must."""
         from qtaml_codesign.nets.parcel import as_bytes, unpack
 
-        if self.source is None or ":" in self.source or shipped_name(self.metric) is None:
+        if self.source is None or ":" in self.source:
             try:
                 return unpack, (as_bytes(self), self.source)
             except WorkloadError:
                 if self.source is None:
                     raise
-        return _reload, (self.source, self.digest, shipped_name(self.metric))
+        return _reload, (self.source, self.digest)
 
     def parts(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Positional and named arguments that build the same workload again."""
@@ -266,9 +266,8 @@ def _checked_pair(evaluation: object, metric: Metric) -> tuple[object, object]:
     )
 
 
-def _reload(source: str, digest: str, metric: str | None) -> Workload:
+def _reload(source: str, digest: str) -> Workload:
     workload = load_workload(source)
-    workload = workload if metric is None else workload.with_metric(metric)
     if workload.digest != digest:
         raise WorkloadError(
             "a workload loaded again is not the one that was sent", where=source,

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from qtaml_codesign.nets.metric import ACCURACY, Metric
 from qtaml_codesign.nets.target import Target
-from qtaml_codesign.plots.style import Look, Side, budget_colours, label, legend, looks, percent, typeset
+from qtaml_codesign.plots.style import Look, Side, budget_colours, legend, looks, percent, typeset
+from qtaml_codesign.tac.methods import method_label
 
 CLOSE_OCTAVES = 1.5
 """Neighbours of a grid no further apart than this in the flip probability are joined by a line."""
@@ -134,7 +135,7 @@ def _joined(curve: pd.DataFrame, searched: bool) -> NDArray[np.bool_]:
 def _handles(curves: Curves, look: dict[str, Look], colours: dict[float, Any], searched: bool) -> list[Any]:
     """A shape per method, a colour per budget, and what coincides."""
     shapes = [Line2D([], [], color="black" if colours else own.colour, marker=own.marker,
-                     linestyle="none" if searched else own.dashes, label=label(method))
+                     linestyle="none" if searched else own.dashes, label=method_label(method))
               for method, own in look.items()]
     shades = [Line2D([], [], color=colour, linewidth=3, label=f"budget {percent([budget])}")
               for budget, colour in colours.items()]
@@ -155,7 +156,7 @@ def _coinciding(names: list[tuple[str, float]]) -> str:
     budgets: dict[str, list[float]] = {}
     for method, budget in names:
         budgets.setdefault(method, []).append(budget)
-    text = "; ".join(f"{label(method)} {percent(sorted(some))}" for method, some in budgets.items())
+    text = "; ".join(f"{method_label(method)} {percent(sorted(some))}" for method, some in budgets.items())
     return f"{text} (coincide)"
 
 

@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 
 from qtaml_codesign.nets.target import Target
-from qtaml_codesign.tac.methods import METHOD_RULES, method_label
 
 COLOURS = ("#004488", "#d55e00", "#000000", "#66b3e6", "#009e73", "#e69f00", "#117733")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "*", "<", ">", "h", "d", "8", "H")
@@ -40,11 +39,6 @@ def looks(points: pd.DataFrame) -> dict[str, Look]:
         method: Look(COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)], DASHES[index % len(DASHES)])
         for index, method in enumerate(str(method) for method in dict.fromkeys(points["method"]))
     }
-
-
-def label(method: str) -> str:
-    """The short name of a method; a name that this version does not know stands as it is."""
-    return method_label(method) if method in METHOD_RULES else method
 
 
 def typeset(target: Target) -> str:

@@ -19,16 +19,14 @@ from qtaml_codesign.report.words import (
     percent,
     scientific,
     settled_line,
-    value_text,
 )
 from qtaml_codesign.sweeps.ranges import card_ranges
 from qtaml_codesign.sweeps.result import Sweep
 from qtaml_codesign.tac.methods import method_label
 
-__all__ = ["SweepReport", "Table", "answer_line", "frontier_report", "settled_line", "sweep_report"]
+__all__ = ["SweepReport", "Table", "answer_line", "settled_line", "sweep_report"]
 
 MOST_ROWS = 30
-IMAGES = "images"
 
 
 @dataclass(frozen=True)
@@ -52,27 +50,20 @@ class SweepReport:
 
 
 def sweep_report(sweep: Sweep) -> SweepReport:
-    """How thin may the oxide be for each budget, and how much ECC does each thickness need?"""
+    """How thin may the oxide be for each budget, and, unless a search looked for that alone, how much ECC does each
+    thickness need?"""
     frontier = sweep.frontier()
-    return SweepReport(
-        facts=_facts(sweep),
-        tables=(_oxide_table(frontier, sweep), *_range_tables(frontier, sweep), _budget_table(frontier, sweep)),
-        notes=notes_of(frontier, sweep),
-    )
-
-
-def frontier_report(sweep: Sweep) -> SweepReport:
-    """How thin may the oxide be for each budget? For a search that measured nothing else."""
-    frontier = sweep.frontier()
-    return SweepReport(facts=_facts(sweep), tables=(_oxide_table(frontier, sweep), *_range_tables(frontier, sweep)),
-                       notes=notes_of(frontier, sweep))
+    tables = [_oxide_table(frontier, sweep), *_range_tables(frontier, sweep)]
+    if sweep.settings.rule.threshold is None:
+        tables.append(_budget_table(frontier, sweep))
+    return SweepReport(_facts(sweep), tuple(tables), notes_of(frontier, sweep))
 
 
 def _facts(sweep: Sweep) -> tuple[tuple[str, str], ...]:
     clean, settings, counts = sweep.clean_interval, sweep.settings, sweep.counts
     level, name = f"{settings.rule.confidence:.0%}", sweep.metric.name
-    threshold = settings.wanted.value(clean.estimate)
-    value, low, high, threshold = (value_text(sweep.metric, number) for number in (*clean, threshold))
+    numbers = (*clean, settings.wanted.value(clean.estimate))
+    value, low, high, threshold = map(sweep.metric.text, numbers)
     return (
         ("card", f"{sweep.card.name}: {_grid(sweep)}, {sweep.grid_nm[0]:.4g} to {sweep.grid_nm[-1]:.4g} nm"),
         ("workload", f"{sweep.workload_name}, {sweep.samples} evaluation samples"),
@@ -100,13 +91,11 @@ def _borrowed(sweep: Sweep) -> str:
 def _oxide_table(frontier: Frontier, sweep: Sweep) -> Table:
     table, methods = frontier.to_frame(), sweep.settings.methods
     title = f"Thinnest oxide (nm) that keeps {sweep.settings.wanted.of(sweep.metric.name)}, for each ECC budget"
-    images = "image_low_nm" in table.columns
-    further = f"; {IMAGES}: the same over evaluation images" if images else ""
     note = (f"[low,high]: where the ends of the {sweep.metric.name}'s interval over drawings of the flips cross the "
-            f"target, and nothing else; p: flip probability there{further}")
+            "target, and nothing else; p: flip probability there; images: the same over evaluation images")
     ends = ends_nm(sweep)
     if not _paired(table, methods):
-        columns: tuple[str, ...] = ("method", "budget\n%", "overhead\n%", *_heads("thinnest oxide", images))
+        columns: tuple[str, ...] = ("method", "budget\n%", "overhead\n%", *_heads("thinnest oxide"))
         rows: list[tuple[str, ...]] = [
             (method_label(row["method"]), percent(row["budget"]), percent(row["overhead"]), *oxide_cells(row, ends))
             for _, row in table.iterrows()
@@ -117,14 +106,14 @@ def _oxide_table(frontier: Frontier, sweep: Sweep) -> Table:
     for budget in first.index:
         one, two = first.loc[budget], second.loc[budget]
         rows.append((percent(budget), *oxide_cells(one, ends), *oxide_cells(two, ends), _thinner(one, two)))
-    columns = ("budget\n%", *(text for method in methods for text in _heads(method_label(method), images)),
+    columns = ("budget\n%", *(text for method in methods for text in _heads(method_label(method))),
                "thinner\npm")
     against = f"{method_label(methods[0])} against {method_label(methods[1])}"
     return Table(title, columns, tuple(rows), f"{note};\nthinner: {against}")
 
 
-def _heads(name: str, images: bool) -> tuple[str, ...]:
-    return (f"{name}\nnm", *((f"{IMAGES}\nnm",) if images else ()), "\np")
+def _heads(name: str) -> tuple[str, ...]:
+    return f"{name}\nnm", "images\nnm", "\np"
 
 
 def _range_tables(frontier: Frontier, sweep: Sweep) -> tuple[Table, ...]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from qtaml_codesign.errors import WorkloadError
-from qtaml_codesign.nets.metric import shipped_name
 from qtaml_codesign.nets.parcel import TOP_LEVEL, pack, unpack
 from qtaml_codesign.nets.workload import Workload, load_workload
 
@@ -36,7 +35,6 @@ class WorkloadHandle:
         portable: True when jobs leave this process; `sent` makes the handle that they take along.
         parcel: path of a file that holds the workload by value, or the bytes of that file.
         obstacle: why there is no parcel.
-        metric: name of the metric that replaces the source's own; None for one of the caller's, which goes by value.
     """
 
     digest: str
@@ -46,12 +44,11 @@ class WorkloadHandle:
     portable: bool = False
     parcel: str | bytes | None = None
     obstacle: str = ""
-    metric: str | None = None
 
     def sent(self, folder: str) -> WorkloadHandle:
         """The handle for other processes: the workload written to a file in `folder`, or by name for the zoo's."""
         away = replace(self, workload=None)
-        if self.workload is None or self._goes_by_name:
+        if self.workload is None or (self.source is not None and ":" not in self.source):
             return away
         path = str(Path(folder) / f"{self.digest}.pt")
         try:
@@ -62,10 +59,6 @@ class WorkloadHandle:
             return replace(away, obstacle=failure.what)
         return replace(away, parcel=path)
 
-    @property
-    def _goes_by_name(self) -> bool:
-        return self.source is not None and ":" not in self.source and self.metric is not None
-
     def by_value(self) -> WorkloadHandle:
         """The same handle with the bytes of the file in it."""
         return replace(self, parcel=Path(self.parcel).read_bytes()) if isinstance(self.parcel, str) else self
@@ -73,8 +66,7 @@ class WorkloadHandle:
 
 def handle_for(workload: Workload, portable: bool) -> WorkloadHandle:
     """The handle of a workload; `portable` when jobs leave this process."""
-    return WorkloadHandle(workload.digest, workload.name, workload.source, workload, portable,
-                          metric=shipped_name(workload.metric))
+    return WorkloadHandle(workload.digest, workload.name, workload.source, workload, portable)
 
 
 def resolve(handle: WorkloadHandle) -> Workload:
@@ -92,7 +84,6 @@ def _received(handle: WorkloadHandle) -> Workload:
     found, obstacle = _unpacked(handle)
     if (found is None or found.digest != handle.digest) and handle.source is not None:
         found = load_workload(handle.source)
-        found = found if handle.metric is None else found.with_metric(handle.metric)
     assert found is not None
     if found.digest != handle.digest:
         raise WorkloadError(

@@ -125,12 +125,9 @@ class Sweep:
                              rule=f"target {own}, or a sweep over a grid of thickness",
                              value=wanted, next_step="call find_frontier(..., target=...), or qc.sweep")
         knots = with_ends(self.knots, self.points) if self.interpolated and self.knots is not None else self.knots
-        tables = [self.to_frame(), knots]
-        if wanted != own:
-            tables = [None if table is None else table.drop(columns="image_half_width") for table in tables]
-        points, knots = tables
-        assert points is not None
-        return Frontier(points, wanted, partial(_flip_probability_at, self.card), knots, self.metric)
+        points, unpaired = self.to_frame(), [] if wanted == own else ["image_half_width"]
+        return Frontier(points.drop(columns=unpaired), wanted, partial(_flip_probability_at, self.card),
+                        None if knots is None else knots.drop(columns=unpaired), self.metric)
 
     def save(self, folder: str | Path) -> tuple[Path, ...]:
         """Write sweep.csv, frontier.csv, frontier.png and run.json into a folder; returns their paths."""

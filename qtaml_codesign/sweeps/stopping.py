@@ -34,7 +34,7 @@ class StoppingRule:
     Args:
         trials: run exactly this many, >= 2; None for the adaptive rule.
         half_width: stop at the first checkpoint whose interval (see `interval`) has at most this half-width, as the
-            metric is shown, and less than half of its range; None: 0.01.
+            metric is shown; less than half of its range; None: 0.01.
         max_trials: the last checkpoint of the adaptive rule, >= 2.
         confidence: two-sided level of the interval.
         threshold: stop as soon as the interval lies on one side of this value; None: go on to the half-width.
@@ -66,11 +66,11 @@ class StoppingRule:
         if self.trials is not None:
             whole_number("trials", self.trials, least=2)
         whole_number("max_trials", self.max_trials, least=2)
-        low, high = self.metric.limits
-        if not 0.0 < self.width < (high - low) / 2.0:
+        most = math.inf if self.far_from is None else (self.metric.limits[1] - self.metric.limits[0]) / 2.0
+        if not 0.0 < self.width < most:
             raise InputError(
                 "the half-width of the interval is out of bounds", where="half_width (--half-width)",
-                rule=f"0 < half-width < {(high - low) / 2.0:g}, in {self.metric.name}", value=self.width,
+                rule=f"0 < half-width < {most:g}, in {self.metric.name}", value=self.width,
                 next_step="0.01 asks for accuracy +- 1 percentage point",
             )
 

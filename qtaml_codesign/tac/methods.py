@@ -82,10 +82,10 @@ BUDGET_FREE_METHODS = tuple(name for name, rule in METHOD_RULES.items() if rule.
 
 
 def method_label(name: str) -> str:
-    """Short name of a method for tables and plots.
+    """Short name of a method for tables and plots; a name that this version does not know stands as it is.
 
     Example:
         >>> method_label("tac-bits-only")
         'TAC, bits only'
     """
-    return METHOD_RULES[name].label
+    return METHOD_RULES[name].label if name in METHOD_RULES else name
