@@ -1,5 +1,6 @@
 # make demo   set-up, then the main job: codesign sweep on the 3 nm card
-# make test   set-up, then the test suite
+# make test   set-up, then the test suite, in WORKERS=2 processes
+# make test-all  the same with the statistical and the kill tests at full size (minutes more), and all cases of the fuzzers
 # make fuzz   set-up, then all cases of the fuzzers (the test suite runs a quick share)
 # make lint   set-up, then ruff and mypy --strict
 # make studies  set-up, then every study of the paper, and docs/reproduction.md made from them (resumable)
@@ -11,8 +12,10 @@ VENV := .venv
 PEERS := .venv-peers
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+WORKERS ?= 2
+SHARED := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test fuzz lint bench bench-peers studies clean
+.PHONY: demo test test-all fuzz lint bench bench-peers studies clean
 .DELETE_ON_ERROR:
 
 $(VENV)/made: 
@@ -40,7 +43,11 @@ demo: $(VENV)/installed
 	$(BIN)/codesign sweep --device devices/3nm.yaml
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SHARED)
+
+test-all: $(VENV)/installed-test
+	$(BIN)/python -m pytest $(SHARED) --full
+	$(MAKE) fuzz
 
 fuzz: $(VENV)/installed-test
 	$(BIN)/python -m tests.fuzz --full

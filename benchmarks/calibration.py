@@ -8,11 +8,12 @@ import torch
 from benchmarks.page import Section
 from benchmarks.timing import Ratio, compare
 from qtaml_codesign.bits.cell_law import BitErrorProfile
+from qtaml_codesign.memory.deploy import DeployedModel
 from qtaml_codesign.nets.inputs import batches
+from qtaml_codesign.nets.loading import load_workload
 from qtaml_codesign.nets.sensitivity import jacobian_gains
-from qtaml_codesign.nets.storage import StoredModel, store_tensor
 from qtaml_codesign.nets.threads import single_threaded
-from qtaml_codesign.nets.workload import Workload, load_workload
+from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.nets.zoo import ZOO
 from qtaml_codesign.tac.correction import PURPOSE, RULES, MeanCorrection, ProtectedLayer, decide
 
@@ -67,18 +68,17 @@ def measure(workload: Workload) -> tuple[list[str], Ratio, Ratio]:
 def layers_alone(workload: Workload) -> Ratio:
     """The decision of the mean correction, against the same one with passes through the whole network."""
     errors = BitErrorProfile.uniform(FLIP_PROBABILITY).regions[0]
-    layers = {name: ProtectedLayer(store_tensor(name, weight), weight, errors)
+    layers = {name: ProtectedLayer.unprotected(name, weight, errors)
               for name, weight in workload.weights.items()}
 
     def whole(layer: ProtectedLayer) -> MeanCorrection:
         def deviation(option: MeanCorrection) -> float:
-            stored, name = StoredModel((layer.stored(option),)), layer.tensor.name
-            reads = (stored.read(0, trial, {name: errors}, purpose=PURPOSE) for trial in range(DRAWINGS))
-            return sum(moved(name, read.weights[name]) for read in reads)
+            reader, name = DeployedModel((layer.stored(option),)).prepare(0, purpose=PURPOSE), layer.plain.name
+            return sum(moved(name, reader.read(trial).weights[name]) for trial in range(DRAWINGS))
 
         return min(RULES["decided"].options(layer), key=deviation)
 
-    def moved(name: str, weight: np.ndarray) -> float:
+    def moved(name: str, weight: torch.Tensor) -> float:
         logits = workload.run(workload.calibration, {name: weight})
         return float((logits.double() - clean.double()).square().sum()) / clean.shape[0]
 

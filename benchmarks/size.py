@@ -17,8 +17,9 @@ from matplotlib.figure import Figure
 from benchmarks.encoder import FLIP_PROBABILITY, TRIALS, Encoder, labelled, sequences
 from benchmarks.page import FIGURES, ROOT, Section
 from qtaml_codesign import Workload, plan
-from qtaml_codesign.nets.evaluate import Trials, single_threaded
-from qtaml_codesign.tac.evaluation import deploy, errors_for
+from qtaml_codesign.memory.trial import Trials
+from qtaml_codesign.nets.threads import single_threaded
+from qtaml_codesign.tac.evaluation import deploy_plan
 
 FIGURE = "size.png"
 SHAPES = ((48, 2), (96, 3), (128, 5), (192, 7), (256, 12), (448, 12), (768, 12))
@@ -111,21 +112,21 @@ def cost(width: int, layers: int) -> Cost:
     model = Encoder(width, layers, tokens).eval()
     workload = Workload(model, sequences(2, tokens), labelled(model, sequences(SAMPLES, tokens)))
     chosen = plan(workload, "none", FLIP_PROBABILITY)
-    stored, errors = deploy(workload, chosen), errors_for(workload, chosen, FLIP_PROBABILITY)
+    memory = deploy_plan(workload, chosen, FLIP_PROBABILITY)
     taken: list[tuple[float, float, float]] = []
     with single_threaded():
-        trials = Trials(workload, stored, errors, seed=0)
+        trials, reader = Trials(workload, memory, seed=0), memory.prepare(seed=0)
         trials.run(0)
         while len(taken) < 3 or sum(map(sum, taken)) < SECONDS_A_SIZE:
             marks = [time.perf_counter()]
             trials.run(len(taken))
             marks.append(time.perf_counter())
-            stored.read(0, len(taken), errors)
+            reader.read(len(taken))
             marks.append(time.perf_counter())
             workload.score_by_group().sum()
             marks.append(time.perf_counter())
             taken.append((marks[1] - marks[0], marks[2] - marks[1], marks[3] - marks[2]))
-    return Cost(stored.bits_stored // 8, *np.min(taken, axis=0).tolist())
+    return Cost(memory.bits_stored // 8, *np.min(taken, axis=0).tolist())
 
 
 def slope(costs: list[Cost]) -> float:

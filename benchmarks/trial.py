@@ -38,14 +38,15 @@ def _measure(name: str) -> Ratio:
     import torch
 
     import qtaml_codesign as qc
-    from qtaml_codesign.nets.evaluate import Trials, single_threaded
+    from qtaml_codesign.memory.trial import Trials
     from qtaml_codesign.nets.inputs import batches, call
-    from qtaml_codesign.tac.evaluation import deploy, errors_for
+    from qtaml_codesign.nets.threads import single_threaded
+    from qtaml_codesign.tac.evaluation import deploy_plan
 
     np.ones(30_000_000, np.uint8).sum()
     workload = qc.load_workload(name)
     plan = qc.plan(workload, method="none", flip_probability=RATE)
-    trials = Trials(workload, deploy(workload, plan), errors_for(workload, plan, RATE), seed=0)
+    trials = Trials(workload, deploy_plan(workload, plan, RATE), seed=0)
     module, inputs, numbers = copy.deepcopy(workload.network.module), workload.evaluation_inputs, count()
     parts = list(batches(inputs, workload.batch_size))
     with single_threaded(), torch.inference_mode():

@@ -37,8 +37,8 @@ def section() -> Section:
 
 def _shares(name: str) -> tuple[list[float], float]:
     import qtaml_codesign as qc
+    from qtaml_codesign.memory.reader import HostReader
     from qtaml_codesign.nets.network import Network
-    from qtaml_codesign.nets.reading import TrialReader
     from qtaml_codesign.sweeps.store import ResultStore
     from qtaml_codesign.tac.algorithm import Planner
 
@@ -47,7 +47,7 @@ def _shares(name: str) -> tuple[list[float], float]:
     spent = dict.fromkeys(("forward", "read", "store", "plan", "plan forward"), 0.0)
     with ExitStack() as stack, TemporaryDirectory() as folder:
         stack.enter_context(_watched(Network, "_logits", spent, "forward"))
-        stack.enter_context(_watched(TrialReader, "read", spent, "read"))
+        stack.enter_context(_watched(HostReader, "read", spent, "read"))
         stack.enter_context(_watched(ResultStore, "_write", spent, "store"))
         stack.enter_context(_watched_plan(Planner, spent))
         begun = time.perf_counter()

@@ -6,20 +6,22 @@ Data flows one way, as frozen values:
 
 Layers, each importing only from those above it:
 
-    L0  errors, checks, constants, statistics, records
-    L1  card_schema, cards
+    L0  errors, checks, constants, statistics, records, files
+    L1  barriers, card_schema, cards
     L2  physics
     L3  bits
     L4  ecc
-    L5  nets
-    L6  tac
-    L7  plots
-    L8  frontier
-    L9  sweeps
-    L10 report
-    L11 commands, __main__
+    L5  codecs
+    L6  nets
+    L7  memory
+    L8  tac
+    L9  plots
+    L10 frontier
+    L11 sweeps
+    L12 report
+    L13 commands, __main__
 
-L0 to L4 never import torch: a hardware engineer can use them without it. The public names below are loaded on
+L0 to L5 never import torch: a hardware engineer can use them without it. The public names below are loaded on
 first use, so that `import qtaml_codesign` and `codesign --help` stay quick.
 """
 
@@ -29,6 +31,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from qtaml_codesign.barriers.barrier import Barrier
+    from qtaml_codesign.barriers.registry import register_barrier
     from qtaml_codesign.bits.cell_law import BitErrorProfile
     from qtaml_codesign.bits.flips import read_back
     from qtaml_codesign.bits.formats import BitFormat
@@ -38,17 +42,19 @@ if TYPE_CHECKING:
     from qtaml_codesign.errors import CodesignError
     from qtaml_codesign.frontier import Frontier
     from qtaml_codesign.nets.counts import TrialCounts
+    from qtaml_codesign.nets.loading import load_workload
     from qtaml_codesign.nets.metric import Metric
-    from qtaml_codesign.nets.workload import Workload, load_workload
+    from qtaml_codesign.nets.workload import Workload
     from qtaml_codesign.physics.cells import flip_probability_of_cells
     from qtaml_codesign.physics.flip import FlipProbability, flip_probability, thickness_for
-    from qtaml_codesign.sweeps.run import Sweep, find_frontier, sweep
+    from qtaml_codesign.sweeps.api import Sweep, find_frontier, sweep
     from qtaml_codesign.tac.api import TacPlan, plan
     from qtaml_codesign.tac.evaluation import Evaluation, evaluate
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "Barrier": "barriers.barrier",
     "BitErrorProfile": "bits.cell_law",
     "BitFormat": "bits.formats",
     "CodesignError": "errors",
@@ -60,26 +66,27 @@ _HOME = {
     "NOISE_MODELS": "bits.noise",
     "NoiseModel": "bits.noise",
     "ReadLaw": "bits.law",
-    "Sweep": "sweeps.run",
+    "Sweep": "sweeps.api",
     "TacPlan": "tac.api",
     "TrialCounts": "nets.counts",
     "Workload": "nets.workload",
     "evaluate": "tac.evaluation",
-    "find_frontier": "sweeps.run",
+    "find_frontier": "sweeps.api",
     "flip_probability": "physics.flip",
     "flip_probability_of_cells": "physics.cells",
     "list_cards": "cards",
     "load_card": "cards",
-    "load_workload": "nets.workload",
+    "load_workload": "nets.loading",
     "noise_model": "bits.noise",
     "plan": "tac.api",
     "read_back": "bits.flips",
-    "sweep": "sweeps.run",
+    "register_barrier": "barriers.registry",
+    "sweep": "sweeps.api",
     "thickness_for": "physics.flip",
 }
 
 __all__ = [  # noqa: RUF022  (in the order of the pipeline)
-    "load_card", "list_cards", "DeviceCard",
+    "load_card", "list_cards", "DeviceCard", "Barrier", "register_barrier",
     "flip_probability", "flip_probability_of_cells", "thickness_for", "FlipProbability",
     "BitFormat", "BitErrorProfile", "ReadLaw", "read_back",
     "noise_model", "NoiseModel", "NOISE_MODELS",

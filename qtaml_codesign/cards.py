@@ -15,14 +15,14 @@ from typing import Any, Final
 
 import yaml
 
-from qtaml_codesign.card_schema.card import CELL_FIELDS, CellParameters, DeviceCard, place_of
+from qtaml_codesign.card_schema.card import DEFAULT_REGION, CellParameters, DeviceCard, place_of
 from qtaml_codesign.card_schema.parts import Encoding, FlipDirection, Storage
 from qtaml_codesign.card_schema.quantities import Provenance
 from qtaml_codesign.errors import CardError, did_you_mean, nearest, shorten, shown
 
 __all__ = [
-    "CELL_FIELDS", "CellParameters", "DeviceCard", "Encoding", "FlipDirection", "Provenance", "Storage", "list_cards",
-    "load_card", "with_settings",
+    "DEFAULT_REGION", "CellParameters", "DeviceCard", "Encoding", "FlipDirection", "Provenance", "Storage",
+    "list_cards", "load_card", "with_settings",
 ]
 
 _MOST_BYTES: Final = 1_000_000
@@ -45,6 +45,9 @@ def load_card(name_or_path: str | Path) -> DeviceCard:
     """Read and check a device card: the name of a shipped one, or a path.
 
     A bare name means the shipped card; whatever holds a path separator or ends in .yaml or .yml is a path.
+
+    Args:
+        name_or_path: name of a shipped card, or path of a file.
 
     Raises:
         CardError: no such card, not readable, not YAML, or against the schema.
@@ -74,6 +77,10 @@ def as_card(card: DeviceCard | str | Path) -> DeviceCard:
 
 def with_settings(card: DeviceCard, settings: Iterable[str]) -> DeviceCard:
     """A card with some fields replaced, all at once, as `FIELD=VALUE` texts; VALUE is written as in a card file.
+
+    Args:
+        card: stays as it is.
+        settings: texts such as `barrier.height_eV=3.2`, each field once.
 
     Raises:
         CardError: not FIELD=VALUE, an unknown field, or a card that breaks the schema.

@@ -79,6 +79,10 @@ def _rebuild(
 def shorten(value: object, limit: int = 200) -> str:
     """Text of a value on one line, cut in the middle when it is long.
 
+    Args:
+        value: anything.
+        limit: longest text, in characters.
+
     Example:
         >>> shorten("a" * 300, limit=11)
         'aaaa...aaaa'
@@ -93,6 +97,10 @@ def shorten(value: object, limit: int = 200) -> str:
 def shown(value: object, form: Callable[[object], str] = repr) -> str:
     """`repr` of a value (or another form), also of an object of the user's own that raises when it is shown.
 
+    Args:
+        value: anything.
+        form: makes the text.
+
     Example:
         >>> shown("tac"), shown(3, str)
         ("'tac'", '3')
@@ -106,6 +114,11 @@ def shown(value: object, form: Callable[[object], str] = repr) -> str:
 def nearest(name: object, known: Iterable[str], how_many: int = 3) -> list[str]:
     """Known names that look like `name`, best first; empty when nothing is close.
 
+    Args:
+        name: as the user gave it.
+        known: the names there are.
+        how_many: at most.
+
     Example:
         >>> nearest("thicknes_nm", ["thickness_nm", "height_eV"])
         ['thickness_nm']
@@ -117,6 +130,10 @@ def nearest(name: object, known: Iterable[str], how_many: int = 3) -> list[str]:
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
     """Next step for an unknown name: the nearest known ones, or all of them.
+
+    Args:
+        name: as the user gave it.
+        known: the names there are.
 
     Example:
         >>> did_you_mean("tak", ["tac", "none"])

@@ -1,6 +1,6 @@
 """What calibration costs (section 5.9, Table 6): passes and seconds of every way of scoring layers.
 
-Magnitude needs no pass, sensitivity trials x layers forward passes (from the layer on) and two whole ones, the paper's
+Magnitude needs no pass, sensitivity trials x layers forward passes and one clean one, the paper's
 finite differences probes x layers + 1; reverse mode takes one reverse pass per calibration input and logit, random
 signs one per probe, for all layers at once. Seconds are medians of repeats taken in turn in one run, and speak of this
 machine only.
@@ -22,10 +22,9 @@ from lab.figures import COLOURS, HATCHES, new_figure
 from lab.networks import CNNS, LABELS, trained
 from lab.study import Scale, Study
 from qtaml_codesign.bits.cell_law import BitErrorProfile
-from qtaml_codesign.nets.prefix import LayerAlone
+from qtaml_codesign.nets.layer_alone import LayerAlone
 from qtaml_codesign.nets.sensitivity import jacobian_gains
-from qtaml_codesign.nets.storage import StoredModel, store_tensor
-from qtaml_codesign.tac.correction import layer_deviation
+from qtaml_codesign.tac.correction import ProtectedLayer, layer_deviation
 
 TRIALS = 5
 PROBES = {"finite-difference": 8, "random-sign": 64}
@@ -64,11 +63,11 @@ def calibrate(workload: qc.Workload, way: str) -> tuple[dict[str, float], int]:
     if way == "magnitude":
         return {name: float(np.abs(weight).max() ** 2) for name, weight in workload.weights.items()}, 0
     if way == "sensitivity":
-        stored = StoredModel(tuple(store_tensor(name, weight) for name, weight in workload.weights.items()))
-        errors = BitErrorProfile.uniform(0.1).assign(workload.weights)
+        law = BitErrorProfile.uniform(0.1).regions[0]
         alone = LayerAlone(workload.network, workload.calibration)
-        scores = {name: layer_deviation(alone, stored, errors, name, 0, TRIALS) for name in workload.weights}
-        return scores, TRIALS * len(scores) + 2
+        scores = {name: layer_deviation(alone, ProtectedLayer.unprotected(name, weight, law).plain, 0, TRIALS)
+                  for name, weight in workload.weights.items()}
+        return scores, TRIALS * len(scores) + 1
     found = jacobian_gains(workload, way, probes=PROBES.get(way))
     return found.gains, found.passes
 

@@ -26,7 +26,8 @@ from lab.study import Scale, Study
 from lab.summary import over_seeds, paired_difference, pooled_accuracy
 from qtaml_codesign.statistics import Interval
 from qtaml_codesign.tac.correction import NOTHING, ProtectedLayer
-from qtaml_codesign.tac.evaluation import deploy, errors_for
+from qtaml_codesign.tac.evaluation import laws_for
+from qtaml_codesign.tac.plan import LayerPlan
 
 RATE = 0.10
 STEP = 2.0**-7
@@ -81,10 +82,13 @@ def measure_accuracy(case: dict[str, Any], networks: Path) -> dict[str, Any]:
 
 def with_offsets(workload: qc.Workload, plan: qc.TacPlan, profile: qc.BitErrorProfile) -> qc.TacPlan:
     """The plan with the readout offset of each layer that takes the mean drift of its codes away."""
-    stored, errors = deploy(workload, plan), errors_for(workload, plan, profile)
-    offsets = {tensor.name: ProtectedLayer(tensor, workload.weights[tensor.name], errors[tensor.name]).centred(NOTHING)
-               for tensor in stored.tensors}
-    layers = tuple(layer.model_copy(update={"offset": offsets[layer.name].offset}) for layer in plan.layers)
+    laws = laws_for(workload, plan, profile)
+
+    def offset(layer: LayerPlan) -> float:
+        plain = ProtectedLayer.unprotected(layer.name, workload.weights[layer.name], laws[layer.name])
+        return plain.protected(layer.depth).centred(NOTHING).offset
+
+    layers = tuple(layer.model_copy(update={"offset": offset(layer)}) for layer in plan.layers)
     return plan.model_copy(update={"layers": layers})
 
 

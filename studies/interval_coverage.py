@@ -11,7 +11,7 @@ the mean of its population.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -28,15 +28,16 @@ from lab.networks import LABELS, trained
 from lab.study import Scale, Study
 from qtaml_codesign.bits.cell_law import BitErrorProfile
 from qtaml_codesign.frontier import crossing
+from qtaml_codesign.memory.trial import Trials
 from qtaml_codesign.nets.counts import TrialCounts
-from qtaml_codesign.nets.evaluate import Trials
 from qtaml_codesign.statistics import Interval, clopper_pearson, student_quantile
-from qtaml_codesign.sweeps.adaptive import MeasuredCurve, measure_curves
-from qtaml_codesign.sweeps.axis import axis_for
-from qtaml_codesign.sweeps.points import MeasuredPoint, Measurement, Point
-from qtaml_codesign.sweeps.settings import check_settings, stopping_rule
+from qtaml_codesign.sweeps.collect import MeasuredPoint, Measurement, Point
+from qtaml_codesign.sweeps.coordinates import coordinate_for
+from qtaml_codesign.sweeps.knots import MeasuredCurve, measure_curves
+from qtaml_codesign.sweeps.options import sweep_options
+from qtaml_codesign.sweeps.progress import Progress
 from qtaml_codesign.sweeps.stopping import StoppingRule
-from qtaml_codesign.tac.evaluation import deploy, errors_for
+from qtaml_codesign.tac.evaluation import deploy_plan
 from qtaml_codesign.tac.methods import method_label
 
 SEED = 23
@@ -96,7 +97,7 @@ def measure(case: dict[str, Any], networks: Path) -> list[dict[str, Any]]:
 
 def right_answers(workload: qc.Workload, plan: qc.TacPlan, rate: Any, trials: int) -> np.ndarray:
     """Right answers of so many trials, (trials,)."""
-    drawings = Trials(workload, deploy(workload, plan), errors_for(workload, plan, rate), SEED)
+    drawings = Trials(workload, deploy_plan(workload, plan, rate), SEED)
     return np.array([drawings.run(trial).score for trial in range(trials)])
 
 
@@ -153,35 +154,36 @@ class Drawn(Measurement):
     def _one(self, point: Point) -> MeasuredPoint:
         plan, members = self._population(point)
         drawn = (members if self.chosen is None else members[self.chosen]).tolist()
-        count = len(drawn) if self.chosen is None else self.settings.rule.decide(drawn, self.network.samples)[0]
-        return MeasuredPoint(point, plan, "", summed(drawn[:count], self.network.samples))
+        count = len(drawn) if self.chosen is None else self.options.stopping.decide(drawn, self.network.samples)[0]
+        return MeasuredPoint(point, plan, summed(drawn[:count], self.network.samples))
 
     def _population(self, point: Point) -> tuple[qc.TacPlan, np.ndarray]:
-        if point.flip_probability not in self.populations:
-            profile: BitErrorProfile = point.profile
-            plan = qc.plan(self.network, point.method, profile, point.budget, self.settings.seed)
-            made = right_answers(self.network, plan, profile, self.size)
-            self.populations[point.flip_probability] = (plan, made)
-        return self.populations[point.flip_probability]
+        rate = point.place.flip_probability
+        if rate not in self.populations:
+            profile: BitErrorProfile = point.place.profile
+            plan = qc.plan(self.network, point.method, profile, point.budget, self.options.seed)
+            self.populations[rate] = (plan, right_answers(self.network, plan, profile, self.size))
+        return self.populations[rate]
 
 
 def cover_search(workload: qc.Workload, case: dict[str, Any]) -> dict[str, float]:
     """Share of searches whose thickness interval holds the crossing of the populations' means."""
     card, threshold = qc.load_card("3nm"), TARGET * workload.clean_accuracy
-    axis, ends = axis_for(card), np.array(SEARCHED_NM)
-    rule = replace(stopping_rule(None, None, None), threshold=threshold)
-    settings = check_settings([case["method"]], [case["budget"]], 0, TARGET, None, rule)
-    drawn = Drawn(workload, settings, cast(Any, None), cast(Any, None), lambda _: None, size=case["population"])
-    thickness_nm = cache(axis.thickness_nm)
+    coordinate = coordinate_for(card)
+    highest, lowest = coordinate.at(np.array(SEARCHED_NM)).tolist()
+    options = sweep_options(card, thickness_nm=SEARCHED_NM, methods=[case["method"]], budgets=[case["budget"]],
+                            target=TARGET, search=True).measuring(workload.metric, workload.clean_value).deciding()
+    drawn = Drawn(workload, options, cast(Any, None), cast(Any, None), Progress(), size=case["population"])
+    start, thickness_nm = [coordinate.place(x) for x in (lowest, highest)], cache(coordinate.thickness_nm)
 
     def crossings() -> list[float]:
-        (curve,) = measure_curves(drawn, axis, ends, everywhere=False).values()
+        (curve,) = measure_curves(drawn, coordinate, start, (lowest, highest)).values()
         return [crossing_nm(curve, name, threshold, thickness_nm) for name in ("value", "high", "low")]
 
     truth, generator = crossings()[0], np.random.default_rng(SEED)
     hits, width, repeats, seen = 0, 0.0, case["draws"][0], len(drawn.populations)
     for _ in range(repeats):
-        drawn.chosen = generator.integers(0, case["population"], rule.checkpoints[-1])
+        drawn.chosen = generator.integers(0, case["population"], options.stopping.checkpoints[-1])
         found = Interval(*crossings())
         hits, width = hits + (found.low <= truth <= found.high), width + found.half_width
     return {"half": HALVES[1], "rule": "search", "hits": hits, "repeats": repeats, "thickness_nm": truth,

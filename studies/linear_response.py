@@ -24,7 +24,7 @@ from lab.summary import mean_over
 from qtaml_codesign.bits.flips import flip_key
 from qtaml_codesign.nets.sensitivity import jacobian_gains
 from qtaml_codesign.statistics import Interval, mean_interval
-from qtaml_codesign.tac.evaluation import deploy, errors_for
+from qtaml_codesign.tac.evaluation import deploy_plan
 
 DRAWS = 128
 STEPS = (1e-4, 1e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0)
@@ -73,11 +73,11 @@ def measure_variance(workload: qc.Workload, case: dict[str, Any]) -> dict[str, A
     """E||dz||^2 under flips beside its prediction: as it is, and about the mean logits (without drift)."""
     plan = qc.plan(workload, case["method"], case["rate"], case["budget"], case["seed"],
                    sensitivity="reverse")
-    stored, errors = deploy(workload, plan), errors_for(workload, plan, case["rate"])
-    quantised = workload.run(workload.calibration, stored.clean_weights()).double()
+    model = deploy_plan(workload, plan, case["rate"])
+    reader = model.prepare(case["seed"], purpose="variance")
+    quantised = workload.run(workload.calibration, model.clean_weights()).double()
     drawn = torch.stack([
-        workload.run(workload.calibration,
-                     stored.read(case["seed"], trial, errors, purpose="variance").weights).double()
+        workload.run(workload.calibration, reader.read(trial).weights).double()
         for trial in range(case["trials"])
     ])
     square = (drawn - quantised).square().sum(dim=2).mean(dim=1)
@@ -172,7 +172,7 @@ def claims(rows: pd.DataFrame) -> list[Claim]:
         holds(spread < 0.1),
         f"The largest deviation from the exact gain is {100 * spread:.1f} %.",
     )]
-    found += [_excess(_pick(raw, rate), _pick(inner, rate), rate) for rate in (0.05, 0.10)]
+    found += [excess_claim(_pick(raw, rate), _pick(inner, rate), rate) for rate in (0.05, 0.10)]
     order = ordering(rows, 0.10)
     found.append(Claim("A.7-order", "A.7", "the order of allocations is preserved at large noise",
                        f"rank correlation over {len(ALLOCATIONS)} allocations at p = 0.10: {shown(order, 2)}",
@@ -182,7 +182,8 @@ def claims(rows: pd.DataFrame) -> list[Claim]:
     return found
 
 
-def _excess(bare: Interval, centred: Interval, rate: float) -> Claim:
+def excess_claim(bare: Interval, centred: Interval, rate: float) -> Claim:
+    """What the measured variance exceeds the prediction by, and how much of it is drift of the mean logits."""
     return Claim(
         f"A.7-excess-{rate:g}", "6, A.7",
         f"at p = {rate:g} the measured E||dz||² exceeds the linear prediction",

@@ -21,11 +21,10 @@ from lab.figures import COLOURS, MARKERS, method_label, new_figure
 from lab.networks import trained
 from lab.study import Scale, Study
 from lab.summary import counts_row, over_seeds, paired_difference, pooled_accuracy
-from qtaml_codesign.bits.cell_law import CellLaw
+from qtaml_codesign.memory.trial import Trials
 from qtaml_codesign.nets.counts import TrialCounts
-from qtaml_codesign.nets.evaluate import run_trial
 from qtaml_codesign.statistics import Interval
-from qtaml_codesign.tac.evaluation import deploy, errors_for
+from qtaml_codesign.tac.evaluation import deploy_plan
 
 RATE = 0.10
 ARMS = (("tac", 0.05), ("uniform-msp", 0.125))
@@ -55,17 +54,8 @@ def measure(case: dict[str, Any], networks: Path) -> list[dict[str, Any]]:
 
 def redrawn(workload: qc.Workload, plan: qc.TacPlan, law: qc.NoiseModel, trials: int, seed: int) -> TrialCounts:
     """Counts of trials that draw the factors of the layers anew; trial t has the flips that `qc.evaluate` gives it."""
-    stored = deploy(workload, plan)
-    return TrialCounts.total([run_trial(workload, stored, errors, seed, trial) for trial, errors in
-                              enumerate(rates_of(workload, plan, law, trials, seed))])
-
-
-def rates_of(
-    workload: qc.Workload, plan: qc.TacPlan, law: qc.NoiseModel, trials: int, seed: int
-) -> list[dict[str, CellLaw]]:
-    """Flip rates by tensor of every trial; another memory for each trial of each training seed."""
-    nominal, sizes = errors_for(workload, plan, RATE), {name: w.size for name, w in workload.weights.items()}
-    return [law.apply_to(nominal, sizes, seed=trials * seed + trial) for trial in range(trials)]
+    memories = (deploy_plan(workload, plan, RATE, law, seed=trials * seed + trial) for trial in range(trials))
+    return TrialCounts.total([Trials(workload, memory, seed).run(trial) for trial, memory in enumerate(memories)])
 
 
 def arm(rows: pd.DataFrame, law: str, method: str) -> pd.DataFrame:

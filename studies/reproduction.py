@@ -68,11 +68,12 @@ def write_page(out: Path, page: Path, names: tuple[str, ...] = STUDIES) -> None:
     for name in names:
         shutil.copyfile(out / name / f"{name}.png", figures / f"{name}.png")
     sections = [_section(record, out, figures.name) for record in records]
-    parts = [HEAD, _verdicts(records), *sections]
+    parts = [HEAD, verdict_counts(records), *sections]
     page.write_text("\n".join(parts), encoding="utf-8")
 
 
-def _verdicts(records: list[dict[str, Any]]) -> str:
+def verdict_counts(records: list[dict[str, Any]]) -> str:
+    """The verdicts counted by kind of claim, above the table of all claims."""
     claims = [(record["name"], claim) for record in records for claim in record["claims"]]
     summary = "; ".join(_counted([claim for _, claim in claims if claim["kind"] == kind], plural)
                         for kind, plural in KINDS.items())

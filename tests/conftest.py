@@ -1,15 +1,38 @@
-"""What several test files share: the command line run in this process, and a tiny network in a file."""
+"""What several test files share: one thread, quick and full size, the command line run in this process, a tiny network.
+
+Nothing of the package is imported here before the environment is set: torch and numba read it when they are loaded.
+"""
 
 from __future__ import annotations
 
+import itertools
+import os
+import sqlite3
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, BinaryIO
 
 import pytest
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    import qtaml_codesign as qc
+
 ROOT = Path(__file__).parent.parent
+
+os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+os.environ["OMP_WAIT_POLICY"] = "passive"  # where a test takes two threads after all
+if "PYTEST_XDIST_WORKER" in os.environ:  # two processes that compile one function at once can spoil numba's cache
+    os.environ["NUMBA_CACHE_DIR"] = str(ROOT / ".pytest_cache" / "numba" / os.environ["PYTEST_XDIST_WORKER"])
+
+SLOWEST = ("test_sweeps_kill.py", "test_studies.py", "test_sweeps_adaptive.py", "test_sweeps_transport.py",
+           "test_sweeps_command.py")
+"""They begin first, so that two processes end together."""
 
 TINY_WORKLOAD = '''
 import torch
@@ -34,6 +57,82 @@ def other():
 def wider():
     return make(hidden=20)
 '''
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="also what is marked `full`: sizes that take minutes")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    places = {name: place for place, name in enumerate(SLOWEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
+    left_out = [] if config.getoption("full") else [item for item in items if item.get_closest_marker("full")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("full")]
+
+
+def sketch(figure: Figure, place: Path | BinaryIO, **options: object) -> None:
+    """Write what a figure shows, its lines and words, and how it was to be saved; rendering takes 20 times as long."""
+    from matplotlib.lines import Line2D
+    from matplotlib.text import Text
+
+    lines = [line.get_xydata().tolist() for line in figure.findobj(Line2D)]
+    words = [text.get_text() for text in figure.findobj(Text)]
+    content = repr((options, lines, words)).encode()
+    if isinstance(place, str | Path):
+        Path(place).write_bytes(content)
+    else:
+        place.write(content)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def render() -> Iterator[Callable[..., None]]:
+    """What draws a figure for a user. The tests take a sketch instead, where nobody asks for `rendered`."""
+    from matplotlib.figure import Figure
+
+    true = Figure.savefig
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", sketch)
+        yield true
+
+
+@pytest.fixture(scope="module")
+def rendered(render: Callable[..., None]) -> Iterator[None]:
+    """The figures of this file are those that a user gets."""
+    from matplotlib.figure import Figure
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", render)
+        yield
+
+
+def until(happened: Callable[[], bool], every: float = 0.02) -> bool:
+    """Look again and again; False where it has not happened within five minutes, which is long on any machine."""
+    end = time.monotonic() + 300.0
+    while not (found := happened()) and time.monotonic() < end:
+        time.sleep(every)
+    return found
+
+
+def stored_trials(folder: Path) -> int:
+    """How many trials the result store of a folder holds, while others write to it."""
+    path = folder / "results.sqlite"
+    if not path.exists():
+        return 0
+    with sqlite3.connect(path, timeout=20.0) as database:
+        try:
+            return int(database.execute("SELECT count(*) FROM trial").fetchone()[0])
+        except sqlite3.OperationalError:  # it has just been made
+            return 0
+
+
+def tiny_network() -> qc.Workload:
+    """The tiny network as it is built in this process, from no file."""
+    names: dict[str, object] = {}
+    exec(TINY_WORKLOAD, names)
+    workload: qc.Workload = names["make"]()  # type: ignore[operator]
+    return workload
 
 
 @dataclass(frozen=True)
@@ -62,6 +161,38 @@ def codesign(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
         return Finished(code, captured.out, captured.err)
 
     return call
+
+
+@pytest.fixture
+def no_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that jumps by minutes: every step of a command's progress is a line, none is left out for being early."""
+    from qtaml_codesign.commands import running
+
+    monkeypatch.setattr(running, "time", SimpleNamespace(monotonic=itertools.count(0.0, 100.0).__next__))
+
+
+@pytest.fixture(scope="session")
+def tiny_source(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """`FILE.py:make` of the tiny network, one file for all tests of this process."""
+    file = tmp_path_factory.mktemp("network") / "tiny.py"
+    file.write_text(TINY_WORKLOAD, encoding="utf-8")
+    return f"{file}:make"
+
+
+@pytest.fixture(scope="session")
+def tiny_workload(tiny_source: str) -> qc.Workload:
+    """The tiny network, loaded once: 120 samples, 120 exposed weights, clean accuracy 1."""
+    import qtaml_codesign as qc
+
+    return qc.load_workload(tiny_source)
+
+
+@pytest.fixture(scope="session")
+def small() -> qc.Workload:
+    """The smallest network of the zoo, as it ships."""
+    import qtaml_codesign as qc
+
+    return qc.load_workload("small-cnn")
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, astuple
 from typing import NamedTuple
 
 from mpmath import mp, mpf
@@ -30,8 +31,7 @@ def card_of(cell: CellParameters) -> DeviceCard:
     """A card around one cell, with the widest validity."""
     return DeviceCard(
         schema_version=1, name="random", window_s=cell.window_s, validity={"thickness_nm": [1e-3, 1e3]},
-        barrier={"height_eV": cell.height_eV, "electron_energy_eV": cell.electron_energy_eV,
-                 "effective_mass_m0": cell.effective_mass_m0, "thickness_nm": cell.thickness_nm},
+        barrier={**asdict(cell.barrier), "thickness_nm": cell.thickness_nm},
         cell={"electrons": cell.electrons, "flip_threshold": cell.flip_threshold,
               "attempt_frequency_Hz": cell.attempt_frequency_Hz},
     )
@@ -39,7 +39,8 @@ def card_of(cell: CellParameters) -> DeviceCard:
 
 def decay_constant(cell: CellParameters) -> mpf:
     """kappa in 1/nm."""
-    return DECAY_PER_NM * mp.sqrt(mpf(cell.effective_mass_m0) * (mpf(cell.height_eV) - mpf(cell.electron_energy_eV)))
+    height, energy, mass = map(mpf, astuple(cell.barrier))
+    return DECAY_PER_NM * mp.sqrt(mass * (height - energy))
 
 
 def exact(cell: CellParameters, scale: mpf = ONE) -> Exact:

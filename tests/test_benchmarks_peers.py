@@ -67,9 +67,9 @@ def test_the_flips_of_a_mask_are_in_the_weights_that_are_evaluated():
     masks = Masks(network, lambda: mask)
     assert masks.trial(0) < network.workload.scoring.clean_by_group.sum()
     assert masks.flipped() == sum(int(code).bit_count() for code in mask)
-    weights = torch.cat([network.module.get_parameter(tensor.name).ravel() for tensor in network.stored]).numpy()
-    values = [tensor.values[codes] for tensor, codes in zip(network.stored, _split(network, network.codes ^ mask),
-                                                            strict=True)]
+    weights = torch.cat([network.module.get_parameter(group.name).ravel() for group in network.stored.groups]).numpy()
+    read = zip(network.stored.groups, _split(network, network.codes ^ mask), strict=True)
+    values = [group.codec.values[codes] for group, codes in read]
     np.testing.assert_array_equal(weights, np.concatenate(values))
 
 
@@ -97,4 +97,4 @@ def test_an_unknown_peer_is_named():
 
 
 def _split(network, flat):
-    return np.split(flat, np.cumsum([tensor.codes.size for tensor in network.stored])[:-1])
+    return np.split(flat, np.cumsum([group.words.size for group in network.stored.groups])[:-1])

@@ -30,6 +30,12 @@ rates = st.one_of(st.floats(0.0, 1.0), st.sampled_from(EXTREME_RATES))
 KEY = np.array(flip_key(5, "tensor").words, np.uint64)
 
 
+def run_flips(codes, down, up, key, trial, first):
+    """Read codes, and flips by plane (B,)."""
+    read, flips = kernels.run_flips(kernels.prepare_flips(down, up, key), codes, trial, first)
+    return read, flips[:down.size]
+
+
 def words(text):
     return [int(word, 16) for word in text.split()]
 
@@ -43,7 +49,7 @@ def test_philox_gives_the_published_answers(philox, rounds, counter, key, answer
         assert [int(word) for word in found] == words(answer)
 
 
-KERNELS = ("philox_block", "stream_words", "digit_words", "compare_pair", "compare_first", "compare_rest", "flip_words",
+KERNELS = ("philox_block", "stream_words", "digit_words", "compare_pair", "compare_first", "compare_rest", "flip_bytes",
            "bytes_between")
 INDICES, TRIALS = st.integers(0, 2**48 - 1), st.integers(0, 2**64 - 1)
 
@@ -140,12 +146,12 @@ def test_compiled_and_uncompiled_loops_and_the_slow_twin_agree(bits, monkeypatch
     down, up = generator.uniform(0, 0.6, bits), generator.uniform(0, 0.6, bits)
     down[0], up[-1], down[-1] = 1.0, 1.0, 0.0
     key, trial = flip_key(9, "layer.weight"), 2**40 + 3
-    compiled = kernels.run_flips(codes, down, up, key.words, trial, 0)
+    compiled = run_flips(codes, down, up, key.words, trial, 0)
     assert compiled[0].tolist() == slow_read(codes.tolist(), down, up, 9, "layer.weight", trial)
     for name in KERNELS:
         monkeypatch.setattr(kernels, name, getattr(kernels, name).py_func)
     with np.errstate(over="ignore"):
-        plain = kernels.run_flips(codes, down, up, key.words, trial, 0)
+        plain = run_flips(codes, down, up, key.words, trial, 0)
     assert np.array_equal(plain[0], compiled[0])
     assert np.array_equal(plain[1], compiled[1])
     moved = codes ^ compiled[0]
@@ -158,11 +164,11 @@ def test_any_piece_of_a_tensor_gives_the_flips_of_the_whole(size, first):
     """Whole words in place, ends in padded copies, unaligned memory: all read the same cells."""
     codes = np.random.default_rng(size).integers(0, 256, size + 64).astype(np.uint8)
     rate = np.linspace(0.05, 0.4, 8)
-    whole, _ = kernels.run_flips(codes, rate, rate, (5, 7), 2, first)
-    part, flips = kernels.run_flips(codes[33:33 + size], rate, rate, (5, 7), 2, first + 33)
+    whole, _ = run_flips(codes, rate, rate, (5, 7), 2, first)
+    part, flips = run_flips(codes[33:33 + size], rate, rate, (5, 7), 2, first + 33)
     assert np.array_equal(part, whole[33:33 + size])
     assert flips.sum() == np.bitwise_count(part ^ codes[33:33 + size]).sum()
-    ends = kernels.run_flips(codes[32:32 + size].copy(), rate, rate, (5, 7), 2, first + 32)[0]
+    ends = run_flips(codes[32:32 + size].copy(), rate, rate, (5, 7), 2, first + 32)[0]
     assert np.array_equal(ends, whole[32:32 + size])
 
 
@@ -198,6 +204,6 @@ def test_the_stream_of_flips_is_that_of_engine_2():
         codes = generator.integers(0, 2**bits, size).astype(BitFormat(bits).code_dtype)
         even, sure = np.full(bits, 0.1), np.full(bits, 1.0)
         for down, up in [(even, even), (np.linspace(0, 0.4, bits), np.linspace(0.5, 0, bits)), (sure, sure / 3)]:
-            read, flips = kernels.run_flips(codes, down, up, (123456789012345678, 2**63 + 11), 2**33 + 1, first)
+            read, flips = run_flips(codes, down, up, (123456789012345678, 2**63 + 11), 2**33 + 1, first)
             found.update(read.astype("<u2").tobytes() + flips.astype("<i8").tobytes())
     assert found.hexdigest() == "74b8f71f1dabd6c4a93ac31935429556"

@@ -61,7 +61,7 @@ def test_shipped_cards(name: str) -> None:
     assert (card.sweep is None) == (name == "sram_6t")
     assert DeviceCard(**card.to_dict()) == card
     assert pickle.loads(pickle.dumps(card)) == card
-    assert load_card(cards._devices() / f"{name}.yaml") == card
+    assert load_card(Path(__file__).parents[1] / "devices" / f"{name}.yaml") == card
 
 
 def test_the_twelve_are_there_and_the_flagship_sweeps_as_published() -> None:
@@ -181,6 +181,17 @@ def test_rules(case: str) -> None:
     message = str(refusal(lambda: DeviceCard(**changed(field, value))))
     for text in texts:
         assert text in message
+
+
+def test_no_region_loses_an_override_of_the_card_without_a_word() -> None:
+    """A region of four bits has no plane 7 to harden: it says so, or names its own planes."""
+    tree = changed("regions/a", {**REGION, "storage": {"bits": 4}})
+    tree["bit_planes"] = {7: {"window_s": 1e-7}}
+    error = refusal(lambda: DeviceCard(**tree))
+    assert error.where.endswith("regions.a.bit_planes.7")
+    assert "`bit_planes` of its own" in error.next_step
+    tree["regions"]["a"]["bit_planes"] = {}
+    assert DeviceCard(**tree).resolve("a", 3).window_s == 1e-6
 
 
 def test_all_problems_are_told_at_once() -> None:

@@ -182,6 +182,44 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
     assert os.listdir(tmp_path) == ["x.csv"]
 
 
+def test_a_field_of_a_region_can_vary(codesign: Run, tmp_path: Path) -> None:
+    """The rows are about the cell of the region; a card whose base cell is that cell gives the same numbers."""
+    region = "regions={embeddings: {tensors: [x], flips: charge_loss, cell: {electrons: 60}}}"
+    done = codesign("flip", "--device", "3nm", "--set", region, "--vary",
+                    "regions.embeddings.barrier.thickness_nm=1.8:2.0:3", "--csv", tmp_path / "x.csv")
+    assert done.code == 0, done.stderr
+    assert "the cell of region embeddings" in done.stderr
+    assert "only a charged cell flips" in done.stderr
+    like = flip_probability(load_card("3nm").with_field("cell.electrons", 60), np.array([1.8, 1.9, 2.0]))
+    rows = rows_of(tmp_path / "x.csv")
+    assert [float(row["flip_probability"]) for row in rows] == like.probability.tolist()
+    assert [float(row["thickness_nm"]) for row in rows] == [1.8, 1.9, 2.0]
+    mistyped = ["--vary", "regions.embedings.window_s=1"]
+    for more, text in ((["--thickness", "1.8"], "given twice"), (mistyped, "did you mean regions.embeddings.window_s")):
+        refused = codesign("flip", "--device", "3nm", "--set", region, "--vary",
+                           "regions.embeddings.barrier.thickness_nm=1.8:2.0:3", *more)
+        assert refused.code == 2
+        assert text in refused.stderr
+
+
+def test_a_region_that_keeps_its_thickness_takes_no_range(codesign: Run) -> None:
+    region = "regions={embeddings: {tensors: [x], barrier: {thickness_nm: 2.0}}}"
+    vary = ("flip", "--device", "3nm", "--set", region, "--vary", "regions.embeddings.window_s=1e-7:1e-6:2:log")
+    assert codesign(*vary).code == 0
+    refused = codesign(*vary, "--thickness", "1.8:2.0:3")
+    assert refused.code == 2
+    assert "the thickness is given twice" in refused.stderr
+
+
+def test_steps_of_a_varied_field_are_the_numbers_a_reader_would_write(codesign: Run, tmp_path: Path) -> None:
+    done = codesign("flip", "--device", "3nm", "--vary", "window_s=1e-9:1e-3:7:log", "--vary",
+                    "barrier.height_eV=2.9:3.3:5", "--csv", tmp_path / "x.csv")
+    assert done.code == 0, done.stderr
+    cells = {(row["window_s"], row["barrier.height_eV"]) for row in rows_of(tmp_path / "x.csv")}
+    assert {window for window, _ in cells} == {"1e-09", "1e-08", "1e-07", "1e-06", "1e-05", "0.0001", "0.001"}
+    assert {height for _, height in cells} == {"2.9", "3.0", "3.1", "3.2", "3.3"}
+
+
 def test_a_list_of_thicknesses(codesign: Run, tmp_path: Path) -> None:
     assert codesign("flip", "--device", "3nm", "--thickness", "1.75,1.8", "--csv", tmp_path / "x.csv").code == 0
     assert [float(row["thickness_nm"]) for row in rows_of(tmp_path / "x.csv")] == [1.75, 1.8]

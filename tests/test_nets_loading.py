@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from qtaml_codesign.errors import WorkloadError
-from qtaml_codesign.nets.workload import load_workload
+from qtaml_codesign.nets.loading import load_workload
 
 NET = '''
 import torch
@@ -99,7 +99,7 @@ def test_a_class_inside_the_factory_travels_by_source_and_an_edit_is_seen(file):
     sent = pickle.dumps(workload)
     assert pickle.loads(sent).digest == workload.digest
     file.write_text(LOCAL.replace("manual_seed(0)", "manual_seed(17)"))
-    with pytest.raises(WorkloadError, match="not the one that was sent"):
+    with pytest.raises(WorkloadError, match="changed between two processes"):
         pickle.loads(sent)
 
 

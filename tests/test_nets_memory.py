@@ -8,10 +8,8 @@ import torch
 from torch import nn
 
 from qtaml_codesign.bits.cell_law import BitErrorProfile
-from qtaml_codesign.bits.formats import BitFormat
-from qtaml_codesign.nets import tensors
+from qtaml_codesign.codecs.plane_protected import PlaneProtected
 from qtaml_codesign.nets.sensitivity import jacobian_gains
-from qtaml_codesign.nets.storage import largest_magnitude, store_tensor
 from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.tac.algorithm import Planner
 
@@ -102,36 +100,13 @@ def test_finite_differences_leave_the_network_alone(dtype):
     assert all(np.array_equal(plain.weights[name], weight) for name, weight in before.items())
 
 
-@pytest.mark.parametrize("bits", [4, 8, 11])
-@pytest.mark.parametrize("shape", [(), (1,), (0,), (7, 3), (40, 25)])
-def test_pieces_equal_the_whole(bits, shape, monkeypatch):
-    """The slow twin is one call of `quantise`, one look-up and one count over the whole tensor."""
-    monkeypatch.setattr(tensors, "PIECE", 64)
-    form = BitFormat(bits)
-    weights = np.asarray(np.random.default_rng(KEY).standard_normal(shape), dtype=np.float32)
-    stored = store_tensor("w", weights, form)
-    scale = np.abs(weights).max(initial=0.0)
-    codes = form.quantise(weights.astype(np.float64) / (float(scale) or 1.0))
-    assert stored.scale == float(scale) == largest_magnitude(weights)
-    assert stored.codes.dtype == codes.dtype
-    assert stored.codes.shape == codes.shape
-    assert np.array_equal(stored.codes, codes)
-    assert np.array_equal(stored.weights(), stored.values[codes])
-    assert np.array_equal(stored.histogram, np.bincount(codes.ravel(), minlength=2**bits))
-
-
-def test_pieces_of_a_view_in_another_order(monkeypatch):
-    monkeypatch.setattr(tensors, "PIECE", 16)
-    weights = np.random.default_rng(KEY).standard_normal((9, 8)).T
-    assert np.array_equal(store_tensor("w", weights).codes, store_tensor("w", np.ascontiguousarray(weights)).codes)
-
-
 def test_a_plan_quantises_each_tensor_once(monkeypatch):
-    seen: list[str] = []
-    real = store_tensor
-    monkeypatch.setattr("qtaml_codesign.tac.algorithm.store_tensor",
-                        lambda name, *rest, **more: (seen.append(name), real(name, *rest, **more))[1])
+    """Where nothing is corrected, so that no other words come into question."""
+    seen: list[tuple[int, ...]] = []
+    real = PlaneProtected.encode
+    monkeypatch.setattr(PlaneProtected, "encode",
+                        lambda codec, weights: (seen.append(weights.shape), real(codec, weights))[1])
     plain = workload()
     errors = BitErrorProfile.uniform(0.05).assign(list(plain.weights))
-    Planner(plain, errors, 0, "greedy", 2, "reverse").make("tac", 0.3)
-    assert seen == list(plain.weights)
+    Planner(plain, errors, 0, "greedy", 2, "reverse").make("tac-bits-only", 0.3)
+    assert seen == [weight.shape for weight in plain.weights.values()]

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from qtaml_codesign.nets.loading import load_workload
 from qtaml_codesign.nets.residual import residual_floors
-from qtaml_codesign.nets.workload import Workload, load_workload
+from qtaml_codesign.nets.workload import Workload
 
 X = torch.randn(4, 6, generator=torch.Generator().manual_seed(5))
 IMAGES = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(5))
@@ -166,10 +167,15 @@ def test_gates_of_recurrent_modules_are_no_branches_but_a_path_around_one_is(kin
         y = net.stem(x)
         return net.head(y + net.rnn(y.reshape(-1, 2, 3))[0].flatten(1))
 
+    def before(net, x):
+        y = net.stem(x)
+        return net.head(net.rnn((y + net.a(y)).reshape(-1, 2, 3))[0].flatten(1))
+
     def net(forward):
-        return Net(forward, stem=line(), rnn=kind(3, 3, batch_first=True), head=head())
+        return Net(forward, stem=line(), a=line(), rnn=kind(3, 3, batch_first=True), head=head())
 
     assert floored(net(plain)) == []
+    assert floored(net(before)) == ["a.weight"]
     assert floored(net(around)) == ["rnn.weight_ih_l0", "rnn.weight_hh_l0"]
 
 

@@ -10,8 +10,9 @@ from torch.func import functional_call, jacrev
 
 from qtaml_codesign.errors import InputError, WorkloadError
 from qtaml_codesign.nets import probes, sensitivity
+from qtaml_codesign.nets.loading import load_workload
 from qtaml_codesign.nets.sensitivity import jacobian_gains
-from qtaml_codesign.nets.workload import Workload, load_workload
+from qtaml_codesign.nets.workload import Workload
 
 KEY = 11
 

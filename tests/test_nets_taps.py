@@ -8,10 +8,11 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils import parametrizations
 
-from qtaml_codesign.nets import sensitivity
+from qtaml_codesign.nets import sensitivity, taps
+from qtaml_codesign.nets.loading import load_workload
 from qtaml_codesign.nets.sensitivity import jacobian_gains
 from qtaml_codesign.nets.taps import tappable
-from qtaml_codesign.nets.workload import Workload, load_workload
+from qtaml_codesign.nets.workload import Workload
 
 KEY = 17
 ZOO = ["small-cnn", "wide-cnn", "deep-cnn", "res-cnn", "transformer"]
@@ -191,6 +192,14 @@ def test_other_weights_go_the_long_way_alone(name, monkeypatch):
     assert formed(network, monkeypatch) == expected
     assert jacobian_gains(network, double=True).gains == pytest.approx(
         by_weights(network, monkeypatch), rel=1e-12, abs=0.0)
+
+
+def test_attention_goes_the_long_way_on_a_torch_that_cannot_watch_it(monkeypatch):
+    network = workload(TAPPED["attention"])
+    watched = jacobian_gains(network, double=True).gains
+    monkeypatch.setattr(taps, "REDISPATCH", None)
+    assert formed(network, monkeypatch) == {"a.in_proj_weight", "a.out_proj.weight"}
+    assert jacobian_gains(network, double=True).gains == pytest.approx(watched, rel=1e-12, abs=0.0)
 
 
 @pytest.mark.parametrize("name", ZOO)

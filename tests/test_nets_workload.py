@@ -13,8 +13,9 @@ import pytest
 import torch
 from torch import nn
 
+from qtaml_codesign.nets.loading import load_workload
 from qtaml_codesign.nets.selection import stored_names
-from qtaml_codesign.nets.workload import Workload, load_workload
+from qtaml_codesign.nets.workload import Workload
 
 KEY = 20260607
 

@@ -11,7 +11,7 @@ import torch
 from qtaml_codesign.errors import WorkloadError
 from qtaml_codesign.nets.architectures import sinusoidal_positions
 from qtaml_codesign.nets.datasets import digits, sequences
-from qtaml_codesign.nets.workload import load_workload
+from qtaml_codesign.nets.loading import load_workload
 from qtaml_codesign.nets.zoo import ZOO, trained_network
 
 SIZES = {

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qtaml_codesign.cards import CELL_FIELDS, DeviceCard, load_card
+from qtaml_codesign.cards import DeviceCard, load_card
 from qtaml_codesign.errors import InputError
 from qtaml_codesign.physics.flip import flip_probability, thickness_for
 
@@ -27,11 +27,11 @@ RICH = DeviceCard(**{
                        "storage": {"bits": 6, "encoding": "sign_magnitude", "charged_bit": 0}},
         "slow": {"tensors": ["head.*"], "window_s": 1e-5, "bit_planes": {0: {"cell": {"electrons": 60}}}},
     },
-    "bit_planes": {7: {"barrier": {"thickness_nm": 2.1}}, 0: {"window_s": 1e-7}},
+    "bit_planes": {5: {"barrier": {"thickness_nm": 2.1}}, 0: {"window_s": 1e-7}},
 })
 
 
-@pytest.mark.parametrize("field", CELL_FIELDS)
+@pytest.mark.parametrize("field", CARD.cell_fields)
 def test_every_number_moves_the_flip_probability_the_right_way(field: str) -> None:
     *path, last = field.split(".")
     value = getattr(getattr(CARD, path[0]) if path else CARD, last)
@@ -41,7 +41,7 @@ def test_every_number_moves_the_flip_probability_the_right_way(field: str) -> No
     assert abs(change) > 1e-6
 
 
-@pytest.mark.parametrize("field", [f for f in CELL_FIELDS if f != "barrier.thickness_nm"])
+@pytest.mark.parametrize("field", [f for f in CARD.cell_fields if f != "barrier.thickness_nm"])
 def test_an_override_moves_only_its_own_region_or_plane(field: str) -> None:
     *path, last = field.split(".")
     value = getattr(getattr(CARD, path[0]) if path else CARD, last)
@@ -69,9 +69,10 @@ def test_storage_and_direction_travel() -> None:
 def test_planes_and_regions_hold_the_flip_probability_of_their_own_cell() -> None:
     flip = flip_probability(RICH)
     of = lambda **changes: flip_probability(_with(CARD, changes)).probability  # noqa: E731
-    np.testing.assert_array_equal(flip.by_plane, [of(window_s=1e-7), *[of()] * 6, of(thickness=2.1)])
+    np.testing.assert_array_equal(flip.by_plane, [of(window_s=1e-7), *[of()] * 4, of(thickness=2.1), of(), of()])
     embeddings = flip.by_region["embeddings"]
-    np.testing.assert_array_equal(embeddings, [of(thickness=2.0, window_s=1e-7), *[of(thickness=2.0)] * 5])
+    inner = [of(thickness=2.0)] * 4
+    np.testing.assert_array_equal(embeddings, [of(thickness=2.0, window_s=1e-7), *inner, of(thickness=2.1)])
     np.testing.assert_array_equal(flip.by_region["slow"], [of(window_s=1e-5, electrons=60), *[of(window_s=1e-5)] * 7])
 
 
@@ -84,7 +85,7 @@ def _with(card: DeviceCard, changes: dict[str, float]) -> DeviceCard:
 
 def test_a_sweep_leaves_overridden_thicknesses_alone() -> None:
     flip = flip_probability(RICH, np.array([1.7, 1.9]))
-    assert flip.by_plane[0, 7] == flip.by_plane[1, 7]
+    assert flip.by_plane[0, 5] == flip.by_plane[1, 5]
     assert flip.by_plane[0, 6] > flip.by_plane[1, 6]
     assert np.array_equal(flip.by_region["embeddings"][0], flip.by_region["embeddings"][1])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ import pytest
 from mpmath import mp, mpf
 
 from qtaml_codesign.cards import list_cards, load_card
-from qtaml_codesign.physics.barriers import decay_constant_per_nm
 from qtaml_codesign.physics.flip import flip_probability, log_slope_per_nm, thickness_for
 from tests.physics_oracle import relative
 
@@ -32,14 +32,14 @@ def test_every_shipped_card_has_golden_values() -> None:
 class TestGolden:
     def test_card_holds_the_numbers_of_the_reference(self, name: str) -> None:
         cell, inputs = load_card(name).resolve(), GOLDEN[name]["inputs"]
-        found = [cell.height_eV, cell.electron_energy_eV, cell.effective_mass_m0, cell.thickness_nm, cell.electrons,
-                 cell.flip_threshold, cell.attempt_frequency_Hz, cell.window_s]
+        found = [*astuple(cell.barrier), cell.thickness_nm, cell.electrons, cell.flip_threshold,
+                 cell.attempt_frequency_Hz, cell.window_s]
         assert found == [float(value) for value in inputs.values()]
 
     def test_chain(self, name: str) -> None:
         card, golden = load_card(name), GOLDEN[name]
         flip = flip_probability(card)
-        assert relative(decay_constant_per_nm(card.resolve()), mpf(golden["kappa_per_nm"])) <= 1e-15
+        assert relative(card.resolve().barrier.decay_per_nm, mpf(golden["kappa_per_nm"])) <= 1e-15
         assert relative(flip.transmission, mpf(golden["T"])) <= 2e-14
         assert relative(flip.escape_probability, mpf(golden["p_esc"])) <= 2e-14
         assert relative(flip.mean_escapes, mpf(golden["lam"])) <= 2e-14
@@ -89,9 +89,9 @@ def test_leading_mode_is_the_leading_term() -> None:
 def test_slope_in_the_rare_limit() -> None:
     """d ln p_flip / dd -> -2 kappa (k_th + 1); 0.2018 nm per decade of T for SiO2 at E = 0."""
     card = load_card("3nm").with_field("barrier.thickness_nm", 6.0)
-    assert log_slope_per_nm(card) == pytest.approx(-10 * decay_constant_per_nm(card.resolve()), rel=1e-9)
+    assert log_slope_per_nm(card) == pytest.approx(-10 * card.resolve().barrier.decay_per_nm, rel=1e-9)
     still = card.with_field("barrier.electron_energy_eV", 0)
-    assert 2 * decay_constant_per_nm(still.resolve()) / math.log(10) == pytest.approx(4.9552, rel=1e-4)
+    assert 2 * still.resolve().barrier.decay_per_nm / math.log(10) == pytest.approx(4.9552, rel=1e-4)
 
 
 def test_single_electron_cells_have_closed_forms() -> None:

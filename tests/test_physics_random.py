@@ -11,6 +11,7 @@ import pytest
 from mpmath import mp, mpf
 from scipy import special
 
+from qtaml_codesign.barriers.rectangular import Rectangular
 from qtaml_codesign.cards import CellParameters
 from qtaml_codesign.physics.flip import FlipProbability, flip_probability
 from tests.physics_oracle import Exact, binomial_tail, card_of, decay_constant, exact, relative
@@ -25,7 +26,7 @@ def random_cell(rng: np.random.Generator) -> CellParameters | None:
     threshold = spread[int(rng.integers(2))]
     height, mass = rng.uniform(1, 5), rng.uniform(0.05, 1)
     frequency, window = 10 ** rng.uniform(11, 15), 10 ** rng.uniform(-9, 9)
-    cell = CellParameters(height, rng.uniform(0, 0.9), mass, 1.0, electrons, threshold, frequency, window)
+    cell = CellParameters(Rectangular(height, rng.uniform(0, 0.9), mass), 1.0, electrons, threshold, frequency, window)
     log_hazard = log_hazard_of(cell, rng)
     log_share = log_hazard - math.log(frequency * window)
     action = -log_share if log_share < -35 else -math.log(-math.expm1(-math.exp(log_share)))

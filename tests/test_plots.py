@@ -18,8 +18,10 @@ import qtaml_codesign as qc
 from qtaml_codesign import plots
 from qtaml_codesign.frontier import Frontier
 from qtaml_codesign.plots import style
-from qtaml_codesign.sweeps import outputs
+from qtaml_codesign.sweeps import result
 from qtaml_codesign.tac.methods import METHODS, method_label
+
+pytestmark = pytest.mark.usefixtures("rendered")
 
 GRID = np.linspace(1.7, 2.2, 34)
 """Steps of 0.66 octaves in the flip probability."""
@@ -335,7 +337,7 @@ def test_global_backend_and_pyplot_stay_as_they_were():
 def test_a_saved_sweep_tells_the_figure_what_was_measured(tiny, tmp_path, monkeypatch):
     """One curve alone does not show in its table whether it was searched: the sweep says so."""
     network, known = qc.load_workload(tiny), []
-    monkeypatch.setattr(outputs, "save_sweep", lambda *given, **more: known.append(more))
+    monkeypatch.setattr(result, "save_sweep", lambda *given, **more: known.append(more))
     qc.find_frontier(network, "3nm", (1.7, 2.1), [0.3], ["tac"], max_trials=20, workers=1).save(tmp_path)
     qc.sweep(network, "3nm", np.linspace(1.7, 2.1, 5), [0.3], ["tac"], trials=2, refine=False, workers=1).save(tmp_path)
     interpolated = qc.sweep(network, "3nm", np.linspace(1.7, 2.1, 5), [0.3], ["tac"], trials=2, interpolate=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import math
 import os
 import pty
@@ -31,8 +32,15 @@ from tests.conftest import ROOT
 WORD = re.compile(r"[\w.*+/%\[\],:<>=~^|-]+")
 
 
-def on_terminal(arguments: list[str], width: int, cwd: Path = ROOT) -> str:
-    """Output of `codesign ARGUMENTS` on a terminal of so many columns."""
+class Terminal(io.StringIO):
+    """A stream that says that somebody is looking at it."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def on_terminal(arguments: list[str], width: int, cwd: Path) -> str:
+    """Output of `codesign ARGUMENTS` on a true terminal of so many columns, in a process of its own."""
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
     environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
@@ -55,12 +63,6 @@ def on_terminal(arguments: list[str], width: int, cwd: Path = ROOT) -> str:
     return b"".join(chunks).decode().replace("\r\n", "\n")
 
 
-def piped(arguments: list[str], cwd: Path = ROOT) -> str:
-    done = subprocess.run([sys.executable, str(ROOT / "cli.py"), *arguments], capture_output=True, text=True, cwd=cwd,
-                          check=True, env={**os.environ, "COLUMNS": "60", "PYTHONPATH": str(ROOT)}, timeout=120)
-    return done.stdout
-
-
 COMMANDS = {
     "flip": ["flip", "--device", "3nm", "--thickness", "1.7:2.2:4", "--vary",
              "cell.attempt_frequency_Hz=1e12:1e13:2:log"],
@@ -75,16 +77,40 @@ COMMANDS = {
 }
 
 
+def broken(whole: str, shown: str, width: int) -> list[str]:
+    """Words of the piped output that do not stand whole on the terminal, and lines longer than the terminal."""
+    missing = set(WORD.findall(whole)) - set(WORD.findall(shown))
+    words = [word for word in missing if not word.isdigit()]  # a second run adds another number of trials
+    return words + [line for line in shown.splitlines() if len(line) > width]
+
+
 @pytest.mark.parametrize("name", COMMANDS)
-def test_no_word_is_broken_on_a_narrow_terminal(name: str, tmp_path: Path) -> None:
-    """Every word of the piped output stands whole on the terminal, and no line is longer than the terminal."""
-    whole = set(WORD.findall(piped(COMMANDS[name], tmp_path)))
+def test_no_word_is_broken_on_a_narrow_terminal(codesign, name, tmp_path, monkeypatch):  # type: ignore[no-untyped-def]
+    monkeypatch.chdir(tmp_path)
+    piped = codesign(*COMMANDS[name])
+    assert piped.code == 0, piped.stderr
     for width in (60, 80):
-        shown = on_terminal(COMMANDS[name], width, tmp_path)
-        lines = shown.splitlines()
-        missing = whole - set(WORD.findall(shown))
-        assert {word for word in missing if not word.isdigit()} == set()  # a second run adds another number of trials
-        assert max(map(len, lines)) <= width, max(lines, key=len)
+        shown = Terminal()
+        with monkeypatch.context() as there:
+            there.setenv("COLUMNS", str(width))
+            there.setattr(sys, "stdout", shown)
+            codesign(*COMMANDS[name])
+        assert broken(piped.stdout, shown.getvalue(), width) == []
+
+
+def test_the_width_is_that_of_the_terminal(codesign, tmp_path):  # type: ignore[no-untyped-def]
+    piped = codesign(*COMMANDS["card show"]).stdout
+    for width in (60, 80):
+        shown = on_terminal(COMMANDS["card show"], width, tmp_path)
+        assert broken(piped, shown, width) == []
+        assert width - 12 < max(map(len, shown.splitlines()))
+
+
+def test_what_is_piped_is_as_long_as_it_is(tmp_path: Path) -> None:
+    """Whatever COLUMNS says, in a process of its own."""
+    done = subprocess.run([sys.executable, str(ROOT / "cli.py"), *COMMANDS["flip"]], capture_output=True, text=True,
+                          cwd=tmp_path, check=True, env={**os.environ, "COLUMNS": "60", "PYTHONPATH": str(ROOT)})
+    assert max(map(len, done.stdout.splitlines())) > 60
 
 
 def test_a_table_goes_on_below_itself() -> None:
@@ -188,8 +214,8 @@ def test_the_card_range_stands_beside_the_answer(ranged: qc.Sweep) -> None:
     assert f"[{row.image_low_nm:.3f},{row.image_high_nm:.3f}]" in made.tables[0].rows[0]
     assert "drawings of the flips" in made.tables[0].note
     assert "nothing else" in made.tables[0].note
-    settings = replace(ranged.settings, rule=replace(ranged.settings.rule, threshold=0.9))
-    assert (len(made.tables), len(sweep_report(replace(ranged, settings=settings)).tables)) == (3, 2)
+    searched = replace(ranged, options=replace(ranged.options, rows="knots"))
+    assert (len(made.tables), len(sweep_report(searched).tables)) == (3, 2)
 
 
 def test_ranges_say_nothing_about_cells_with_numbers_of_their_own() -> None:
@@ -266,10 +292,9 @@ def make():
 
 
 def test_plan_and_evaluate_tell_what_is_exposed_and_what_is_doubtful(
-    codesign, monkeypatch: pytest.MonkeyPatch, tmp_path: Path  # type: ignore[no-untyped-def]
+    codesign, no_quiet: None, tmp_path: Path  # type: ignore[no-untyped-def]
 ) -> None:
     (tmp_path / "few.py").write_text(FEW)
-    monkeypatch.setattr("qtaml_codesign.commands.running._QUIET_S", 0.0)
     network, flips = f"{tmp_path / 'few.py'}:make", ("--flip-probability", 0.1)
     planned = codesign("plan", "--workload", network, *flips, "--budget", 0.1, "--out", tmp_path / "plan.json")
     assert planned.code == 0, planned.stderr

@@ -89,7 +89,7 @@ def test_the_frontier_is_that_of_accuracy_with_the_better_end_on_the_thin_side(s
         np.testing.assert_allclose(table[name], other[name], rtol=1e-9, err_msg=name)
     assert table.image_low_nm.notna().any()
     pd.testing.assert_frame_equal(
-        qc.Frontier(by_cost.to_frame(), by_cost.settings.wanted, metric=by_cost.metric).smallest_budgets()["status"]
+        qc.Frontier(by_cost.to_frame(), by_cost.options.wanted, metric=by_cost.metric).smallest_budgets()["status"]
         .to_frame(), right.frontier().smallest_budgets()["status"].to_frame())
 
 
@@ -108,7 +108,7 @@ def test_evaluate_measures_it_with_the_trials_of_the_sweep(swept):
 
 def test_the_store_gives_every_trial_back_and_workers_change_nothing(swept, file, tmp_path):
     _, folder, by_cost, _ = swept
-    options = {**OPTIONS, "target": by_cost.settings.wanted, "half_width": 0.02}
+    options = {**OPTIONS, "target": by_cost.options.wanted, "half_width": 0.02}
     again = qc.sweep(f"{file}:make", "3nm", GRID, out=folder, **options)
     assert again.new_trials == 0
     qc.sweep(f"{file}:make", "3nm", GRID, out=tmp_path, workers=2, **options)

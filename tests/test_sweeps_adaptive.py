@@ -13,7 +13,6 @@ import qtaml_codesign as qc
 from qtaml_codesign.errors import InputError, StoreError
 from qtaml_codesign.frontier import Frontier
 from qtaml_codesign.sweeps.outputs import csv_text
-from tests.conftest import TINY_WORKLOAD
 
 OPTIONS = {"budgets": (0.125, 0.3), "trials": 40}
 RANGE = (1.73, 2.1)
@@ -21,22 +20,26 @@ FILES = ("sweep.csv", "knots.csv", "frontier.csv", "frontier.png")
 
 
 @pytest.fixture(scope="module")
-def network(tmp_path_factory):
-    file = tmp_path_factory.mktemp("network") / "tiny.py"
-    file.write_text(TINY_WORKLOAD, encoding="utf-8")
-    return qc.load_workload(f"{file}:make")
+def network(tiny_workload):
+    return tiny_workload
 
 
 @pytest.fixture(scope="module")
 def fine(network, tmp_path_factory):
-    """An interpolated sweep of many thicknesses."""
+    """An interpolated sweep of many thicknesses; whoever needs its knots again takes them from its folder."""
     folder = tmp_path_factory.mktemp("fine")
     return folder, qc.sweep(network, "3nm", np.linspace(*RANGE, 60), out=folder, **OPTIONS)
 
 
 @pytest.fixture(scope="module")
+def dense(network):
+    """The slow twin: every point of a narrow grid about the crossings measured, with the trials of the others."""
+    return qc.sweep(network, "3nm", np.linspace(1.74, 1.90, 41), interpolate=False, refine=False, **OPTIONS)
+
+
+@pytest.fixture(scope="module")
 def found(network):
-    return qc.find_frontier(network, "3nm", RANGE, budgets=OPTIONS["budgets"], max_trials=80)
+    return qc.find_frontier(network, "3nm", RANGE, budgets=OPTIONS["budgets"], max_trials=40)
 
 
 def mixed_card():
@@ -44,8 +47,8 @@ def mixed_card():
 
 
 def test_many_thicknesses_cost_what_few_cost(network, fine):
-    few = qc.sweep(network, "3nm", np.linspace(*RANGE, 3), interpolate=True, **OPTIONS)
-    assert (few.tasks, few.counts.trials) == (fine[1].tasks, fine[1].counts.trials)
+    few = qc.sweep(network, "3nm", np.linspace(*RANGE, 3), interpolate=True, reuse=[fine[0]], **OPTIONS)
+    assert (few.tasks, few.counts.trials, few.new_trials) == (fine[1].tasks, fine[1].counts.trials, 0)
     assert len(fine[1].to_frame()) == 60 * 4
     assert fine[1].knots is not None
     assert fine[1].tasks < 80  # 240 points
@@ -64,8 +67,8 @@ def test_more_than_48_thicknesses_are_interpolated_unless_told_otherwise(network
 def test_a_grid_is_refined_where_it_crosses_the_target(network, fine):
     """The frontier of a coarse grid is that of the knots; without the refinement it depends on the grid."""
     coarse = np.array([1.73, 1.78, 1.9, 2.1])
-    refined = qc.sweep(network, "3nm", coarse, **OPTIONS)
-    plain = qc.sweep(network, "3nm", coarse, refine=False, **OPTIONS)
+    refined = qc.sweep(network, "3nm", coarse, reuse=[fine[0]], **OPTIONS)
+    plain = qc.sweep(network, "3nm", coarse, refine=False, reuse=[fine[0]], **OPTIONS)
     assert csv_text(refined.to_frame()) == csv_text(plain.to_frame())
     assert plain.knots is None
     assert len(plain.to_frame()) < len(refined.knots) < 2.5 * len(fine[1].knots)
@@ -75,11 +78,11 @@ def test_a_grid_is_refined_where_it_crosses_the_target(network, fine):
 
 
 @pytest.mark.parametrize("card", ["3nm", mixed_card()])
-def test_interpolated_rows_agree_with_measured_ones(network, card):
+def test_interpolated_rows_agree_with_measured_ones(network, fine, card):
     """Same trials, nested flips: what is left is the error of interpolation, inside its allowance."""
     grid = np.linspace(1.75, 1.95, 9)
     direct = qc.sweep(network, card, grid, **OPTIONS).to_frame()
-    between = qc.sweep(network, card, grid, interpolate=True, **OPTIONS).to_frame()
+    between = qc.sweep(network, card, grid, interpolate=True, reuse=[fine[0]], **OPTIONS).to_frame()
     assert list(between.columns) == list(direct.columns)
     for name in ("thickness_nm", "flip_probability", "method", "budget", "clean_accuracy"):
         assert between[name].tolist() == direct[name].tolist()
@@ -103,28 +106,24 @@ def test_knots_are_measured_points(network, fine):
         assert physics == pytest.approx(row.flip_probability, rel=1e-12, abs=0.0)
 
 
-def test_the_frontier_of_knots_is_that_of_a_dense_grid(network, fine):
-    grid = np.linspace(1.74, 1.90, 121)
-    dense = qc.sweep(network, "3nm", grid, interpolate=False, refine=False, **OPTIONS).frontier().to_frame()
-    quick = fine[1].frontier().to_frame()
-    assert quick[["method", "budget", "status"]].equals(dense[["method", "budget", "status"]])
-    np.testing.assert_allclose(quick.thickness_nm, dense.thickness_nm, rtol=0.0, atol=0.004)
+def test_the_frontier_of_knots_is_that_of_a_dense_grid(dense, fine):
+    slow, quick = (result.frontier().to_frame() for result in (dense, fine[1]))
+    assert quick[["method", "budget", "status"]].equals(slow[["method", "budget", "status"]])
+    np.testing.assert_allclose(quick.thickness_nm, slow.thickness_nm, rtol=0.0, atol=0.004)
     for end in ("thickness_low_nm", "thickness_high_nm"):
-        np.testing.assert_allclose(quick[end], dense[end], rtol=0.0, atol=0.006)
+        np.testing.assert_allclose(quick[end], slow[end], rtol=0.0, atol=0.006)
 
 
-def test_bisection_finds_the_same_frontier_with_a_fraction_of_the_trials(network, found):
-    grid = np.linspace(1.74, 1.86, 61)
-    dense = qc.sweep(network, "3nm", grid, budgets=OPTIONS["budgets"], trials=80, interpolate=False, refine=False)
+def test_bisection_finds_the_same_frontier_with_a_fraction_of_the_trials(dense, found):
     bisected, table = found.frontier().to_frame(), dense.frontier().to_frame()
     np.testing.assert_allclose(bisected.thickness_nm, table.thickness_nm, rtol=0.0, atol=0.004)
     assert (bisected.thickness_low_nm <= bisected.thickness_nm).all()
     assert (bisected.thickness_nm <= bisected.thickness_high_nm).all()
-    assert found.counts.trials * 5 < dense.counts.trials
+    assert found.counts.trials * 3 < dense.counts.trials
 
 
 def test_a_point_is_left_once_it_is_decided(found):
-    rule = found.settings.rule
+    rule = found.options.stopping
     assert rule.threshold == 0.95 * found.clean_accuracy
     points = found.to_frame()
     far = (points.accuracy - rule.threshold).abs() > 0.2
@@ -169,13 +168,7 @@ def test_the_ends_of_the_range_bound_the_answer(network):
 
 
 def test_threads_a_kill_and_a_second_run_change_nothing(network, fine, tmp_path):
-    grid = np.linspace(*RANGE, 60)
-    with ThreadPoolExecutor(3) as pool:
-        qc.sweep(network, "3nm", grid, out=tmp_path, executor=pool, **OPTIONS)
-    for name in FILES:
-        assert (tmp_path / name).read_bytes() == (fine[0] / name).read_bytes(), name
-    assert qc.sweep(network, "3nm", grid, out=tmp_path, **OPTIONS).new_trials == 0
-
+    """Stopped in the middle by what shows the progress, then run again, on threads both times."""
     class Stop(Exception):
         pass
 
@@ -183,13 +176,15 @@ def test_threads_a_kill_and_a_second_run_change_nothing(network, fine, tmp_path)
         if progress.trials > 300:
             raise Stop
 
-    halted = tmp_path / "halted"
-    with pytest.raises(Stop):
-        qc.sweep(network, "3nm", grid, out=halted, progress=stop_in_the_middle, **OPTIONS)
-    again = qc.sweep(network, "3nm", grid, out=halted, **OPTIONS)
+    options = {"thickness_nm": np.linspace(*RANGE, 60), "out": tmp_path, **OPTIONS}
+    with ThreadPoolExecutor(3) as pool, pytest.raises(Stop):
+        qc.sweep(network, "3nm", executor=pool, progress=stop_in_the_middle, **options)
+    with ThreadPoolExecutor(3) as pool:
+        again = qc.sweep(network, "3nm", executor=pool, **options)
     assert 0 < again.new_trials < again.counts.trials
     for name in FILES:
-        assert (halted / name).read_bytes() == (fine[0] / name).read_bytes(), name
+        assert (tmp_path / name).read_bytes() == (fine[0] / name).read_bytes(), name
+    assert qc.sweep(network, "3nm", **options).new_trials == 0
 
 
 def test_a_second_card_over_the_same_plans_costs_nothing_new(network, fine, tmp_path):
@@ -238,8 +233,8 @@ def test_what_is_no_store_cannot_lend(network, tmp_path, place):
 def test_the_record_says_what_was_interpolated(fine, tmp_path, network):
     assert json.loads((fine[0] / "run.json").read_text())["interpolated"] is True
     assert (fine[0] / "knots.csv").read_text() == csv_text(fine[1].knots)
-    qc.sweep(network, "3nm", [1.8, 1.9], out=tmp_path, interpolate=True, **OPTIONS)
-    qc.sweep(network, "3nm", [1.8, 1.9], out=tmp_path, **OPTIONS)
+    qc.sweep(network, "3nm", [1.8, 1.9], out=tmp_path, interpolate=True, reuse=[fine[0]], **OPTIONS)
+    qc.sweep(network, "3nm", [1.8, 1.9], out=tmp_path, reuse=[fine[0]], **OPTIONS)
     assert json.loads((tmp_path / "run.json").read_text())["interpolated"] is False
     assert (tmp_path / "knots.csv").exists()
     qc.sweep(network, "3nm", [1.8, 1.9], out=tmp_path, refine=False, **OPTIONS)

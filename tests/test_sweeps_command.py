@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import pandas as pd
 import pytest
 
 import qtaml_codesign as qc
 from qtaml_codesign import report
-from qtaml_codesign.commands import running
 from qtaml_codesign.sweeps.outputs import csv_text
-from qtaml_codesign.tac import algorithm
-from tests.conftest import ROOT
+from tests.conftest import ROOT, stored_trials, until
 
 COMMON = ("sweep", "--device", "3nm", "--thickness", "1.73:1.9:4", "--budget", "0.05,0.25", "--workers", 1,
           "--trials", 4)
+FEW = ("sweep", "--device", "3nm", "--thickness", "1.75:1.8:2", "--budget", "0.25", "--workers", 1, "--trials", 2)
 
 
 def run_of(folder):
@@ -78,7 +77,7 @@ def test_command_and_function_give_the_same_table(codesign, tiny, tmp_path):
     (("--trials", 3), "stopping", {"rule": "fixed", "trials": 3, "confidence": 0.95}),
 ])
 def test_each_option_reaches_the_run(codesign, tiny, tmp_path, options, key, value):
-    done = codesign(*COMMON, "--workload", tiny, "--out", tmp_path, *options)
+    done = codesign(*FEW, "--workload", tiny, "--out", tmp_path, *options)
     assert done.code == 0, done.stderr
     assert run_of(tmp_path)[key] == value
 
@@ -102,10 +101,7 @@ def test_sensitivity_and_changed_fields_reach_the_run(codesign, tiny, tmp_path, 
     assert run_of(tmp_path)["card"]["window_s"] == 2e-6
 
 
-def test_the_calibration_is_seen_on_the_screen(codesign, tiny, tmp_path, monkeypatch):
-    """Without the quiet between two lines: every step of the progress is a line."""
-    monkeypatch.setattr(running, "_QUIET_S", 0.0)
-    monkeypatch.setattr(algorithm, "_GAINS", {})
+def test_the_calibration_is_seen_on_the_screen(codesign, tiny, tmp_path, no_quiet):
     done = codesign(*COMMON, "--workload", tiny, "--method", "tac", "--sensitivity", "random-sign", "--out",
                     tmp_path)
     assert done.code == 0, done.stderr
@@ -114,7 +110,7 @@ def test_the_calibration_is_seen_on_the_screen(codesign, tiny, tmp_path, monkeyp
 
 def test_default_folder_names_card_and_workload(codesign, tiny, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    done = codesign(*COMMON, "--workload", tiny)
+    done = codesign(*FEW, "--workload", tiny)
     assert done.code == 0, done.stderr
     assert (tmp_path / "runs" / "3nm-tiny-make" / "sweep.csv").is_file()
 
@@ -153,10 +149,7 @@ def test_oxide_row_says_what_is_known(tac, uniform, cells):
     """Crossings lie 9/10 between 0.5 and 1 for a target of 0.95."""
     from dataclasses import replace
 
-    import numpy as np
-
-    result = replace(qc.sweep("small-cnn", "3nm", [2.0], [0.1], trials=2), points=synthetic(tac, uniform),
-                     grid_nm=np.array((1.7, 1.8, 1.9, 2.0)))
+    result = replace(qc.sweep("small-cnn", "3nm", [2.0], [0.1], trials=2), points=synthetic(tac, uniform))
     (row,) = report.sweep_report(result).tables[0].rows
     assert (row[1].split(" [")[0], row[4].split(" [")[0], row[7]) == cells
 
@@ -176,16 +169,14 @@ def heed_ctrl_c() -> None:
 
 
 def test_ctrl_c_on_two_workers_is_one_message(tiny, tmp_path):
+    """In the middle of the work: some trials are stored, most are to come."""
     command = [sys.executable, "cli.py", "sweep", "--device", "3nm", "--workload", tiny, "--out", str(tmp_path / "run"),
                "--trials", "4000", "--workers", "2"]
     started = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                start_new_session=True, preexec_fn=heed_ctrl_c)
-    deadline = time.monotonic() + 60.0
-    while not (tmp_path / "run" / "results.sqlite").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    time.sleep(4.0)
+    assert until(lambda: stored_trials(tmp_path / "run") > 0)
     os.killpg(started.pid, signal.SIGINT)  # what a terminal does: parent and workers get it
-    _, text = started.communicate(timeout=60)
+    _, text = started.communicate(timeout=120)
     assert started.returncode == 130
     assert "Traceback" not in text
     assert sum("interrupted" in line for line in text.splitlines()) == 1
@@ -195,19 +186,31 @@ OTHERS = {
     "card": ("--set", "window_s=2e-6"), "workload": ("--workload", "other"), "methods": ("--method", "tac"),
     "budgets": ("--budget", "0.125"), "thickness_nm": ("--thickness", "1.75:1.8:3"), "target": ("--target", "90%"),
     "seed": ("--seed", 1), "stopping": ("--trials", 3), "allocation": ("--allocation", "exact"),
-    "refined": ("--no-refine",), "way": ("--interpolate",),
+    "refine": ("--no-refine",), "rows": ("--interpolate",),
 }
 
 
-@pytest.mark.parametrize("name", OTHERS)
-def test_tables_of_other_options_are_kept(codesign, tiny, tmp_path, name):
-    """What differs is said before the run; the earlier files are moved, not lost, and the same command moves none."""
-    common = ("sweep", "--device", "3nm", "--thickness", "1.75:1.8:2", "--budget", "0.25", "--trials", 2, "--workers",
-              1, "--workload", tiny, "--out", tmp_path / "run")
-    assert news(codesign(*common).stderr) == []
-    assert news(codesign(*common).stderr) == []
+@pytest.fixture(scope="module")
+def once(tiny_source, tmp_path_factory):
+    """A folder that one run has filled, and what that run was asked for; the tests work on copies of the folder."""
+    folder = tmp_path_factory.mktemp("once")
+    qc.sweep(tiny_source, "3nm", (1.75, 1.8), (0.25,), trials=2, out=folder)
+    return folder, (*FEW, "--workload", tiny_source)
+
+
+def test_the_same_command_keeps_its_tables_where_they_are(codesign, once, tmp_path):
+    shutil.copytree(once[0], tmp_path / "run")
+    assert news(codesign(*once[1], "--out", tmp_path / "run").stderr) == []
     assert not (tmp_path / "run" / "earlier").exists()
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_tables_of_other_options_are_kept(codesign, once, tmp_path, name):
+    """What differs is said before the run; the earlier files are moved, not lost."""
+    common = (*once[1], "--out", tmp_path / "run")
+    shutil.copytree(once[0], tmp_path / "run")
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.suffix != ".sqlite"}
+    tiny = common[common.index("--workload") + 1]
     other = [tiny.replace(":make", ":other") if option == "other" else option for option in OTHERS[name]]
     done = codesign(*common, *other)
     assert done.code == 0, done.stderr
@@ -223,7 +226,7 @@ def test_tables_of_other_options_are_kept(codesign, tiny, tmp_path, name):
 
 def test_a_record_that_cannot_be_read_is_kept_too(codesign, tiny, tmp_path):
     (tmp_path / "run.json").write_text("[]")
-    done = codesign(*COMMON, "--workload", tiny, "--out", tmp_path)
+    done = codesign(*FEW, "--workload", tiny, "--out", tmp_path)
     assert "(not recorded)" in done.stderr
     assert next((tmp_path / "earlier").iterdir()).joinpath("run.json").read_text() == "[]"
 

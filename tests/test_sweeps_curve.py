@@ -8,8 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from qtaml_codesign.sweeps.axis import FINEST
-from qtaml_codesign.sweeps.curve import Curve, Knot, starting_knots
+from qtaml_codesign.sweeps.curve import FINEST, Curve, Knot, starting_knots
 
 X = np.linspace(-8.0, 0.0, 2001)
 P = 2.0 ** (X - 1.0)

@@ -13,17 +13,14 @@ from qtaml_codesign.report import answer_line, settled_line
 from qtaml_codesign.statistics import Interval
 from qtaml_codesign.sweeps.outputs import csv_text
 from qtaml_codesign.sweeps.progress import FirstAnswer, Settled
-from tests.conftest import TINY_WORKLOAD
 
 GRID = (1.73, 1.78, 1.9)
 OPTIONS = {"thickness_nm": GRID, "budgets": (0.04, 0.3), "max_trials": 20}
 
 
 @pytest.fixture(scope="module")
-def network(tmp_path_factory):
-    file = tmp_path_factory.mktemp("network") / "tiny.py"
-    file.write_text(TINY_WORKLOAD, encoding="utf-8")
-    return qc.load_workload(f"{file}:make")
+def network(tiny_workload):
+    return tiny_workload
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,14 +14,14 @@ import pytest
 
 import qtaml_codesign as qc
 from qtaml_codesign.errors import CodesignError, InputError, StoreError, WorkloadError
-from qtaml_codesign.nets.storage import StoredModel
+from qtaml_codesign.memory.trial import Trials
+from qtaml_codesign.nets.parcel import pack
 from qtaml_codesign.sweeps import collect
-from qtaml_codesign.sweeps.grid import thickness_grid
-from qtaml_codesign.sweeps.jobs import store_model
+from qtaml_codesign.sweeps.jobs import task_for, trials_of
+from qtaml_codesign.sweeps.options import thickness_grid
 from qtaml_codesign.sweeps.outputs import csv_text
 from qtaml_codesign.sweeps.store import ResultStore
-from qtaml_codesign.tac.evaluation import deploy
-from tests.conftest import TINY_WORKLOAD
+from qtaml_codesign.tac.evaluation import deploy_plan
 
 GRID = (1.73, 1.78, 1.9)
 OPTIONS = {"thickness_nm": GRID, "budgets": (0.125, 0.3), "trials": 6}
@@ -27,10 +29,8 @@ FILES = ("sweep.csv", "knots.csv", "frontier.csv", "frontier.png")
 
 
 @pytest.fixture(scope="module")
-def network(tmp_path_factory):
-    file = tmp_path_factory.mktemp("network") / "tiny.py"
-    file.write_text(TINY_WORKLOAD, encoding="utf-8")
-    return qc.load_workload(f"{file}:make")
+def network(tiny_workload):
+    return tiny_workload
 
 
 @pytest.fixture(scope="module")
@@ -74,19 +74,16 @@ def test_seed_keys_plan_and_trials(network):
 
 
 @pytest.mark.parametrize(("method", "budget"), [("tac", 0.3), ("mean-only", 0.0)])
-def test_a_task_stores_what_deploy_stores(network, method, budget):
+def test_a_task_deploys_what_evaluate_deploys(network, method, budget):
     flip = qc.flip_probability(qc.load_card("3nm"), 1.75)
     plan = qc.plan(network, method, flip, budget)
     assert method == "tac" or all(plan.mean_correction.values())
     errors = qc.BitErrorProfile.from_flip_probability(flip).assign(list(network.weights))
-    from qtaml_codesign.sweeps.jobs import task_for
-
-    mine, rates = store_model(network, task_for(network.digest, plan, errors, 0))
-    theirs: StoredModel = deploy(network, plan)
-    for one, two in zip(mine, theirs, strict=True):
-        np.testing.assert_array_equal(one.codes, two.codes)
-        assert (one.name, one.scale, one.format, one.depth) == (two.name, two.scale, two.format, two.depth)
-        np.testing.assert_array_equal(rates[one.name].one_to_zero, errors[one.name].one_to_zero)
+    sent = pickle.loads(pickle.dumps(task_for(network.digest, plan, errors, 0)))
+    expected = Trials(network, deploy_plan(network, plan, flip), 0).run(3)
+    assert replace(trials_of(network, sent).run(3), seconds=0.0) == replace(expected, seconds=0.0)
+    assert [group.codec for group in sent.groups] == list(plan.codecs.values())
+    assert {group.name: group.law for group in sent.groups} == errors
 
 
 def test_thin_oxide_hurts_and_protection_helps(base):
@@ -219,7 +216,7 @@ def test_each_card_field_reaches_the_accuracy(base, network, field, value):
 def test_allocation_is_part_of_the_plan_and_of_its_name(base, network):
     folder = base[0]
     exact = qc.sweep(network, "3nm", allocation="exact", **OPTIONS)
-    assert exact.settings.allocation == "exact"
+    assert exact.options.allocation == "exact"
     with ResultStore(folder / "results.sqlite") as store:
         before = set(store.plans())
     qc.sweep(network, "3nm", out=folder, allocation="exact", **OPTIONS)
@@ -290,10 +287,11 @@ def test_bad_choices_are_refused_before_any_work(network, name, tmp_path, monkey
 
 
 def test_workload_and_executor_of_the_wrong_kind(network):
-    with pytest.raises(InputError, match="not a workload"):
+    with pytest.raises(WorkloadError, match="named by a text"):
         qc.sweep(3, "3nm", **OPTIONS)
-    with ThreadPoolExecutor(1) as executor, pytest.raises(InputError, match="both"):
-        qc.sweep(network, "3nm", workers=2, executor=executor, **OPTIONS)
+    for workers in (0, 1.5):
+        with ThreadPoolExecutor(1) as executor, pytest.raises(InputError, match="workers"):
+            qc.sweep(network, "3nm", workers=workers, executor=executor, **OPTIONS)
 
 
 @pytest.mark.parametrize("place", ["file", "file/below", "/proc/codesign-run"])
@@ -306,10 +304,6 @@ def test_folder_that_cannot_be_used_is_found_before_any_work(network, tmp_path, 
 
 
 def test_workload_that_changes_between_processes_is_refused(network, tmp_path):
-    from dataclasses import replace
-
-    from qtaml_codesign.sweeps.handle import handle_for, resolve
-
-    handle = replace(handle_for(network, portable=True).sent(str(tmp_path)), digest="0" * 64)
+    parcel = pack(network, str(tmp_path / "parcel"))
     with pytest.raises(WorkloadError, match="changed between"):
-        resolve(handle)
+        replace(parcel, digest="0" * 64).open()

@@ -11,17 +11,14 @@ import pytest
 import qtaml_codesign as qc
 from qtaml_codesign.statistics import mean_interval
 from qtaml_codesign.sweeps.outputs import csv_text
-from tests.conftest import TINY_WORKLOAD
 
 OPTIONS = {"budgets": (0.3,), "trials": 20}
 RANGE = (1.73, 2.1)
 
 
 @pytest.fixture(scope="module")
-def network(tmp_path_factory):
-    file = tmp_path_factory.mktemp("network") / "tiny.py"
-    file.write_text(TINY_WORKLOAD, encoding="utf-8")
-    return qc.load_workload(f"{file}:make")
+def network(tiny_workload):
+    return tiny_workload
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,10 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from qtaml_codesign.bits.cell_law import BitErrorProfile
-from qtaml_codesign.nets.workload import Workload, load_workload
-from qtaml_codesign.sweeps.handle import handle_for
+from qtaml_codesign.nets.loading import load_workload
+from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.sweeps.jobs import run_trials, task_for
+from qtaml_codesign.sweeps.workers import Workers
 from qtaml_codesign.tac.api import plan
 
 
@@ -17,7 +18,7 @@ def test_threads_do_not_share_the_weights_of_a_trial(monkeypatch):
     workload = load_workload("small-cnn")
     errors = BitErrorProfile.uniform(0.2).assign(workload.weights)
     task = task_for(workload.digest, plan(workload, "none", 0.2), errors, seed=0)
-    handle = handle_for(workload, portable=False)
+    handle = Workers(workload).handle
     alone = [run_trials(handle, task, first, 1)[0].score for first in (0, 1)]
     both, count = threading.Barrier(2, timeout=20), Workload.score_by_group
 

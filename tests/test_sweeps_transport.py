@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import pickle
 import subprocess
 import sys
 import tempfile
-from collections import OrderedDict
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -17,11 +17,11 @@ from torch import nn
 
 import qtaml_codesign as qc
 from qtaml_codesign.errors import WorkloadError
-from qtaml_codesign.nets.parcel import as_bytes, unpack
+from qtaml_codesign.nets.parcel import pack
 from qtaml_codesign.sweeps import handle
-from qtaml_codesign.sweeps.crew import Crew
-from qtaml_codesign.sweeps.handle import handle_for, resolve
-from tests.conftest import ROOT, TINY_WORKLOAD
+from qtaml_codesign.sweeps.handle import Received, resolve
+from qtaml_codesign.sweeps.workers import FIRST_IN_FLIGHT, Workers
+from tests.conftest import ROOT, tiny_network
 
 OPTIONS = {"thickness_nm": [1.75], "budgets": [0.25], "trials": 12}
 
@@ -110,15 +110,7 @@ def trained(tmp_path):
 @pytest.fixture
 def new_process(monkeypatch):
     """Forget what this process has received, as a worker that has just started."""
-    monkeypatch.setattr(handle, "_workloads", OrderedDict())
-
-
-def in_memory() -> qc.Workload:
-    names: dict[str, object] = {}
-    exec(TINY_WORKLOAD, names)
-    workload: qc.Workload = names["make"]()  # type: ignore[operator]
-    assert workload.source is None
-    return workload
+    monkeypatch.setattr(handle, "RECEIVED", Received(2))
 
 
 def test_weights_are_what_they_were_after_a_sweep_with_workers(tmp_path):
@@ -133,25 +125,30 @@ def test_weights_are_what_they_were_after_a_sweep_with_workers(tmp_path):
 def test_a_network_built_in_python_is_written_once_and_cleared_away(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     written = []
-    monkeypatch.setattr(handle, "pack", lambda workload, path: (written.append(path), pack(workload, path)))
-    workload = in_memory()
+    monkeypatch.setattr(handle, "pack", lambda workload, path: (written.append(path), pack(workload, path))[1])
+    workload = tiny_network()
     alone = qc.sweep(workload, "3nm", **OPTIONS)
     assert written == []
     assert qc.sweep(workload, "3nm", workers=2, **OPTIONS).to_frame().equals(alone.to_frame())
-    assert [Path(path).name for path in written] == [f"{workload.digest}.pt"]
+    assert len(written) == 1
     assert list(tmp_path.iterdir()) == []
 
 
-pack = handle.pack
-
-
-def test_a_factory_that_trains_is_called_once(trained):
-    """The workers take the driver's weights and data: one process or two, the same table."""
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
     torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_a_factory_that_trains_is_called_once(trained, two_threads):
+    """A worker takes the driver's weights and data: one process or two, the same table."""
     workload = qc.load_workload(f"{trained}:make")
     options = OPTIONS | {"methods": ["uniform-msp"]}
     alone = qc.sweep(workload, "3nm", **options)
-    both = qc.sweep(workload, "3nm", workers=2, **options)
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as other:
+        both = qc.sweep(workload, "3nm", executor=other, **options)
     assert both.to_frame().equals(alone.to_frame())
     assert 0.0 < alone.to_frame()["accuracy"].min() < workload.clean_accuracy
     assert trained.with_suffix(".calls").read_text() == "called\n"
@@ -159,10 +156,10 @@ def test_a_factory_that_trains_is_called_once(trained):
 
 def test_a_class_inside_the_factory_is_refused_with_what_to_do(trained, tmp_path, new_process):
     workload = qc.load_workload(f"{trained}:local")
-    handle = handle_for(workload, portable=True).sent(str(tmp_path))
-    assert handle.parcel is None
+    parcel = pack(workload, str(tmp_path / "parcel"))
+    assert parcel.content is None
     with pytest.raises(WorkloadError, match="changed between two processes") as caught:
-        resolve(handle)
+        resolve(parcel)
     assert "local.<locals>.Net" in caught.value.value
     assert "at the top level of a file" in caught.value.next_step
     assert "save the weights, and load them" in caught.value.next_step
@@ -171,31 +168,37 @@ def test_a_class_inside_the_factory_is_refused_with_what_to_do(trained, tmp_path
 def test_a_class_that_only_the_factory_makes_is_made_again(trained, tmp_path, new_process, monkeypatch):
     """It is written in this process, and cannot be read where the factory has not run."""
     workload = qc.load_workload(f"{trained}:named_late")
-    handle = handle_for(workload, portable=True).sent(str(tmp_path))
-    assert handle.parcel is not None
+    parcel = pack(workload, str(tmp_path / "parcel"))
+    assert parcel.content is not None
     for name in [name for name in sys.modules if name.startswith("_qtaml_codesign_workload")]:
         monkeypatch.delitem(sys.modules, name)
-    found = resolve(handle)
+    found = resolve(parcel)
     assert found is not workload
     assert found.digest == workload.digest
 
 
 def test_a_file_is_imported_and_its_factory_not_called(trained, tmp_path, new_process, monkeypatch):
     workload = qc.load_workload(f"{trained}:make")
-    handle = handle_for(workload, portable=True).sent(str(tmp_path))
+    parcel = pack(workload, str(tmp_path / "parcel"))
     for name in [name for name in sys.modules if name.startswith("_qtaml_codesign_workload")]:
         monkeypatch.delitem(sys.modules, name)
-    found = resolve(handle)
+    found = resolve(parcel)
     assert (found.digest, found.source, found.name) == (workload.digest, workload.source, "trained")
     assert trained.with_suffix(".calls").read_text() == "called\n"
-    assert len(pickle.dumps(handle)) < 1000
+    assert len(pickle.dumps(parcel)) < 1000
 
 
-def test_a_network_of_the_zoo_travels_by_name(tmp_path, new_process):
-    handle = handle_for(qc.load_workload("small-cnn"), portable=True).sent(str(tmp_path))
-    assert (handle.source, handle.parcel, handle.workload) == ("small-cnn", None, None)
-    assert list(tmp_path.iterdir()) == []
-    assert resolve(handle).digest == handle.digest
+def test_a_job_takes_a_parcel_along_and_not_the_workload(tmp_path, new_process):
+    """What is pickled, with whatever executor, is a few hundred bytes that lead to the file."""
+    workload = tiny_network()
+    with Workers(workload) as workers:
+        assert resolve(workers.handle) is workload
+        sent = pickle.dumps((workers.handle, 1))
+        assert len(sent) < 1000
+        found = resolve(pickle.loads(sent)[0])
+        assert found is not workload
+        assert found.digest == workload.digest
+        assert resolve(pickle.loads(sent)[0]) is found
 
 
 def test_a_logits_function_without_a_name_stays_at_home():
@@ -232,20 +235,20 @@ class Elsewhere(Executor):
 
 
 def test_another_machine_gets_the_workload_once(new_process, monkeypatch):
-    workload, executor = in_memory(), Elsewhere(monkeypatch)
+    workload, executor = tiny_network(), Elsewhere(monkeypatch)
     alone = qc.sweep(workload, "3nm", **OPTIONS)
     assert qc.sweep(workload, "3nm", executor=executor, **OPTIONS).to_frame().equals(alone.to_frame())
-    size = len(as_bytes(workload))
+    size = len(pickle.dumps(workload))
     heavy = [sent for sent in executor.sizes if sent > size // 2]
     assert len(executor.sizes) >= 4
     # the jobs that were under way when the first of them was turned back, and no other
-    assert 1 <= len(heavy) <= 2 * (os.cpu_count() or 1)
+    assert 1 <= len(heavy) <= FIRST_IN_FLIGHT
     assert executor.sizes[-1] < size // 2
 
 
 def test_bytes_of_a_workload_share_no_memory_with_it():
-    workload = in_memory()
-    again = unpack(as_bytes(workload))
+    workload = tiny_network()
+    again = pickle.loads(pickle.dumps(workload))
     assert again.digest == workload.digest
     for name, weight in workload.weights.items():
         assert not workload.network.module.get_parameter(name).is_shared()
@@ -253,9 +256,9 @@ def test_bytes_of_a_workload_share_no_memory_with_it():
         assert again.weights[name].ctypes.data != weight.ctypes.data
 
 
-def test_a_crew_writes_nothing_for_jobs_of_its_own_process(tmp_path, monkeypatch):
+def test_nothing_is_written_for_jobs_of_this_process(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    workload = in_memory()
-    with Crew(handle_for(workload, portable=False)) as one:
+    workload = tiny_network()
+    with Workers(workload) as one:
         assert resolve(one.handle) is workload
         assert list(tmp_path.iterdir()) == []

@@ -12,8 +12,7 @@ import qtaml_codesign as qc
 from qtaml_codesign.bits.cell_law import BitErrorProfile, CellLaw
 from qtaml_codesign.bits.formats import ENCODINGS, BitFormat
 from qtaml_codesign.bits.law import ReadLaw
-from qtaml_codesign.nets.prefix import LayerAlone
-from qtaml_codesign.nets.storage import store_tensor
+from qtaml_codesign.nets.layer_alone import LayerAlone
 from qtaml_codesign.tac.correction import NOTHING, RULES, MeanCorrection, ProtectedLayer, samples_for
 
 CORRECTING = ("tac", "tac-always-corrected", "tac-unprotected-corrected", "tac-slope-corrected")
@@ -26,15 +25,15 @@ def charge_loss(encoding: str = "offset_binary", rate: float = 0.1, bits: int = 
 
 def layer(errors: CellLaw, depth: int = 0) -> ProtectedLayer:
     weights = np.random.default_rng(1).normal(0.02, 0.2, (30, 20))
-    return ProtectedLayer(store_tensor("w", weights, errors.format, depth=depth), weights, errors)
+    return ProtectedLayer.unprotected("w", weights, errors).protected(depth)
 
 
 def read_mean(stored, errors: CellLaw) -> float:  # type: ignore[no-untyped-def]
     """Mean of what is read, from the probability of every read code of every stored one."""
-    law = ReadLaw(errors.protect(stored.depth))
-    codes, counts = np.unique(stored.codes, return_counts=True)
-    means = [law.code_probabilities(int(code)) @ stored.values.astype(np.float64) for code in codes]
-    return float(counts @ np.array(means)) / stored.codes.size
+    law = ReadLaw(errors.protect(stored.codec.depth))
+    codes, counts = np.unique(stored.words, return_counts=True)
+    means = [law.code_probabilities(int(code)) @ stored.codec.values.astype(np.float64) for code in codes]
+    return float(counts @ np.array(means)) / stored.words.size
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
@@ -45,11 +44,11 @@ def test_the_offset_puts_the_mean_read_weight_where_the_mean_written_one_is(
 ) -> None:
     errors = charge_loss(encoding)
     given = layer(errors, depth)
-    plain = float(given.tensor.weights().mean(dtype=np.float64))
+    plain = float(given.plain.weights().mean(dtype=np.float64))
     chosen = given.centred(start)
     assert (chosen.factor, chosen.gain) == (start.factor, start.gain)
-    assert read_mean(given.stored(chosen), errors) == pytest.approx(plain, abs=1e-7 * given.tensor.scale)
-    assert abs(read_mean(given.stored(start), errors) - plain) > 1e-4 * given.tensor.scale
+    assert read_mean(given.stored(chosen), errors) == pytest.approx(plain, abs=1e-7 * given.plain.codec.scale)
+    assert abs(read_mean(given.stored(start), errors) - plain) > 1e-4 * given.plain.codec.scale
 
 
 def test_symmetric_laws_and_protected_layers_keep_offset_zero() -> None:

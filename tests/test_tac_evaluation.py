@@ -7,21 +7,16 @@ import pytest
 
 import qtaml_codesign as qc
 from qtaml_codesign.statistics import mean_interval
-from qtaml_codesign.tac.evaluation import deploy, errors_for
-
-
-@pytest.fixture(scope="module")
-def small() -> qc.Workload:
-    return qc.load_workload("small-cnn")
+from qtaml_codesign.tac.evaluation import deploy_plan
 
 
 def test_an_evaluation_tells_its_error_over_evaluation_samples(small: qc.Workload) -> None:
     """Each image is one unit: the share of trials that answer it right, read out here trial by trial."""
     plan = qc.plan(small, "tac", 0.1, 0.03)
     result = qc.evaluate(small, plan, 0.1, trials=20)
-    stored, errors = deploy(small, plan), errors_for(small, plan, 0.1)
+    reader = deploy_plan(small, plan, 0.1).prepare(0)
     right = np.mean([
-        (small.run(small.evaluation_inputs, stored.read(0, trial, errors).weights).argmax(1) == small.labels).numpy()
+        (small.run(small.evaluation_inputs, reader.read(trial).weights).argmax(1) == small.labels).numpy()
         for trial in range(20)
     ], axis=0)
     expected = mean_interval(right)

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from benchmarks.peers.network import Flat, Injector, Masks, Network
+from qtaml_codesign.memory.trial import Trials
 from qtaml_codesign.nets.counts import TrialCounts
-from qtaml_codesign.nets.evaluate import Trials
 
 SEED = 0
 DIGITS = 24
@@ -17,7 +17,7 @@ DIGITS = 24
 
 def ours(network: Network, rate: float) -> Injector:
     """`Trials`, as in `qc.evaluate` and in a sweep."""
-    trials, kept = Trials(network.workload, network.stored, network.errors(rate), SEED), list[TrialCounts]()
+    trials, kept = Trials(network.workload, network.deployed(rate), SEED), list[TrialCounts]()
 
     def trial(number: int) -> None:
         kept[:] = [trials.run(number)]

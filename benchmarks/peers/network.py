@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from qtaml_codesign.bits.cell_law import BitErrorProfile, CellLaw
-from qtaml_codesign.nets.storage import StoredModel, store_tensor
-from qtaml_codesign.nets.workload import load_workload
+from qtaml_codesign.bits.cell_law import BitErrorProfile
+from qtaml_codesign.codecs.plane_protected import PlaneProtected
+from qtaml_codesign.memory.deploy import DeployedModel, deploy
+from qtaml_codesign.nets.loading import load_workload
 
 Flat = NDArray[np.uint8]
 
@@ -38,17 +39,19 @@ class Network:
 
     def __init__(self) -> None:
         self.workload = load_workload("small-cnn")
-        self.stored = StoredModel(tuple(store_tensor(name, w) for name, w in self.workload.weights.items()))
+        self.stored = self.deployed(0.0)
         self.module: nn.Module = copy.deepcopy(self.workload.network.module).requires_grad_(False)
         self.images = self.workload.evaluation_inputs
         self.labels = self.workload.labels
-        self.codes: Flat = np.concatenate([tensor.codes.ravel() for tensor in self.stored])
+        self.codes: Flat = np.concatenate([group.words.ravel() for group in self.stored.groups])
         self.bits = self.stored.bits_stored
         self._parameters = dict(self.module.named_parameters())
 
-    def errors(self, rate: float) -> Mapping[str, CellLaw]:
-        """One rate for all planes of all tensors."""
-        return BitErrorProfile.uniform(rate).assign(self.workload.weights)
+    def deployed(self, rate: float) -> DeployedModel:
+        """The network in a memory with one rate for all planes of all tensors."""
+        weights = self.workload.weights
+        codecs = {name: PlaneProtected.fitted(weight) for name, weight in weights.items()}
+        return deploy(weights, codecs, BitErrorProfile.uniform(rate).assign(weights))
 
     def forward(self, module: Callable[[object], torch.Tensor] | None = None) -> torch.Tensor:
         """Logits of all evaluation images: the bare forward pass."""
@@ -62,10 +65,10 @@ class Network:
     def load(self, read: Flat) -> None:
         """Put the weights that the read codes stand for into the private module."""
         start = 0
-        for tensor in self.stored:
-            codes = read[start : start + tensor.codes.size]
-            weights = torch.from_numpy(tensor.values[codes]).view(tensor.codes.shape)
-            self._parameters[tensor.name].copy_(weights)
+        for group in self.stored.groups:
+            codes = read[start : start + group.words.size]
+            weights = torch.from_numpy(group.codec.values[codes]).view(group.words.shape)
+            self._parameters[group.name].copy_(weights)
             start += codes.size
 
 

@@ -62,12 +62,12 @@ def pytorchfi(network: Network, rate: float) -> Injector:
     def trial(_: int) -> int:
         kept[0] = 0
         places: list[list[object]] = [[], [], [], [], [], []]
-        for layer, tensor in enumerate(network.stored):
-            mask = np.packbits(generator.random((tensor.codes.size, 8), np.float32) < rate).reshape(tensor.codes.shape)
+        for layer, group in enumerate(network.stored.groups):
+            mask = np.packbits(generator.random((group.words.size, 8), np.float32) < rate).reshape(group.words.shape)
             kept[0] += int(np.bitwise_count(mask).sum())
             hit = np.nonzero(mask)
             found = [column.tolist() for column in hit] + [[None] * hit[0].size] * (4 - len(hit))
-            values = tensor.values[(tensor.codes ^ mask)[hit]].tolist()
+            values = group.codec.values[(group.words ^ mask)[hit]].tolist()
             for column, more in zip(places, [[layer] * hit[0].size, *found, values], strict=True):
                 column.extend(more)
         names = ("layer_num", "k", "dim1", "dim2", "dim3", "value")

@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qtaml_codesign.bits.formats import BitFormat, Encoding
-from qtaml_codesign.checks import number_within, plain_array, whole_number, whole_number_within
+from qtaml_codesign.bits.formats import BitFormat
+from qtaml_codesign.cards import DEFAULT_REGION
+from qtaml_codesign.checks import number_within, probabilities, whole_number, whole_number_within
 from qtaml_codesign.errors import InputError, did_you_mean, shown
 
 if TYPE_CHECKING:
     from qtaml_codesign.physics.flip import FlipProbability, RegionFlip
-
-DEFAULT_REGION = "default"
-
 
 @dataclass(frozen=True, eq=False)
 class CellLaw:
@@ -33,6 +31,9 @@ class CellLaw:
         block: runs of this many weights (in flattened order) share their flips, 1 = every weight on its own.
         spread: sigma of the logarithm of the rate from cell to cell, 0 = all cells alike. A cell keeps its rate over
             all trials of a seed; the mean over cells is exactly `one_to_zero` and `zero_to_one` (see `bits.variation`).
+
+    Raises:
+        InputError: rates outside [0, 1], not one per plane, a block below 1, or a spread outside [0, 5].
 
     Example:
         >>> CellLaw("default", BitFormat(2), [0.1, 0.2], [0.0, 0.0]).protect(1).one_to_zero.tolist()
@@ -69,13 +70,26 @@ class CellLaw:
         return not (self.one_to_zero.any() or self.zero_to_one.any())
 
     def protect(self, depth: int) -> CellLaw:
-        """The same region with the rates of its top `depth` planes zero (ideal protection), 0 <= depth <= B."""
+        """The same region with the rates of its top `depth` planes zero (ideal protection), 0 <= depth <= B.
+
+        Args:
+            depth: planes from the MSB down.
+
+        Raises:
+            InputError: another depth.
+        """
         bits = self.format.bits
         kept = bits - whole_number_within("depth", depth, 0, bits, f"protect 0 to {bits} planes")
         return self.without(range(kept, bits))
 
     def without(self, planes: Iterable[int]) -> CellLaw:
         """The same region with the rates of these planes zero (0 = LSB).
+
+        Args:
+            planes: any of 0 to B - 1.
+
+        Raises:
+            InputError: there is no such plane.
 
         Example:
             >>> CellLaw("default", BitFormat(3), [0.1, 0.2, 0.3], 0.0).without([1]).one_to_zero.tolist()
@@ -103,7 +117,11 @@ class CellLaw:
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> CellLaw:
-        """Read back what `to_json` wrote."""
+        """Read back what `to_json` wrote.
+
+        Args:
+            fields: what `to_json` gave.
+        """
         fmt = BitFormat(fields["bits"], fields["encoding"])
         cells = {name: fields[name] for name in ("block", "spread") if name in fields}
         return cls(fields["name"], fmt, fields["one_to_zero"], fields["zero_to_one"], tuple(fields["tensors"]), **cells)
@@ -126,15 +144,21 @@ class BitErrorProfile:
         object.__setattr__(self, "regions", tuple(self.regions))
         names = [region.name for region in self.regions]
         if not names or names[0] != DEFAULT_REGION or len(set(names)) < len(names):
-            raise InputError(
-                "a profile needs the default region first, and each name once", where="regions",
-                rule=f"regions[0].name == {DEFAULT_REGION!r}, names unique", value=names,
-                next_step="rename or reorder the regions",
-            )
+            raise InputError("a profile needs the default region first, and each name once", where="regions",
+                             rule=f"regions[0].name == {DEFAULT_REGION!r}, names unique", value=names,
+                             next_step="rename or reorder the regions")
 
     @classmethod
     def uniform(cls, flip_probability: ArrayLike, format: BitFormat | None = None) -> BitErrorProfile:
-        """One region, both directions alike: a number for every plane, or (B,) by plane with 0 = LSB."""
+        """One region, both directions alike: a number for every plane, or (B,) by plane with 0 = LSB.
+
+        Args:
+            flip_probability: in [0, 1].
+            format: storage format, default 8-bit offset binary.
+
+        Raises:
+            InputError: rates outside [0, 1], or not one per plane.
+        """
         fmt = format or BitFormat()
         rates = _rates("flip_probability", flip_probability, fmt.bits)
         return cls((CellLaw(DEFAULT_REGION, fmt, rates, rates),))
@@ -146,11 +170,21 @@ class BitErrorProfile:
         `symmetric`: both directions have rate p. `charge_loss`: only a cell that holds charge flips, so one_to_zero = p
         and zero_to_one = 0 when the logical 1 is the charged state (charged_bit = 1), and the other way round when it
         is the logical 0.
+
+        Args:
+            flip: at one thickness.
+
+        Raises:
+            InputError: at several thicknesses.
         """
         return cls(tuple(_region_errors(region) for region in flip.regions))
 
     def region_of(self, tensor: str) -> CellLaw:
-        """First named region with a pattern that matches the tensor's name, else the default region."""
+        """First named region with a pattern that matches the tensor's name, else the default region.
+
+        Args:
+            tensor: its name.
+        """
         named = (region for region in self.regions[1:] if _holds(region, tensor))
         return next(named, self.regions[0])
 
@@ -158,6 +192,12 @@ class BitErrorProfile:
         """Region of each tensor: first named region that matches (fnmatch patterns), else the default.
 
         A named region whose patterns match no tensor would silently do nothing: it is refused.
+
+        Args:
+            tensor_names: the stored tensors of a network.
+
+        Raises:
+            InputError: a region holds none of them.
         """
         names = list(tensor_names)
         for region in self.regions[1:]:
@@ -176,7 +216,11 @@ class BitErrorProfile:
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> BitErrorProfile:
-        """Read back what `to_json` wrote."""
+        """Read back what `to_json` wrote.
+
+        Args:
+            fields: what `to_json` gave.
+        """
         return cls(tuple(CellLaw.from_json(region) for region in fields["regions"]))
 
 
@@ -190,6 +234,9 @@ def as_profile(
         format: storage format of plain numbers, default 8-bit offset binary. A `FlipProbability` and a profile
             bring their own format along, and it wins.
 
+    Raises:
+        InputError: anything else, or rates outside [0, 1].
+
     Example:
         >>> as_profile([0.1, 0.2], BitFormat(2)).regions[0].zero_to_one.tolist()
         [0.1, 0.2]
@@ -202,24 +249,20 @@ def as_profile(
 
     if isinstance(value, FlipProbability):
         return BitErrorProfile.from_flip_probability(value)
-    raise InputError(
-        "this is not a flip probability", where="flip_probability",
-        rule="a number, an array by bit plane, a FlipProbability or a BitErrorProfile",
-        value=f"{type(value).__name__}: {shown(value, str)}",
-        next_step="pass 0.1, or flip_probability(card)",
-    )
+    raise InputError("this is not a flip probability", where="flip_probability",
+                     rule="a number, an array by bit plane, a FlipProbability or a BitErrorProfile",
+                     value=f"{type(value).__name__}: {shown(value, str)}",
+                     next_step="pass 0.1, or flip_probability(card)")
 
 
 def _region_errors(region: RegionFlip) -> CellLaw:
     logs = np.asarray(region.log_probability, dtype=np.float64)
     if logs.ndim != 1:
-        raise InputError(
-            "flip rates of several thicknesses were given where one is needed", where="flip_probability",
-            rule="a FlipProbability at one thickness", value=f"thickness array of shape {logs.shape[:-1]}",
-            next_step="pick one point with .at(index)",
-        )
+        raise InputError("flip rates of several thicknesses were given where one is needed", where="flip_probability",
+                         rule="a FlipProbability at one thickness", value=f"thickness array of shape {logs.shape[:-1]}",
+                         next_step="pick one point with .at(index)")
     rates, none = np.exp(logs), np.zeros_like(logs)
-    fmt = BitFormat(region.bits, cast("Encoding", region.encoding))
+    fmt = BitFormat(region.bits, region.encoding)
     if region.flips == "symmetric":
         one_to_zero, zero_to_one = rates, rates
     else:
@@ -228,20 +271,11 @@ def _region_errors(region: RegionFlip) -> CellLaw:
 
 
 def _rates(name: str, values: ArrayLike, bits: int) -> NDArray[np.float64]:
-    given = plain_array(name, values, f"0 <= {name} <= 1", "give one number, or one per bit plane")
-    numeric = given.dtype.kind in "fiu"
-    rates = np.array(given, dtype=np.float64) if numeric else np.full((), np.nan)
-    if not (np.isfinite(rates) & (rates >= 0.0) & (rates <= 1.0)).all():
-        raise InputError(
-            "a flip probability is not between 0 and 1", where=name, rule=f"0 <= {name} <= 1, finite", value=values,
-            next_step="give a probability per bit and inference window: 10 % is written 0.10",
-        )
+    rates = probabilities(name, values)
     if rates.shape not in ((), (bits,)):
-        raise InputError(
-            "the flip probabilities do not fit the bit planes", where=name,
-            rule=f"one number, or {bits} (plane 0 = LSB first)",
-            value=f"shape {rates.shape}", next_step=f"give one rate per plane of the {bits}-bit format, or one for all",
-        )
+        raise InputError("the flip probabilities do not fit the bit planes", where=name,
+                         rule=f"one number, or {bits} (plane 0 = LSB first)", value=f"shape {rates.shape}",
+                         next_step=f"give one rate per plane of the {bits}-bit format, or one for all")
     rates = np.array(np.broadcast_to(rates, (bits,)))
     rates.setflags(write=False)
     return rates

@@ -117,11 +117,7 @@ def draw_flips(
     first = whole_number_within("first_index", first_index, 0, LARGEST_INDEX, "count weights from 0")
     number = whole_number_within("trial", trial, 0, LARGEST_TRIAL, "count trials from 0")
     place = None if out is None else _checked_out(out, codes)
-    if errors.block > 1 or errors.spread > 0.0:
-        read, flips = flip_cells(stored, open_errors, key.words, number, first, place)
-    else:
-        rates = (open_errors.one_to_zero, open_errors.zero_to_one)
-        read, flips = kernels.run_flips(stored, *rates, key.words, number, first, place)
+    read, flips = FlipDrawing(open_errors, key).draw(stored, number, first, place)
     exposed = stored.size * (errors.format.bits - depth)
     return FlippedCodes(read.reshape(codes.shape), flips, exposed)
 
@@ -152,6 +148,10 @@ def read_back(
         encoding: how codes stand for weights; default offset binary, or that of the card. It does not change
             which cells flip, and is checked against the card's.
 
+    Raises:
+        InputError: codes that are no whole numbers of so many bits, a rate outside [0, 1], bits or an encoding that
+            contradict the card's, or more protected planes than there are.
+
     Example:
         >>> codes = np.arange(8, dtype=np.uint8)
         >>> read_back(codes, 0.1, seed=1)
@@ -175,6 +175,42 @@ def read_back(
     narrow = stored.astype(errors.format.code_dtype)
     read = draw_flips(narrow, errors, protected, flip_key(seed, tensor), trial)
     return read.codes.astype(stored.dtype)
+
+
+class FlipDrawing:
+    """The drawings of one tensor's flips, without a check: all that does not hang on the trial is done once.
+
+    Args:
+        law: rates after protection.
+        key: `flip_key` of the tensor.
+
+    Example:
+        >>> law, codes = BitErrorProfile.uniform(0.25).regions[0], np.zeros(1000, np.uint8)
+        >>> read, flips = FlipDrawing(law, flip_key(0, "fc.weight")).draw(codes, trial=0)
+        >>> bool((read == draw_flips(codes, law, 0, flip_key(0, "fc.weight"), 0).codes).all()), flips.shape
+        (True, (8,))
+    """
+
+    def __init__(self, law: CellLaw, key: FlipKey) -> None:
+        self._law, self._words = law, key.words
+        self._alike = law.block == 1 and law.spread == 0.0
+        self._prepared = kernels.prepare_flips(law.one_to_zero, law.zero_to_one, key.words)
+
+    def draw(
+        self, codes: NDArray[Any], trial: int, first_index: int = 0, out: NDArray[Any] | None = None
+    ) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """Codes (n,) as one reading finds them, and flips by plane (B,) int64.
+
+        Args:
+            codes: (n,) uint8 or uint16, contiguous; not changed.
+            trial: index of the drawing, 0 .. 2^64 - 1.
+            first_index: weight index of codes[0].
+            out: where the read codes go; default a new array like the codes.
+        """
+        if self._alike:
+            read, flips = kernels.run_flips(self._prepared, codes, trial, first_index, out)
+            return read, flips[: self._law.format.bits]
+        return flip_cells(codes, self._law, self._words, trial, first_index, out)
 
 
 @lru_cache(maxsize=1024)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qtaml_codesign.checks import is_one_of, whole_number_within
-from qtaml_codesign.errors import InputError, did_you_mean
+from qtaml_codesign.cards import Encoding as Encoding
+from qtaml_codesign.checks import one_of, whole_number_within
+from qtaml_codesign.errors import InputError
 
-Encoding = Literal["offset_binary", "twos_complement", "sign_magnitude"]
 Codes = NDArray[np.uint8] | NDArray[np.uint16]
 
-ENCODINGS: tuple[str, ...] = get_args(Encoding)
+ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
 FEWEST_BITS, MOST_BITS = 2, 16
 
 
@@ -31,6 +31,9 @@ class BitFormat:
         bits: B, 2 to 16.
         encoding: `offset_binary`, `twos_complement` or `sign_magnitude`.
 
+    Raises:
+        InputError: another bit count or encoding.
+
     Source: grid of arXiv 2606.00741, section 2 (offset binary); the other two encodings share its step.
 
     Example:
@@ -44,14 +47,9 @@ class BitFormat:
     encoding: Encoding = "offset_binary"
 
     def __post_init__(self) -> None:
-        """Check the bit count and the encoding's name."""
         count = whole_number_within("bits", self.bits, FEWEST_BITS, MOST_BITS, "weights are stored in 2 to 16 bits")
         object.__setattr__(self, "bits", count)
-        if not is_one_of(self.encoding, ENCODINGS):
-            raise InputError(
-                "unknown encoding of a stored weight", where="encoding", rule=f"one of {', '.join(ENCODINGS)}",
-                value=self.encoding, next_step=did_you_mean(self.encoding, ENCODINGS),
-            )
+        one_of("encoding of a stored weight", "encoding", self.encoding, ENCODINGS)
 
     @property
     def step(self) -> float:
@@ -79,14 +77,26 @@ class BitFormat:
         return np.dtype(np.uint8 if self.bits <= 8 else np.uint16)
 
     def levels_to_codes(self, levels: ArrayLike) -> Codes:
-        """Codes (same shape, uint8 up to 8 bits, else uint16) of integer levels within the format's range."""
-        given = _integers(
-            "levels", levels, self.lowest_level, self.highest_level, "quantise the weights with this format"
-        )
+        """Codes (same shape, uint8 up to 8 bits, else uint16) of integer levels within the format's range.
+
+        Args:
+            levels: integers of any shape.
+
+        Raises:
+            InputError: not integers, or outside the format's range.
+        """
+        given = _integers("levels", levels, self.lowest_level, self.highest_level,
+                          "quantise the weights with this format")
         return self._encode(given.astype(np.int32))
 
     def codes_to_levels(self, codes: ArrayLike) -> NDArray[np.int32]:
         """Levels (same shape, int32) of codes 0 .. 2^B - 1.
+
+        Args:
+            codes: integers of any shape.
+
+        Raises:
+            InputError: not integers, or no codes of the format.
 
         Example:
             >>> BitFormat(8, "twos_complement").codes_to_levels([127, 128, 255])
@@ -101,6 +111,9 @@ class BitFormat:
             values: finite floats of any shape; the grid covers [-1, 1 - D] (sign-magnitude: [-1 + D, 1 - D]) and
                 what lies outside is clipped to its ends.
 
+        Raises:
+            InputError: a value that is not finite.
+
         Example:
             >>> BitFormat(8).quantise([-1.0, 0.0, 1.0])
             array([  0, 128, 255], dtype=uint8)
@@ -109,19 +122,20 @@ class BitFormat:
         if given.dtype.kind != "f":
             given = given.astype(np.float64)
         if not np.isfinite(given).all():
-            raise InputError(
-                "a weight is not a finite number", where="values", rule="finite floats",
-                value=given[~np.isfinite(given)][0],
-                next_step="check the weights: a diverged training leaves NaN or infinity behind",
-            )
+            raise InputError("a weight is not a finite number", where="values", rule="finite floats",
+                             value=given[~np.isfinite(given)][0],
+                             next_step="check the weights: a diverged training leaves NaN or infinity behind")
         levels = np.rint(given * given.dtype.type(2 ** (self.bits - 1)))
         return self._encode(np.clip(levels, self.lowest_level, self.highest_level).astype(np.int32))
 
     def check_codes(self, codes: ArrayLike) -> NDArray[np.integer[Any]]:
-        """The codes as an integer array, or an InputError when one is no integer or not in 0 .. 2^B - 1."""
-        return _integers(
-            "codes", codes, 0, self.code_count - 1, "codes are what quantise() or levels_to_codes() return"
-        )
+        """The codes as an integer array, or an InputError when one is no integer or not in 0 .. 2^B - 1.
+
+        Args:
+            codes: of any shape.
+        """
+        return _integers("codes", codes, 0, self.code_count - 1,
+                         "codes are what quantise() or levels_to_codes() return")
 
     def _encode(self, levels: NDArray[np.int32]) -> Codes:
         half = self.code_count // 2
@@ -137,6 +151,9 @@ class BitFormat:
 @lru_cache(maxsize=64)
 def level_table(fmt: BitFormat) -> NDArray[np.int32]:
     """Level of every code, shape (2^B,), int32, read-only.
+
+    Args:
+        fmt: the format.
 
     Example:
         >>> level_table(BitFormat(2, "sign_magnitude")).tolist()
@@ -160,17 +177,13 @@ def _integers(name: str, values: ArrayLike, lowest: int, highest: int, next_step
     if given.size == 0 and given.dtype.kind == "f" and not isinstance(values, np.ndarray):
         given = given.astype(np.int32)
     if given.dtype.kind not in "ui":
-        raise InputError(
-            f"{name} are not integers", where=name, rule="an integer array", value=f"dtype {given.dtype}",
-            next_step=next_step,
-        )
+        raise InputError(f"{name} are not integers", where=name, rule="an integer array", value=f"dtype {given.dtype}",
+                         next_step=next_step)
     can_be = np.iinfo(given.dtype)
     if can_be.min >= lowest and can_be.max <= highest:
         return given
     if given.size and (given.min() < lowest or given.max() > highest):
         outside = given[(given < lowest) | (given > highest)]
-        raise InputError(
-            f"{name} do not fit the format", where=name, rule=f"{lowest} <= {name} <= {highest}",
-            value=f"{outside.flat[0]} ({outside.size} of {given.size} outside)", next_step=next_step,
-        )
+        raise InputError(f"{name} do not fit the format", where=name, rule=f"{lowest} <= {name} <= {highest}",
+                         value=f"{outside.flat[0]} ({outside.size} of {given.size} outside)", next_step=next_step)
     return given

@@ -28,7 +28,6 @@ from numpy.typing import ArrayLike, NDArray
 ROUNDS = 7
 FIRST_DIGITS = 8
 WORDS_AT_ONCE = 1024
-PIECE = 2**16
 EVERY_BYTE = 0x0101010101010101
 
 
@@ -151,29 +150,35 @@ def compare_rest(stream, first, group, zeros, ones, codes, below, room):  # type
 
 
 @numba.njit(cache=True, nogil=True)
-def flip_words(  # type: ignore[no-untyped-def]
-    codes, lanes, edges, sure, digits, key, trial, first, group, read, flips
+def flip_bytes(  # type: ignore[no-untyped-def]
+    codes, lanes, sure, digits, key, trial, first, group, read, flips
 ):
-    """Flip the cells of codes (n,) uint64, eight 8-bit codes each, into read (n,); add flips by plane to flips (8,).
+    """Flip the cells of codes (n,) uint8 into read (n,); add flips by plane to flips (8,).
 
-    lanes: which lanes of a word can flip. edges: (start, end) in bytes of the codes that belong to the tensor. sure:
-    (2,) lanes of rate 1, by stored bit. digits: (2, D) binary digits of the rates by stored bit, each a lane pattern,
-    D even and at least eight. first: word index of codes[0], uint64.
+    lanes: which lanes of a word can flip. sure: (2,) lanes of rate 1, by stored bit. digits: (2, D) binary digits of
+    the rates by stored bit, each a lane pattern, D even and at least eight. first: weight index of codes[0], uint64.
     """
     stream = stream_words(key, trial)
-    below, room = np.empty(WORDS_AT_ONCE, np.uint64), np.zeros((4, WORDS_AT_ONCE + 7), np.uint64)
-    tied = room[0]
-    for start in range(0, codes.size, WORDS_AT_ONCE):
-        here = codes[start:start + WORDS_AT_ONCE]
-        n, word = here.size, first + np.uint64(start)
+    most = min(WORDS_AT_ONCE, codes.size // 8 + 2)
+    stored, below, room = np.empty(most, np.uint64), np.empty(most, np.uint64), np.empty((4, most + 7), np.uint64)
+    tied, as_bytes, before = room[0], stored.view(np.uint8), np.int64(first % np.uint64(8))
+    for start in range(-before, codes.size, 8 * WORDS_AT_ONCE):
+        low, high = max(start, 0), min(start + 8 * WORDS_AT_ONCE, codes.size)
+        n, word = (high - start + 7) // 8, (first + np.uint64(low)) >> np.uint64(3)
+        here, piece, inner = stored[:n], codes[low:high], as_bytes[low - start:high - start]
+        for i in range(piece.size):
+            inner[i] = piece[i]
         compare_first(stream, word, group, lanes, sure, digits[0], digits[1], here, below, tied)
         for i in (0, n - 1):
-            inside = bytes_between(edges[0] - 8 * (start + i), edges[1] - 8 * (start + i))
+            inside = bytes_between(low - start - 8 * i, high - start - 8 * i)
             below[i] &= inside
             tied[i] &= inside
         compare_rest(stream, word, group, digits[0], digits[1], here, below, room)
         for i in range(n):
-            read[start + i] = here[i] ^ below[i]
+            here[i] ^= below[i]
+        found = read[low:high]
+        for i in range(found.size):
+            found[i] = inner[i]
         for plane in range(8):
             total = np.uint64(0)
             for i in range(n):
@@ -220,50 +225,26 @@ def flip_unlike_cells(  # type: ignore[no-untyped-def]
                 flips[plane] += 1
 
 
+def prepare_flips(down: NDArray[np.float64], up: NDArray[np.float64], key: tuple[int, int]) -> list[Any]:
+    """What all drawings of cells with rates (B,) under one key share: of each byte its `rate_patterns`, and the key."""
+    planes = [slice(first, first + 8) for first in range(0, down.size, 8)]
+    return [(*rate_patterns(up[some].tobytes(), down[some].tobytes()), np.array(key, np.uint64)) for some in planes]
+
+
 def run_flips(
-    codes: NDArray[Any], down: NDArray[np.float64], up: NDArray[np.float64], key: tuple[int, int],
-    trial: int, first: int, out: NDArray[Any] | None = None,
+    prepared: list[Any], codes: NDArray[Any], trial: int, first: int = 0, out: NDArray[Any] | None = None
 ) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Read codes (n,) like codes (n,) uint8 or uint16, in `out` where given, and flips by plane (B,) int64.
+    """Read codes (n,) like codes (n,) uint8 or uint16, in `out` where given, and flips by plane (8 or 16,) int64.
 
     Codes of more than 8 bits are read byte by byte: the low bytes hold planes 0 to 7, the high bytes the rest.
     """
-    read = np.empty_like(codes) if out is None else out
-    if codes.dtype == np.uint8:
-        return read, _run_bytes(codes, down, up, key, trial, first, 0, read)
-    flips, halves = [], []
-    for group in (0, 1):
-        planes, half = slice(8 * group, 8 * group + 8), (codes >> 8 * group & 0xFF).astype(np.uint8)
-        halves.append(np.empty_like(half))
-        flips.append(_run_bytes(half, down[planes], up[planes], key, trial, first, group, halves[group]))
-    np.left_shift(halves[1], 8, out=read, dtype=np.uint16)
-    read |= halves[0]
-    return read, np.concatenate(flips)
-
-
-def _run_bytes(
-    codes: NDArray[np.uint8], down: NDArray[np.float64], up: NDArray[np.float64], key: tuple[int, int], trial: int,
-    first: int, group: int, read: NDArray[np.uint8],
-) -> NDArray[np.int64]:
-    """The same for up to eight planes of one byte each: whole words in place, the rest in a padded copy."""
-    flips = np.zeros(8, np.int64)
-    lanes, sure, digits = rate_patterns(up.tobytes(), down.tobytes())
-    stream = (np.array(key, np.uint64), np.uint64(trial))
-    aligned = first % 8 == 0 and codes.ctypes.data % 8 == 0 and read.ctypes.data % 8 == 0
-    whole = codes.size - codes.size % 8 if aligned else 0
-    if whole:
-        flip_words(codes[:whole].view(np.uint64), lanes, np.array([0, whole]), sure, digits, *stream,
-                   np.uint64(first // 8), group, read[:whole].view(np.uint64), flips)
-    for start in range(whole, codes.size, PIECE):
-        piece, here = codes[start:start + PIECE], first + start
-        before = here % 8
-        padded = np.zeros(-(-(before + piece.size) // 8) * 8, np.uint8)
-        padded[before:before + piece.size] = piece
-        found = np.empty_like(padded)
-        flip_words(padded.view(np.uint64), lanes, np.array([before, before + piece.size]), sure, digits, *stream,
-                   np.uint64(here // 8), group, found.view(np.uint64), flips)
-        read[start:start + PIECE] = found[before:before + piece.size]
-    return flips[:down.size]
+    read, width = np.empty_like(codes) if out is None else out, codes.itemsize
+    flips, drawing = np.zeros((width, 8), np.int64), (np.uint64(trial), np.uint64(first))
+    for byte, (lanes, sure, digits, key) in enumerate(prepared):
+        its = slice(byte, None, width)
+        flip_bytes(codes.view(np.uint8)[its], lanes, sure, digits, key, *drawing, byte, read.view(np.uint8)[its],
+                   flips[byte])
+    return read, flips.reshape(-1)
 
 
 @lru_cache(maxsize=256)

@@ -32,6 +32,9 @@ class ReadLaw:
         errors: rates and format of the region.
         depth: protected planes from the MSB down, 0 to B.
 
+    Raises:
+        InputError: a depth outside 0 to B.
+
     Source: arXiv 2606.00741, theorems 3.1 (law), 3.2 (mean), 3.4 (shape) and lemma 4.2 (protection), which treat
     offset binary with one symmetric rate; per-plane rates, directions and the other encodings by the same sums.
 
@@ -56,10 +59,11 @@ class ReadLaw:
         return level_table(self.errors.format).astype(np.float64) * self.errors.format.step
 
     def drift(self, codes: ArrayLike | None = None) -> Array:
-        """E[delta | w] = D sum_i c_i s_i r_i, in units of the full scale.
+        """E[delta | w] = D sum_i c_i s_i r_i of `codes`, in units of the full scale.
 
         One symmetric rate p on the planes below depth k: -2 p low(w) + p D (2^(B-k) - 1), low(w) = D (j mod 2^(B-k)),
         in offset binary; sign-magnitude adds the sign's flips, (1-2p)^2 w + (1-2p) p sign(w) (1-D) - w for k = 0.
+
         Source: arXiv 2606.00741, theorem 3.2.
 
         Example:
@@ -71,16 +75,18 @@ class ReadLaw:
         return self._pick(self._cumulants.mean * self.errors.format.step, codes)
 
     def conditional_mean(self, codes: ArrayLike | None = None) -> Array:
-        """E[read | w] = w + E[delta | w]; (1 - 2p) w - p D for one symmetric rate without protection.
+        """E[read | w] = w + E[delta | w] of `codes`; (1 - 2p) w - p D for one symmetric rate without protection.
 
         Source: arXiv 2606.00741, theorem 3.2 (offset binary; two's complement has the same law).
         """
         return self._pick(self.values, codes) + self.drift(codes)
 
     def variance(self, codes: ArrayLike | None = None) -> Array:
-        """Var[delta | w] = D^2 sum_i 4^i r_i (1 - r_i); p (1-p) D^2 (4^(B-k) - 1)/3 for one symmetric rate, depth k.
+        """Var[delta | w] = D^2 sum_i 4^i r_i (1 - r_i) of `codes`.
 
+        One symmetric rate, depth k: p (1-p) D^2 (4^(B-k) - 1)/3.
         Sign-magnitude: Var M' + 4 r (1-r) E[M']^2 with M' the read magnitude and r the rate of the sign.
+
         Source: arXiv 2606.00741, theorem A.11 and lemma 4.2.
 
         Example:
@@ -92,18 +98,20 @@ class ReadLaw:
         return self._pick(self._cumulants.variance * self.errors.format.step**2, codes)
 
     def skewness(self, codes: ArrayLike | None = None) -> Array:
-        """E[(delta - E delta)^3 | w] / Var^1.5; nan where nothing can flip.
+        """E[(delta - E delta)^3 | w] / Var^1.5 of `codes`; nan where nothing can flip.
 
         One symmetric rate: (1-2p)/sqrt(p(1-p)) sum_i s_i 8^i / ((4^B - 1)/3)^1.5.
+
         Source: arXiv 2606.00741, theorem A.13.
         """
         cumulants = self._cumulants
         return self._pick(_ratio(_ratio(cumulants.third, cumulants.variance), np.sqrt(cumulants.variance)), codes)
 
     def excess_kurtosis(self, codes: ArrayLike | None = None) -> Array:
-        """E[(delta - E delta)^4 | w] / Var^2 - 3; nan where nothing can flip.
+        """E[(delta - E delta)^4 | w] / Var^2 - 3 of `codes`; nan where nothing can flip.
 
         One symmetric rate: (1 - 6p(1-p))/(p(1-p)) ((16^B - 1)/15) / ((4^B - 1)/3)^2.
+
         Source: arXiv 2606.00741, theorem A.14.
         """
         cumulants = self._cumulants
@@ -114,7 +122,10 @@ class ReadLaw:
 
         One symmetric rate: (p^2+q^2)/sqrt(pq) ((8^B - 1)/7) / ((4^B - 1)/3)^1.5 -> 3 sqrt(3)/(7 sqrt(p)) for small p:
         it does not vanish with B, so no central limit theorem applies. A sign-magnitude value is no sum of
-        independent terms, so that encoding is refused. Source: arXiv 2606.00741, theorem 3.4.
+        independent terms, so that encoding is refused. `codes` as everywhere. Source: arXiv 2606.00741, theorem 3.4.
+
+        Raises:
+            InputError: sign-magnitude.
         """
         self._additive_only("the Lyapunov ratio")
         rate = self._rates
@@ -177,18 +188,26 @@ class ReadLaw:
         return float(share @ (distance * self.conditional_mean())) / variance if variance > 0.0 else float("nan")
 
     def code_probabilities(self, code: int) -> Array:
-        """P(read code | stored code), shape (2^B,), by exact convolution over planes."""
+        """P(read code | stored code), shape (2^B,), by exact convolution over planes.
+
+        Raises:
+            InputError: `code` is none of the format.
+        """
         found = self._one_code(code)
         bits = self.errors.format.bits
         stored = (found >> np.arange(bits)) & 1
         flip = self._rates[np.arange(bits), stored]
         by_plane = np.where((np.arange(2) == stored[:, None]), (1.0 - flip)[:, None], flip[:, None])
-        return moments.product_over_codes(by_plane)
+        return moments.over_codes(by_plane, np.multiply)
 
     def pmf(self, code: int) -> tuple[Array, Array]:
         """Read values, ascending and distinct in [-1, 1), and their probabilities, for one stored code.
 
         P(read code c' | c) = prod_i r_i or 1 - r_i; the two zeros of sign-magnitude are one value.
+
+        Raises:
+            InputError: `code` is none of the format.
+
         Source: arXiv 2606.00741, theorem 3.1.
 
         Example:
@@ -202,13 +221,15 @@ class ReadLaw:
         return values, np.bincount(where, weights=self.code_probabilities(code)).astype(np.float64)
 
     def transition_matrix(self) -> Array:
-        """P(read code | stored code), shape (2^B, 2^B), rows = stored code; up to 12 bits."""
+        """P(read code | stored code), shape (2^B, 2^B), rows = stored code; up to 12 bits.
+
+        Raises:
+            InputError: more than 12 bits.
+        """
         if self.errors.format.bits > MATRIX_BITS:
-            raise InputError(
-                "the transition matrix would not fit in memory", where="ReadLaw.transition_matrix",
-                rule=f"bits <= {MATRIX_BITS}", value=self.errors.format.bits,
-                next_step="use code_probabilities(code), row by row",
-            )
+            raise InputError("the transition matrix would not fit in memory", where="ReadLaw.transition_matrix",
+                             rule=f"bits <= {MATRIX_BITS}", value=self.errors.format.bits,
+                             next_step="use code_probabilities(code), row by row")
         matrix = np.ones((1, 1))
         for zero_to_one, one_to_zero in self._rates:
             matrix = np.kron(np.array([[1.0 - zero_to_one, zero_to_one], [one_to_zero, 1.0 - one_to_zero]]), matrix)
@@ -218,6 +239,10 @@ class ReadLaw:
         """E[exp(i t delta) | w] for t of any shape: prod_i (1 - r_i + r_i exp(i t D c_i s_i)).
 
         Sign-magnitude: the same product for either sign of the read magnitude, weighed by the sign's rate.
+
+        Raises:
+            InputError: `code` is none of the format.
+
         Source: arXiv 2606.00741, theorem 3.1.
         """
         found = self._one_code(code)
@@ -259,11 +284,9 @@ class ReadLaw:
 
     def _additive_only(self, what: str) -> None:
         if self.errors.format.encoding == "sign_magnitude":
-            raise InputError(
-                f"{what} needs a sum of independent terms", where="encoding", rule="offset_binary or twos_complement",
-                value=self.errors.format.encoding,
-                next_step="use skewness() and excess_kurtosis(), exact for every encoding",
-            )
+            raise InputError(f"{what} needs a sum of independent terms", where="encoding",
+                             rule="offset_binary or twos_complement", value=self.errors.format.encoding,
+                             next_step="use skewness() and excess_kurtosis(), exact for every encoding")
 
 
 def _product(times: Array, rates: Array, jumps: Array) -> NDArray[np.complex128]:

@@ -24,30 +24,26 @@ class Cumulants(NamedTuple):
     fourth: Array
 
 
-def over_codes(by_plane: Array) -> Array:
-    """Sum over planes for every code: (B, 2) values by plane and stored bit -> (2^B,) by code.
+def over_codes(by_plane: Array, join: np.ufunc = np.add) -> Array:
+    """Sum, or product, over planes for every code.
+
+    Args:
+        by_plane: (B, 2) values by plane and stored bit.
+        join: `np.add` or `np.multiply`.
+
+    Returns:
+        (2^B,) in code order.
 
     Example:
         >>> over_codes(np.array([[0.0, 1.0], [0.0, 2.0]])).tolist()
         [0.0, 1.0, 2.0, 3.0]
-    """
-    totals = np.zeros(1)
-    for zero, one in by_plane:
-        totals = np.concatenate([totals + zero, totals + one])
-    return totals
-
-
-def product_over_codes(by_plane: Array) -> Array:
-    """Product over planes for every code: (B, 2) -> (2^B,); the same doubling as `over_codes`.
-
-    Example:
-        >>> product_over_codes(np.array([[0.9, 0.1], [0.5, 0.5]])).tolist()
+        >>> over_codes(np.array([[0.9, 0.1], [0.5, 0.5]]), np.multiply).tolist()
         [0.45, 0.05, 0.45, 0.05]
     """
-    products = np.ones(1)
+    found = np.full(1, float(join.identity))
     for zero, one in by_plane:
-        products = np.concatenate([products * zero, products * one])
-    return products
+        found = np.concatenate([join(found, zero), join(found, one)])
+    return found
 
 
 def additive(down: Array, up: Array, weights: Array) -> Cumulants:
@@ -56,7 +52,8 @@ def additive(down: Array, up: Array, weights: Array) -> Cumulants:
     k1 = sum c s r, k2 = sum c^2 r q, k3 = sum (c s)^3 r q (1 - 2r), k4 = sum c^4 r q (1 - 6 r q), q = 1 - r.
 
     Args:
-        down, up: (B,) rates of a stored 1 and a stored 0.
+        down: (B,) rates of a stored 1.
+        up: (B,) rates of a stored 0.
         weights: (B,) c_i.
     """
     rate = np.stack([up, down], axis=1)
@@ -79,7 +76,8 @@ def signed(down: Array, up: Array) -> Cumulants:
     Derivation: mixture of +M' and -M' with weights 1 - r and r, M' the read magnitude.
 
     Args:
-        down, up: (B,) rates; the last plane is the sign, 1 = negative.
+        down: (B,) rates of a stored 1; the last plane is the sign, 1 = negative.
+        up: (B,) rates of a stored 0.
     """
     bits = down.size
     magnitude = additive(down[:-1], up[:-1], np.exp2(np.arange(bits - 1, dtype=np.float64)))

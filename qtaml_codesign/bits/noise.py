@@ -18,15 +18,15 @@ import glob
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from qtaml_codesign.bits.cell_law import BitErrorProfile, CellLaw, as_profile
-from qtaml_codesign.checks import is_one_of, number_within, whole_number
-from qtaml_codesign.errors import InputError, did_you_mean
+from qtaml_codesign.checks import number_within, one_of, whole_number
+from qtaml_codesign.errors import InputError
 
 if TYPE_CHECKING:
     from qtaml_codesign.physics.flip import FlipProbability
@@ -34,6 +34,27 @@ if TYPE_CHECKING:
 
 ROUNDING = 1e-14
 """By how much a rate may exceed 1 from rounding alone; it is cut back to 1."""
+
+
+@runtime_checkable
+class CellNoise(Protocol):
+    """What `evaluate(noise=...)` asks of a noise model: any object with this method will do.
+
+    Under a name of its own in `NOISE_MODELS` it is found by that name.
+    """
+
+    def apply_to(self, nominal: Mapping[str, CellLaw], sizes: Mapping[str, int], seed: int = 0) -> dict[str, CellLaw]:
+        """The laws of the tensors under this model.
+
+        Args:
+            nominal: laws that the plan knows, by tensor name.
+            sizes: weights by tensor name.
+            seed: which memory; the same seed gives the same laws.
+
+        Returns:
+            A law for every tensor, in the format of its nominal one.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -47,6 +68,9 @@ class NoiseModel:
         cell_spread: sigma of ln rate from cell to cell, >= 0; above 0 it replaces the spread of the given rates.
         block: weights that share their flips, >= 1; above 1 it replaces the block of the given rates.
         layer_spread: sigma of ln rate from tensor to tensor, >= 0.
+
+    Raises:
+        InputError: a ramp, spread or block outside its bounds.
 
     Example:
         >>> noise_model("msb-heavier").apply(0.1, {"fc.weight": 100}).regions[1].one_to_zero[[0, 7]].round(12).tolist()
@@ -77,6 +101,9 @@ class NoiseModel:
             seed: which memory: key of the factors of layer variation. The cells of cell variation are keyed by the
                 seed of the reading.
 
+        Raises:
+            InputError: as `apply_to`.
+
         Example:
             >>> profile = NoiseModel("mine", "", layer_spread=0.5).apply(0.1, {"a": 100, "b": 300})
             >>> a, b = (profile.region_of(name).one_to_zero[0].item() for name in ("a", "b"))
@@ -90,7 +117,16 @@ class NoiseModel:
     def apply_to(
         self, nominal: Mapping[str, CellLaw], sizes: Mapping[str, int], seed: int = 0
     ) -> dict[str, CellLaw]:
-        """The same for rates that already belong to tensors: rates by tensor name in, rates by tensor name out."""
+        """The same for rates that already belong to tensors: rates by tensor name in, rates by tensor name out.
+
+        Args:
+            nominal: laws by tensor name.
+            sizes: weights by tensor name, of the same tensors.
+            seed: which memory.
+
+        Raises:
+            InputError: sizes of other tensors, or rates that the model would lift above 1 or silence.
+        """
         _check_sizes(nominal, sizes)
         whole_number("seed", seed, least=0)
         ramped = {name: _ramped(errors, self.ramp) for name, errors in nominal.items()}
@@ -108,11 +144,10 @@ class NoiseModel:
 
 def _check_sizes(nominal: Mapping[str, CellLaw], sizes: Mapping[str, int]) -> None:
     if not sizes or set(nominal) != set(sizes):
-        raise InputError(
-            "the sizes are not those of the tensors", where="sizes", rule="weights of every tensor that has flip rates",
-            value=sorted(set(nominal) ^ set(sizes)) or "no tensor",
-            next_step="pass {name: weight.size for name, weight in workload.weights.items()}",
-        )
+        raise InputError("the sizes are not those of the tensors", where="sizes",
+                         rule="weights of every tensor that has flip rates",
+                         value=sorted(set(nominal) ^ set(sizes)) or "no tensor",
+                         next_step="pass {name: weight.size for name, weight in workload.weights.items()}")
     for name, size in sizes.items():
         whole_number(f"sizes[{name!r}]", size, least=0)
 
@@ -129,17 +164,14 @@ def _reweighted(rates: NDArray[np.float64], weights: NDArray[np.float64]) -> NDA
     if not rates.any():
         return moved
     if not moved.any():
-        raise InputError(
-            "a ramp silences every plane that can flip, so the mean rate cannot stay", where="noise",
-            rule="some plane that can flip keeps a rate above 0", value=rates.tolist(),
-            next_step="use a ramp inside (-1, 1), or rates above 0 in more planes",
-        )
+        raise InputError("a ramp silences every plane that can flip, so the mean rate cannot stay", where="noise",
+                         rule="some plane that can flip keeps a rate above 0", value=rates.tolist(),
+                         next_step="use a ramp inside (-1, 1), or rates above 0 in more planes")
     moved *= rates.sum() / moved.sum()
     if moved.max() > 1.0 + ROUNDING:
-        raise InputError(
-            "a ramp makes a plane flip with probability above 1", where="noise", rule="rate x (1 + ramp) <= 1",
-            value=float(moved.max()), next_step="use a smaller ramp or a smaller flip probability",
-        )
+        raise InputError("a ramp makes a plane flip with probability above 1", where="noise",
+                         rule="rate x (1 + ramp) <= 1", value=float(moved.max()),
+                         next_step="use a smaller ramp or a smaller flip probability")
     return np.minimum(moved, 1.0)
 
 
@@ -180,7 +212,7 @@ def _normal(seed: int, name: str) -> float:
     return float(special.ndtri(((int.from_bytes(digest, "little") >> 12) + 0.5) / 2.0**52))
 
 
-NOISE_MODELS: dict[str, NoiseModel] = {model.name: model for model in (
+NOISE_MODELS: dict[str, CellNoise] = {model.name: model for model in (
     NoiseModel("uniform", "one rate for all cells, the law of the paper"),
     NoiseModel("msb-heavier", "plane rates rise from 0.5 p at the LSB to 1.5 p at the MSB", ramp=0.5),
     NoiseModel("lsb-heavier", "plane rates fall from 1.5 p at the LSB to 0.5 p at the MSB", ramp=-0.5),
@@ -192,18 +224,17 @@ NOISE_MODELS: dict[str, NoiseModel] = {model.name: model for model in (
 )}
 
 
-def noise_model(name: str | NoiseModel) -> NoiseModel:
-    """A named noise model; a `NoiseModel` is given back as it is.
+def noise_model(name: str | CellNoise) -> CellNoise:
+    """A named noise model; a model is given back as it is.
+
+    Args:
+        name: one of `NOISE_MODELS`, or a model.
+
+    Raises:
+        InputError: an unknown name, or an object without `apply_to`.
 
     Example:
-        >>> noise_model("clusters-4").block
-        4
+        >>> noise_model("clusters-4") is NOISE_MODELS["clusters-4"]
+        True
     """
-    if isinstance(name, NoiseModel):
-        return name
-    if not is_one_of(name, NOISE_MODELS):
-        raise InputError(
-            "unknown noise model", where="noise", rule=f"one of {', '.join(NOISE_MODELS)}", value=name,
-            next_step=did_you_mean(name, NOISE_MODELS),
-        )
-    return NOISE_MODELS[name]
+    return name if isinstance(name, CellNoise) else NOISE_MODELS[one_of("noise model", "noise", name, NOISE_MODELS)]

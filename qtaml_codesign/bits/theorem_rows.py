@@ -45,93 +45,140 @@ class TheoremCheck:
 
 
 class CodeSums(NamedTuple):
-    """What all trials gave for each stored code: repeats of each code, sums (2^B,), flips by plane (B,)."""
+    """What all trials gave for each stored code.
 
+    Attributes:
+        law: under which every code was read.
+        repeats: how often each code was read.
+        deviations: (2^B,) sum of delta - E[delta | w] by code.
+        squares: (2^B,) sum of its square.
+        flips: (B,) by plane, over all codes.
+    """
+
+    law: ReadLaw
     repeats: int
     deviations: Array
     squares: Array
     flips: NDArray[np.int64]
 
 
-def line(theorem: str, prefix: str, law: ReadLaw, sums: CodeSums) -> Iterator[TheoremCheck]:
-    """Slope and intercept of E[read | w] on w, least squares over all codes."""
+def line(theorem: str, prefix: str, sums: CodeSums) -> Iterator[TheoremCheck]:
+    """Slope and intercept of E[read | w] on w, least squares over all codes.
+
+    Args:
+        theorem: as in `TheoremCheck`.
+        prefix: what stands before the quantity.
+        sums: the trials.
+    """
     names = [f"{prefix}slope of E[read | w]", f"{prefix}E[read | w = 0]"]
-    return coefficients(theorem, names, law, sums, [law.values, np.ones_like(law.values)], law.conditional_mean())
+    values = sums.law.values
+    return coefficients(theorem, names, sums, [values, np.ones_like(values)], sums.law.conditional_mean())
 
 
 def coefficients(
-    theorem: str, names: list[str], law: ReadLaw, sums: CodeSums, regressors: list[Array], expected: Array
+    theorem: str, names: list[str], sums: CodeSums, regressors: list[Array], expected: Array
 ) -> Iterator[TheoremCheck]:
-    """Least-squares coefficients of a mean on the regressors; `expected` is E[read | w] or E[delta | w] by code."""
+    """Least-squares coefficients of a mean on the regressors; `expected` is E[read | w] or E[delta | w] by code.
+
+    Args:
+        theorem: as in `TheoremCheck`.
+        names: the quantities, one per regressor.
+        sums: the trials.
+        regressors: each (2^B,).
+        expected: (2^B,).
+    """
     solve = np.linalg.pinv(np.stack(regressors, axis=1))
     noise = sums.deviations / sums.repeats
-    largest = _largest_deviation(law)
+    largest = _largest_deviation(sums.law)
     for name, weights in zip(names, solve, strict=True):
-        spread = float((weights**2 * law.variance()).sum()) / sums.repeats
+        spread = float((weights**2 * sums.law.variance()).sum()) / sums.repeats
         bound = float(np.abs(weights * largest).max()) / sums.repeats
         predicted = float(weights @ expected)
         yield _bernstein(theorem, name, predicted, predicted + float(weights @ noise), spread, bound)
 
 
-def mean_variance(theorem: str, prefix: str, law: ReadLaw, sums: CodeSums) -> TheoremCheck:
-    """Variance of the deviation, averaged over all codes."""
-    weights = np.full(law.values.size, 1.0 / law.values.size)
-    return _of_squares(theorem, f"{prefix}Var[delta | w], mean over w", law, sums, weights)
+def mean_variance(theorem: str, prefix: str, sums: CodeSums) -> TheoremCheck:
+    """Variance of the deviation, averaged over all codes.
+
+    Args:
+        theorem: as in `TheoremCheck`.
+        prefix: what stands before the quantity.
+        sums: the trials.
+    """
+    weights = np.full(sums.law.values.size, 1.0 / sums.law.values.size)
+    return _of_squares(theorem, f"{prefix}Var[delta | w], mean over w", sums, weights)
 
 
-def variance_slope(encoding: str, law: ReadLaw, sums: CodeSums) -> TheoremCheck:
-    """Slope of the variance on w: zero when it does not depend on the stored value."""
-    centred = law.values - law.values.mean()
-    return _of_squares(VARIANCE, f"{encoding}: slope of Var[delta | w] on w", law, sums, centred / (centred @ centred))
+def variance_slope(encoding: str, sums: CodeSums) -> TheoremCheck:
+    """Slope of the variance on w: zero when it does not depend on the stored value.
+
+    Args:
+        encoding: for the name of the row.
+        sums: the trials.
+    """
+    centred = sums.law.values - sums.law.values.mean()
+    return _of_squares(VARIANCE, f"{encoding}: slope of Var[delta | w] on w", sums, centred / (centred @ centred))
 
 
-def _of_squares(theorem: str, name: str, law: ReadLaw, sums: CodeSums, weights: Array) -> TheoremCheck:
-    variance = law.variance()
-    spread = np.where(variance > 0.0, variance**2 * (law.excess_kurtosis() + 2.0), 0.0)
-    bound = np.abs(weights) * np.maximum(_largest_deviation(law) ** 2, variance)
-    return _bernstein(
-        theorem, name, float(weights @ variance), float(weights @ sums.squares) / sums.repeats,
-        float(weights**2 @ spread) / sums.repeats, float(bound.max()) / sums.repeats,
-    )
+def _of_squares(theorem: str, name: str, sums: CodeSums, weights: Array) -> TheoremCheck:
+    variance = sums.law.variance()
+    spread = np.where(variance > 0.0, variance**2 * (sums.law.excess_kurtosis() + 2.0), 0.0)
+    bound = np.abs(weights) * np.maximum(_largest_deviation(sums.law) ** 2, variance)
+    return _bernstein(theorem, name, float(weights @ variance), float(weights @ sums.squares) / sums.repeats,
+                      float(weights**2 @ spread) / sums.repeats, float(bound.max()) / sums.repeats)
 
 
-def msb_share(encoding: str, law: ReadLaw, sums: CodeSums) -> TheoremCheck:
-    """(MSB part of delta, centred)^2 over the mean variance: r^2 for a cell that stays, (1-r)^2 for one that flips."""
-    rate = float(law.errors.one_to_zero[-1])
-    scale = 1.0 / float(law.variance().mean())
-    cells = sums.repeats * law.values.size
+def msb_share(encoding: str, sums: CodeSums) -> TheoremCheck:
+    """(MSB part of delta, centred)^2 over the mean variance: r^2 for a cell that stays, (1-r)^2 for one that flips.
+
+    Args:
+        encoding: for the name of the row.
+        sums: the trials.
+    """
+    rate = float(sums.law.errors.one_to_zero[-1])
+    scale = 1.0 / float(sums.law.variance().mean())
+    cells = sums.repeats * sums.law.values.size
     flipped = float(sums.flips[-1]) / cells
     step = scale * ((1.0 - rate) ** 2 - rate**2)
-    return _bernstein(
-        "A.12 MSB dominance", f"{encoding}: share of the variance in the MSB", law.msb_share(),
-        scale * rate**2 + step * flipped,
-        step**2 * rate * (1.0 - rate) / cells, abs(step) / cells,
-    )
+    return _bernstein("A.12 MSB dominance", f"{encoding}: share of the variance in the MSB", sums.law.msb_share(),
+                      scale * rate**2 + step * flipped, step**2 * rate * (1.0 - rate) / cells, abs(step) / cells)
 
 
-def lyapunov(law: ReadLaw, sums: CodeSums) -> TheoremCheck:
-    """sum_i E|Y_i - E Y_i|^3 / Var^1.5 from the flips counted in each plane."""
-    rates, cells = law.errors.one_to_zero, sums.repeats * law.values.size
-    cubes = (law.errors.format.step * 2.0 ** np.arange(rates.size)) ** 3 / float(law.variance().mean()) ** 1.5
+def lyapunov(sums: CodeSums) -> TheoremCheck:
+    """sum_i E|Y_i - E Y_i|^3 / Var^1.5 from the flips counted in each plane.
+
+    Args:
+        sums: the trials.
+    """
+    rates, cells = sums.law.errors.one_to_zero, sums.repeats * sums.law.values.size
+    cubes = (sums.law.errors.format.step * 2.0 ** np.arange(rates.size)) ** 3 / float(sums.law.variance().mean()) ** 1.5
     step = cubes * ((1.0 - rates) ** 3 - rates**3)
     measured = float((cubes * rates**3 + step * sums.flips / cells).sum())
-    return _bernstein(
-        "3.4 non-Gaussianity", "Lyapunov ratio", float(law.lyapunov_ratio(0)), measured,
-        float((step**2 * rates * (1.0 - rates)).sum()) / cells, float(np.abs(step).max()) / cells,
-    )
+    return _bernstein("3.4 non-Gaussianity", "Lyapunov ratio", float(sums.law.lyapunov_ratio(0)), measured,
+                      float((step**2 * rates * (1.0 - rates)).sum()) / cells, float(np.abs(step).max()) / cells)
 
 
-def plane_rate(plane: int, law: ReadLaw, sums: CodeSums) -> TheoremCheck:
-    """Share of the cells of one plane that flip."""
-    rate, cells = float(law.errors.one_to_zero[plane]), sums.repeats * law.values.size
-    return _bernstein(
-        BY_PLANE, f"flip rate of plane {plane}", rate, float(sums.flips[plane]) / cells,
-        rate * (1.0 - rate) / cells, 1.0 / cells,
-    )
+def plane_rate(plane: int, sums: CodeSums) -> TheoremCheck:
+    """Share of the cells of one plane that flip.
+
+    Args:
+        plane: 0 = LSB.
+        sums: the trials.
+    """
+    rate, cells = float(sums.law.errors.one_to_zero[plane]), sums.repeats * sums.law.values.size
+    return _bernstein(BY_PLANE, f"flip rate of plane {plane}", rate, float(sums.flips[plane]) / cells,
+                      rate * (1.0 - rate) / cells, 1.0 / cells)
 
 
 def one_code(law: ReadLaw, code: int, counts: NDArray[np.int64], prefix: str) -> Iterator[TheoremCheck]:
-    """Rows on the law of one stored code, from the histogram of its read codes."""
+    """Rows on the law of one stored code, from the histogram of its read codes.
+
+    Args:
+        law: under which the code was read.
+        code: the stored one.
+        counts: (2^B,) how often each code was read.
+        prefix: what stands before the quantity.
+    """
     chances, draws = law.code_probabilities(code), int(counts.sum())
     delta = law.values - law.values[code]
     scaled = (delta - float(law.drift(code))) / math.sqrt(float(law.variance(code)))

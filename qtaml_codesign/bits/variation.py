@@ -38,6 +38,10 @@ PIECE = 2**16
 def mean_rate(median: float, spread: float) -> float:
     """E[min(1, median exp(spread z))], z ~ N(0, 1).
 
+    Args:
+        median: m > 0.
+        spread: sigma of ln r, > 0.
+
     Example:
         >>> round(mean_rate(0.1, 0.3), 12) == round(0.1 * math.exp(0.045), 12)
         True
@@ -101,10 +105,9 @@ def flip_cells(
     for start in range(0, codes.size, PIECE):
         piece, first = codes[start:start + PIECE], first_index + start
         factors = _cell_factors(words, first, piece.size, errors)
-        kernels.flip_unlike_cells(
-            piece, one_to_zero, zero_to_one, factors, np.array(words, np.uint64), np.uint64(trial), np.uint64(first),
-            np.uint64(errors.block), read[start:start + PIECE], flips,
-        )
+        kernels.flip_unlike_cells(piece, one_to_zero, zero_to_one, factors, np.array(words, np.uint64),
+                                  np.uint64(trial), np.uint64(first), np.uint64(errors.block),
+                                  read[start:start + PIECE], flips)
     return read, flips
 
 

@@ -13,6 +13,8 @@ from typing import Any, Final
 
 from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
+from qtaml_codesign.barriers.barrier import Barrier as Shape
+from qtaml_codesign.barriers.registry import BARRIERS, make_barrier
 from qtaml_codesign.card_schema.parts import (
     Barrier,
     BitPlanes,
@@ -27,14 +29,10 @@ from qtaml_codesign.card_schema.parts import (
 from qtaml_codesign.card_schema.problems import broken, card_error, keys_at, leaf_names, unknown_key
 from qtaml_codesign.card_schema.quantities import SCHEMA_VERSION, Provenance, plain_number, split_provenance
 from qtaml_codesign.checks import is_one_of, is_whole_within
-from qtaml_codesign.errors import CardError, did_you_mean, shorten
+from qtaml_codesign.errors import CardError, InputError, did_you_mean, shorten
 
 DEFAULT_REGION: Final = "default"
-CELL_FIELDS: Final = (
-    "barrier.height_eV", "barrier.electron_energy_eV", "barrier.effective_mass_m0", "barrier.thickness_nm",
-    "cell.electrons", "cell.flip_threshold", "cell.attempt_frequency_Hz", "window_s",
-)
-"""Dotted names of the numbers that set the flip probability of a cell."""
+"""What holds the tensors that no region names, on a card and in a profile of flip rates."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +40,16 @@ class CellParameters:
     """One resolved cell (card, then region, then bit plane), in card units.
 
     Attributes:
+        barrier: the shape of its barrier, with its numbers.
+        thickness_nm: thickness of the barrier in nm.
+        electrons: N, stored on a charged cell.
+        flip_threshold: k_th; the bit flips when MORE than this many electrons escape.
+        attempt_frequency_Hz: nu, how often an electron meets the barrier.
+        window_s: tau, the inference window.
         own_thickness: True when a region or plane override set the thickness, so that a sweep leaves it alone.
     """
 
-    height_eV: float
-    electron_energy_eV: float
-    effective_mass_m0: float
+    barrier: Shape
     thickness_nm: float
     electrons: int
     flip_threshold: int
@@ -109,15 +111,10 @@ class DeviceCard(CardPart):
     @model_validator(mode="after")
     def _consistent(self) -> DeviceCard:
         for prefix, region in self._regions():
-            storage, planes = self.storage_of(region), self._planes_of(region)
-            own = self.bit_planes if region is None else self.regions[region].bit_planes or {}
-            for plane in own:
-                if not 0 <= plane < storage.bits:
-                    raise broken(f"there is no bit plane {plane}", f"0 <= plane < {storage.bits} (storage.bits)", plane,
-                                 "plane 0 is the least significant bit", f"{prefix}bit_planes.{plane}")
-            self._check_cell(self.resolve(region), prefix)
-            for plane in (plane for plane in planes if plane < storage.bits):
-                self._check_cell(self.resolve(region, plane), f"{prefix}bit_planes.{plane}.")
+            self._check_cell(region, None, prefix)
+            for plane in self._planes_of(region):
+                self._check_plane(region, plane, f"{prefix}bit_planes.{plane}")
+                self._check_cell(region, plane, f"{prefix}bit_planes.{plane}.")
         self._check_sweep()
         return self
 
@@ -129,16 +126,24 @@ class DeviceCard(CardPart):
                              "`default` is what no region holds; choose another name", f"regions.{name}")
             yield f"regions.{name}.", name
 
-    def _check_cell(self, cell: CellParameters, prefix: str) -> None:
+    def _check_plane(self, region: str | None, plane: int, field: str) -> None:
+        bits, own = self.storage_of(region).bits, region is None or self.regions[region].bit_planes is not None
+        if not 0 <= plane < bits:
+            step = "plane 0 is the least significant bit" if own else (
+                "the region takes over the card's bit_planes: give it `bit_planes` of its own, {} for none")
+            raise broken(f"there is no bit plane {plane}", f"0 <= plane < {bits} (storage.bits)", plane, step, field)
+
+    def _check_cell(self, region: str | None, plane: int | None, prefix: str) -> None:
+        try:
+            cell = self.resolve(region, plane)
+        except InputError as failure:
+            raise broken(failure.what, failure.rule, failure.value, failure.next_step,
+                         f"{prefix}barrier.{failure.where}") from None
         low, high = self.validity.thickness_nm
         if not low <= cell.thickness_nm <= high:
             raise broken("thickness is outside the card's validity", f"{low:g} <= thickness_nm <= {high:g}",
                          cell.thickness_nm, "correct it, or widen validity.thickness_nm with a reason",
                          f"{prefix}barrier.thickness_nm")
-        if not cell.electron_energy_eV < cell.height_eV:
-            raise broken("the electron is above the barrier: there is no tunnelling",
-                         f"electron_energy_eV < height_eV = {cell.height_eV:g}", cell.electron_energy_eV,
-                         "lower the energy or raise the barrier", f"{prefix}barrier.electron_energy_eV")
         if not cell.flip_threshold < cell.electrons:
             raise broken("the bit can never flip: fewer electrons than the threshold needs",
                          f"flip_threshold < electrons = {cell.electrons}", cell.flip_threshold,
@@ -173,10 +178,27 @@ class DeviceCard(CardPart):
         """Where the numbers come from, by dotted field; numbers written plainly are not in it."""
         return dict(self._provenance)
 
-    def resolve(self, region: str | None = None, plane: int | None = None) -> CellParameters:
-        """The cell of a region (None or `default`: the card itself) and bit plane (None: no plane override).
+    @property
+    def cell_fields(self) -> tuple[str, ...]:
+        """Dotted names of the numbers that set the flip probability of a cell.
 
-        The most specific wins: card, then region, then bit plane.
+        Example:
+            >>> from qtaml_codesign.cards import load_card
+            >>> load_card("3nm").cell_fields[-2:]
+            ('cell.attempt_frequency_Hz', 'window_s')
+        """
+        shape = (f"barrier.{name}" for name in BARRIERS[self.barrier.model].numbers)
+        return (*shape, "barrier.thickness_nm", *(f"cell.{name}" for name in Cell.model_fields), "window_s")
+
+    def resolve(self, region: str | None = None, plane: int | None = None) -> CellParameters:
+        """The cell of a region and bit plane; the most specific wins: card, then region, then bit plane.
+
+        Args:
+            region: name of a region; None or `default`: the card itself.
+            plane: bit plane, 0 = LSB; None: no plane override.
+
+        Raises:
+            CardError: there is no such region or bit plane.
         """
         name = self._region(region)
         layers: list[PlaneOverride] = [] if name is None else [self.regions[name]]
@@ -186,22 +208,23 @@ class DeviceCard(CardPart):
                             rule=f"0 <= plane < {bits}", value=plane, next_step="plane 0 is the least significant")
         if plane is not None and plane in planes:
             layers.append(planes[plane])
-        values = {**self.barrier.model_dump(exclude={"model"}), **self.cell.model_dump(), "window_s": self.window_s}
+        barrier, cell = self.barrier.model_dump(), {**self.cell.model_dump(), "window_s": self.window_s}
         for layer in layers:
             given = layer.model_dump(include={"barrier", "cell", "window_s"}, exclude_none=True)
-            values.update({**given["barrier"], **given["cell"]})
-            values["window_s"] = given.get("window_s", values["window_s"])
+            barrier |= given.pop("barrier")
+            cell |= given.pop("cell") | given
+        model, thickness = barrier.pop("model"), barrier.pop("thickness_nm")
         own = any(layer.barrier.thickness_nm is not None for layer in layers)
-        return CellParameters(**values, own_thickness=own)
+        return CellParameters(make_barrier(model, barrier), thickness, **cell, own_thickness=own)
 
     def storage_of(self, region: str | None = None) -> Storage:
-        """Bits, encoding and charged bit of a region."""
+        """Bits, encoding and charged bit of a region; a `CardError` where there is none of that name."""
         name = self._region(region)
-        override = {} if name is None else self.regions[name].storage.model_dump(exclude_none=True)
-        return self.storage.model_copy(update=override)
+        return self.storage if name is None else self.storage.model_copy(
+            update=self.regions[name].storage.model_dump(exclude_none=True))
 
     def flips_of(self, region: str | None = None) -> FlipDirection:
-        """Flip direction of a region."""
+        """Flip direction of a region; a `CardError` where there is none of that name."""
         name = self._region(region)
         return (None if name is None else self.regions[name].flips) or self.flips
 
@@ -220,11 +243,25 @@ class DeviceCard(CardPart):
         """A new card with one dotted field replaced (`barrier.height_eV`), checked like any card.
 
         The field's provenance is dropped with its old value; an unknown name is a `CardError` with near matches.
+
+        Args:
+            field: dotted name of the field.
+            value: as it would stand in a file.
+
+        Raises:
+            CardError: an unknown field, or a card that breaks the schema.
         """
         return self.with_fields({field: value})
 
     def with_fields(self, values: Mapping[str, object]) -> DeviceCard:
-        """A new card with several dotted fields replaced at once, as `with_field` replaces one."""
+        """A new card with several dotted fields replaced at once, as `with_field` replaces one.
+
+        Args:
+            values: value by dotted field.
+
+        Raises:
+            CardError: an unknown field, or a card that breaks the schema.
+        """
         tree = self.to_dict()
         for field, value in values.items():
             *path, last = field.split(".")
@@ -241,7 +278,11 @@ class DeviceCard(CardPart):
 
 
 def place_of(raw: Mapping[str, Any]) -> str:
-    """How an error names a card that was not read from a file."""
+    """How an error names a card that was not read from a file.
+
+    Args:
+        raw: the card, before it is checked.
+    """
     return f"card {shorten(raw.get('name', '(unnamed)'), 60)}"
 
 

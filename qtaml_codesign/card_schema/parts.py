@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from qtaml_codesign.card_schema.problems import broken
-from qtaml_codesign.card_schema.quantities import QUANTITIES, plain_number, read_number
+from qtaml_codesign.card_schema.quantities import QUANTITIES, plain_number, quantity, read_number
 from qtaml_codesign.records import Record
 
 Encoding = Literal["offset_binary", "twos_complement", "sign_magnitude"]
@@ -24,16 +35,42 @@ class CardPart(Record):
     @classmethod
     def _read(cls, raw: object, info: ValidationInfo) -> object:
         name = str(info.field_name)
-        return read_number(name, raw) if name in QUANTITIES and raw is not None else raw
+        return read_number(name, raw, QUANTITIES[name]) if name in QUANTITIES and raw is not None else raw
 
 
-class Barrier(CardPart):
-    """The barrier an electron tunnels through; rectangular is the only shape of schema version 1."""
+class ShapedPart(CardPart):
+    """A part that holds numbers of the barrier's shape, which the schema learns from `barriers.registry`."""
 
-    model: Literal["rectangular"] = "rectangular"
-    height_eV: float
-    electron_energy_eV: float
-    effective_mass_m0: float
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _numbers_of_the_shape(cls, raw: object) -> object:
+        """Read the numbers; tell every key that is unknown or no such number at once."""
+        if not isinstance(raw, Mapping):
+            return raw
+        read, wrong = dict(raw), []
+        for name in [name for name in raw if name not in cls.model_fields]:
+            try:
+                read[name] = _number_of_a_shape(str(name), raw[name])
+            except PydanticCustomError as failure:
+                wrong.append(InitErrorDetails(type=failure, loc=(str(name),), input=raw[name]))
+        if wrong:
+            raise ValidationError.from_exception_data(cls.__name__, wrong)
+        return read
+
+
+def _number_of_a_shape(name: str, raw: object) -> float | int:
+    bounds = None if name in QUANTITIES else quantity(name)
+    if bounds is None:
+        raise PydanticCustomError("extra_forbidden", "unknown key")
+    return read_number(name, raw, bounds)
+
+
+class Barrier(ShapedPart):
+    """The barrier an electron tunnels through: its shape by name, its thickness, and the numbers of that shape."""
+
+    model: str = "rectangular"
     thickness_nm: float
 
 
@@ -71,12 +108,9 @@ class ThicknessRange(BaseModel):
         return low, high
 
 
-class BarrierOverride(CardPart):
+class BarrierOverride(ShapedPart):
     """Barrier fields that a region or bit plane replaces."""
 
-    height_eV: float | None = None
-    electron_energy_eV: float | None = None
-    effective_mass_m0: float | None = None
     thickness_nm: float | None = None
 
 

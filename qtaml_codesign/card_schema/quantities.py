@@ -6,34 +6,21 @@ import math
 import numbers
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
+from qtaml_codesign.barriers.registry import BARRIERS
 from qtaml_codesign.card_schema.problems import broken, card_error
-from qtaml_codesign.checks import as_float
-from qtaml_codesign.constants import ELECTRON_MASS_kg, JOULE_PER_eV, METRE_PER_nm
+from qtaml_codesign.checks import Quantity, as_float
+from qtaml_codesign.constants import METRE_PER_nm
 
 SCHEMA_VERSION: Final = 1
 _DEPTH: Final = 8
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 
 
-class Quantity(NamedTuple):
-    """Bounds and unit of one number of the card; `si` and `si_unit` only serve hints about mistaken units."""
-
-    low: float
-    high: float
-    unit: str
-    whole: bool = False
-    si: float = 1.0
-    si_unit: str = ""
-
-
 QUANTITIES: Final[dict[str, Quantity]] = {
-    "height_eV": Quantity(1e-3, 20.0, "electronvolts", si=JOULE_PER_eV, si_unit="joules"),
-    "electron_energy_eV": Quantity(0.0, 20.0, "electronvolts"),
-    "effective_mass_m0": Quantity(1e-3, 10.0, "free electron masses", si=ELECTRON_MASS_kg, si_unit="kilograms"),
     "thickness_nm": Quantity(1e-3, 1e3, "nanometres", si=METRE_PER_nm, si_unit="metres"),
     "electrons": Quantity(1, 1e9, "electrons", whole=True),
     "flip_threshold": Quantity(0, 1e9, "electrons", whole=True),
@@ -42,28 +29,51 @@ QUANTITIES: Final[dict[str, Quantity]] = {
     "bits": Quantity(2, 16, "bits", whole=True),
     "charged_bit": Quantity(0, 1, "the logical value stored as charge", whole=True),
 }
+"""The numbers of every card; those of a barrier's shape stand with the shape."""
 
 
-def read_number(name: str, raw: object) -> float | int:
-    """The number that `raw` plainly is, within the bounds of the field `name`; raises a broken rule otherwise.
+def quantity(name: str) -> Quantity | None:
+    """Bounds and unit of the numbers called `name`, or None where no number of a card is.
 
     Example:
-        >>> read_number("window_s", "1e-6"), read_number("electrons", 50.0)
-        (1e-06, 50)
+        >>> quantity("window_s").unit, quantity("height_eV").unit, quantity("name")
+        ('seconds', 'electronvolts', None)
     """
-    quantity = QUANTITIES[name]
-    number = plain_number(name, raw, quantity.unit)
-    if quantity.whole and number != math.floor(number):
-        rule = f"a whole number ({quantity.unit})"
+    shapes = (shape.numbers[name] for shape in BARRIERS.values() if name in shape.numbers)
+    return QUANTITIES.get(name) or next(shapes, None)
+
+
+def read_number(name: str, raw: object, bounds: Quantity) -> float | int:
+    """The number that `raw` plainly is, within the bounds of the field `name`.
+
+    Raises:
+        PydanticCustomError: not a number, not whole, or out of bounds.
+
+    Example:
+        >>> read_number("window_s", "1e-6", QUANTITIES["window_s"])
+        1e-06
+    """
+    number = plain_number(name, raw, bounds.unit)
+    if bounds.whole and number != math.floor(number):
+        rule = f"a whole number ({bounds.unit})"
         raise broken(f"{name} is not a whole number", rule, raw, "write it without a fraction")
-    if not quantity.low <= number <= quantity.high:
-        rule = f"{quantity.low:g} <= {name} <= {quantity.high:g}"
-        raise broken(f"{name} is out of bounds", rule, raw, _unit_hint(name, quantity, number))
-    return int(number) if quantity.whole else number
+    if not bounds.low <= number <= bounds.high:
+        rule = f"{bounds.low:g} <= {name} <= {bounds.high:g}"
+        raise broken(f"{name} is out of bounds", rule, raw, _unit_hint(name, bounds, number))
+    return int(number) if bounds.whole else number
 
 
 def plain_number(name: str, raw: object, unit: str) -> float:
-    """A finite float from a number, or from text such as `1e-6` that is nothing but a number."""
+    """A finite float from a number, or from text such as `1e-6` that is nothing but a number.
+
+    Args:
+        name: the field, for the message.
+        raw: what the card says.
+        unit: of the field, for the message.
+
+    Raises:
+        PydanticCustomError: anything else.
+    """
     rule, hint = "a finite number", f"write a plain number; {name} is in {unit}"
     if isinstance(raw, str) and _NUMBER.fullmatch(raw.strip()):
         number = float(raw)
@@ -76,11 +86,11 @@ def plain_number(name: str, raw: object, unit: str) -> float:
     return number
 
 
-def _unit_hint(name: str, quantity: Quantity, number: float) -> str:
-    converted = number / quantity.si
-    if quantity.si_unit and quantity.low <= converted <= quantity.high:
-        return f"{name} is in {quantity.unit}; {number:g} looks like {quantity.si_unit}: write {converted:g}"
-    return f"{name} is in {quantity.unit}; check the unit and the decimal point"
+def _unit_hint(name: str, bounds: Quantity, number: float) -> str:
+    converted = number / bounds.si
+    if bounds.si_unit and bounds.low <= converted <= bounds.high:
+        return f"{name} is in {bounds.unit}; {number:g} looks like {bounds.si_unit}: write {converted:g}"
+    return f"{name} is in {bounds.unit}; check the unit and the decimal point"
 
 
 class Provenance(BaseModel):
@@ -111,27 +121,35 @@ class Provenance(BaseModel):
         low = self.value if self.low is None else self.low
         high = self.value if self.high is None else self.high
         if not low <= self.value <= high:
-            raise broken(
-                "the range does not hold the value", "low <= value <= high", f"{low:g}, {self.value:g}, {high:g}",
-                "correct value, low or high",
-            )
+            raise broken("the range does not hold the value", "low <= value <= high",
+                         f"{low:g}, {self.value:g}, {high:g}", "correct value, low or high")
         return self
 
 
 def split_provenance(
     raw: Mapping[str, Any], where: str, path: Sequence[str] = ()
 ) -> tuple[dict[str, Any], dict[str, Provenance]]:
-    """Replace each `{value, low, high, kind, source}` by its value; return them by dotted field."""
+    """Replace each `{value, low, high, kind, source}` by its value; return them by dotted field.
+
+    Args:
+        raw: a mapping of the card.
+        where: the card, for the message.
+        path: keys that lead to `raw`.
+
+    Raises:
+        CardError: a number whose origin breaks its schema.
+    """
     plain: dict[str, Any] = {}
     found: dict[str, Provenance] = {}
     for key, item in raw.items():
         inner = [*path, str(key)]
-        if isinstance(item, Mapping) and key in QUANTITIES:
+        number = quantity(str(key)) is not None
+        if isinstance(item, Mapping) and number:
             plain[key] = _sourced(item, where, inner, found)
         elif isinstance(item, Mapping) and len(path) < _DEPTH:
             plain[key], deeper = split_provenance(item, where, inner)
             found.update(deeper)
-        elif isinstance(item, list | tuple) and key in QUANTITIES:
+        elif isinstance(item, list | tuple) and number:
             plain[key] = [
                 _sourced(entry, where, [*inner, str(place)], found) if isinstance(entry, Mapping) else entry
                 for place, entry in enumerate(item)

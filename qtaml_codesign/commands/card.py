@@ -119,12 +119,11 @@ def _unit(field: str) -> str:
 
 def _derived(card: DeviceCard, flip: FlipProbability) -> list[list[str]]:
     from qtaml_codesign.commands.show import power_of_ten, short
-    from qtaml_codesign.physics.barriers import decay_constant_per_nm
     from qtaml_codesign.physics.flip import log_slope_per_nm
 
     return [
-        ["decay constant kappa (1/nm)", short(decay_constant_per_nm(flip.cell))],
-        ["WKB action 2 kappa d", short(-flip.log_transmission)],
+        ["decay constant kappa, (dS/dd)/2 (1/nm)", short(flip.cell.barrier.slope_per_nm(flip.cell.thickness_nm) / 2)],
+        ["WKB action S", short(-flip.log_transmission)],
         ["transmission T", short(flip.transmission)],
         ["attempts in the window M", short(flip.cell.attempts)],
         ["escape probability", short(flip.escape_probability)],

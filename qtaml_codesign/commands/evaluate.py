@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qtaml_codesign.commands.inputs import flip_input, tell_no_flips
+from qtaml_codesign.commands.inputs import flip_input, tell_extremes
 from qtaml_codesign.commands.options import Changed, FlipRate, MaybeDevice, Metric
 from qtaml_codesign.commands.running import tell_loading
 from qtaml_codesign.commands.show import say
@@ -37,7 +37,7 @@ def evaluate(
         ),
     ] = None,
 ) -> None:
-    """Measure the accuracy (or another metric) of a plan under flips, with its interval, and the bit error rate.
+    """Measure the accuracy of a plan under flips, with its interval and the bit error rate really injected.
 
     \b
     Example:
@@ -45,13 +45,13 @@ def evaluate(
       codesign evaluate --workload small-cnn --plan plan.json --flip-probability 0.1 --noise msb-heavier
     """
     tell_loading(f"workload {workload}")
-    from qtaml_codesign.nets.workload import load_workload
+    from qtaml_codesign.nets.loading import load_workload
     from qtaml_codesign.tac.evaluation import evaluate as measure
     from qtaml_codesign.tac.plan import TacPlan
 
     made = TacPlan.load(plan)
     flips = flip_input(flip_probability, device, changed)
-    tell_no_flips(flips)
+    tell_extremes(flips)
     with _progress_bar(trials) as progress:
         network = load_workload(workload)
         network = network if metric is None else network.with_metric(metric)
@@ -74,12 +74,14 @@ def _progress_bar(trials: int) -> Iterator[Progress]:
 
 
 def _print(result: Evaluation, method: str, exposed: str) -> None:
-    counts, metric = result.counts, result.metric
+    counts, metric, flips = result.counts, result.metric, result.nominal_ber > 0.0
     value, low, high, image_low, image_high, clean = map(metric.text, (
         result.value, result.low, result.high, result.image_low, result.image_high, result.clean_value))
-    say(f"{metric.name + ' under flips:':<21} {value}  [{low}, {high}] at {result.confidence:.0%}")
+    interval = f"[{low}, {high}] at {result.confidence:.0%}" if flips else "in every trial"
+    say(f"{metric.name + ' under flips:':<21} {value}  {interval}")
     say(f"  exposed: {exposed}")
-    say(f"  plan {method}, {result.trials} trials x {counts.samples} samples (interval over trials)")
+    over = " (interval over trials)" if flips else ""
+    say(f"  plan {method}, {result.trials} trials x {counts.samples} samples{over}")
     say(f"  over evaluation samples: [{image_low}, {image_high}], for these drawings")
     share = metric.larger_is_better and result.clean_value > 0.0
     kept = f"  (kept: {result.value / result.clean_value:.1%})" if share else ""

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from qtaml_codesign.errors import StoreError
+from qtaml_codesign.files import write_whole
 
 
 def check_writable(path: Path, option: str) -> None:
-    """Raise a `StoreError` if a file cannot be written at `path`."""
+    """Find out before the work whether a file can be written.
+
+    Args:
+        path: the file.
+        option: where the path came from.
+
+    Raises:
+        StoreError: it cannot.
+    """
     folder = path.absolute().parent
     if path.is_dir() or (path.exists() and not path.is_file()):
         raise _refused("the path is not a plain file", path, option, "name a file")
@@ -23,28 +32,22 @@ def check_writable(path: Path, option: str) -> None:
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]], option: str) -> None:
-    """Write a CSV beside `path`, then rename it: a reader sees the old file or the new one, never half of one."""
-    draft = ""
-    try:
-        folder = path.absolute().parent
-        with tempfile.NamedTemporaryFile("w", newline="", encoding="utf-8", dir=folder, delete=False) as out:
-            draft = out.name
-            writer = csv.writer(out, lineterminator="\n")
-            writer.writerow(columns)
-            writer.writerows([repr(cell) if isinstance(cell, float) else cell for cell in row] for row in rows)
-        os.chmod(draft, 0o666 & ~_umask())
-        os.replace(draft, path)
-    except OSError as failure:
-        raise _refused(f"the file cannot be written: {failure.strerror}", path, option, "free some space") from failure
-    finally:
-        if draft:
-            Path(draft).unlink(missing_ok=True)
+    """Write a CSV, whole or not at all.
 
+    Args:
+        path: the file.
+        columns: names, for the first line.
+        rows: cells; floats are written with as many digits as read back to the same number.
+        option: where the path came from.
 
-def _umask() -> int:
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
+    Raises:
+        StoreError: it cannot be written.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([repr(cell) if isinstance(cell, float) else cell for cell in row] for row in rows)
+    write_whole(path, text.getvalue().encode(), option)
 
 
 def _refused(what: str, path: Path, option: str, next_step: str) -> StoreError:

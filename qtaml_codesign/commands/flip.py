@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from qtaml_codesign.cards import DeviceCard
+    from qtaml_codesign.physics.tables import FlipTable
+
 _SHOWN_ROWS = 200
 _SHOWN_WARNINGS = 6
 
@@ -27,7 +30,8 @@ def flip(
     ] = None,
     vary: Annotated[
         list[str] | None,
-        typer.Option("--vary", help="FIELD=A:B:N[:log], FIELD a dotted card field; repeat it for a grid."),
+        typer.Option("--vary", help="FIELD=A:B:N[:log], FIELD a dotted card field, also of a region "
+                     "(regions.NAME.FIELD); repeat it for a grid."),
     ] = None,
     changed: Changed = None,
     tail: Annotated[
@@ -63,27 +67,32 @@ def flip(
     ]
     print_table(table.columns, shown, left=("regime",), keys=inputs,
                 title=f"{card.name}: flip probability of one stored bit")
-    _notes(len(table.rows), TAIL_NOTES[used], card.flips, bool(card.regions or card.bit_planes), csv)
+    _notes(card, table, TAIL_NOTES[used], csv)
     for warning in table.warnings[:_SHOWN_WARNINGS]:
         say(f"warning: {warning}", sys.stderr)
     if len(table.warnings) > _SHOWN_WARNINGS:
         say(f"warning: and {len(table.warnings) - _SHOWN_WARNINGS} more like these at other points", sys.stderr)
 
 
-def _notes(rows: int, tail: str, flips: str, overrides: bool, csv: Path | None) -> None:
+def _notes(card: DeviceCard, table: FlipTable, tail: str, csv: Path | None) -> None:
     from qtaml_codesign.commands.show import say
 
+    flips = card.flips_of(table.region)
     direction = {"symmetric": "either stored value flips", "charge_loss": "only a charged cell flips"}[flips]
-    say(f"assumed: {tail}; flips {flips} ({direction}); rectangular WKB barrier", sys.stderr)
-    if rows > _SHOWN_ROWS:
-        say(f"note: {_SHOWN_ROWS} of {rows} rows shown; --csv writes them all", sys.stderr)
-    if overrides:
-        say("note: this is the base cell; `codesign card show` has the regions and bit planes", sys.stderr)
+    say(f"assumed: {tail}; flips {flips} ({direction}); {card.barrier.model} WKB barrier", sys.stderr)
+    if len(table.rows) > _SHOWN_ROWS:
+        say(f"note: {_SHOWN_ROWS} of {len(table.rows)} rows shown; --csv writes them all", sys.stderr)
+    if card.regions or card.bit_planes:
+        whose = "the base cell" if table.region == card.region_names[0] else f"the cell of region {table.region}"
+        say(f"note: this is {whose}; `codesign card show` has the regions and bit planes", sys.stderr)
     if csv is not None:
         say(f"written: {csv}", sys.stderr)
 
 
 def _varied(options: list[str]) -> dict[str, NDArray[np.float64]]:
+    """Values by field, to 15 digits, so that a step of a range is the number that a reader would write (1e-05)."""
+    import numpy as np
+
     from qtaml_codesign.commands.ranges import parse_range
 
     found: dict[str, NDArray[np.float64]] = {}
@@ -94,5 +103,6 @@ def _varied(options: list[str]) -> dict[str, NDArray[np.float64]]:
             what = "a field is varied twice" if field in found else "not FIELD=RANGE"
             raise InputError(what, where="--vary", rule="FIELD=A:B:N or FIELD=A:B:N:log, each field once", value=option,
                              next_step="for instance --vary window_s=1e-9:1e-3:7:log")
-        found[field] = parse_range(text, f"--vary {field}")
+        points = [float(f"{point:.15g}") for point in parse_range(text, f"--vary {field}")]
+        found[field] = np.array(points)
     return found

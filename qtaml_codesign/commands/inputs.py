@@ -13,13 +13,21 @@ if TYPE_CHECKING:
 def flip_input(
     flip_probability: str | None, device: str | None, changed: list[str] | None
 ) -> float | FlipProbability:
-    """The flip probability that `--flip-probability P` or `--device CARD` stands for; exactly one must be given."""
+    """The flip probability that the options stand for.
+
+    Args:
+        flip_probability: `--flip-probability P`.
+        device: `--device CARD`; exactly one of the two is given.
+        changed: `--set FIELD=VALUE`, which comes with a card.
+
+    Raises:
+        InputError: both, neither, or fields of no card.
+        CardError: the card cannot be used.
+    """
     if (flip_probability is None) == (device is None):
-        raise InputError(
-            "give the flip probability once", where="--flip-probability, --device",
-            rule="exactly one of the two", value="both" if device is not None else "neither",
-            next_step="for instance --flip-probability 0.1, or --device 3nm",
-        )
+        raise InputError("give the flip probability once", where="--flip-probability, --device",
+                         rule="exactly one of the two", value="both" if device is not None else "neither",
+                         next_step="for instance --flip-probability 0.1, or --device 3nm")
     if device is not None:
         from qtaml_codesign.cards import load_card, with_settings
         from qtaml_codesign.physics.flip import flip_probability as of_card
@@ -33,16 +41,21 @@ def flip_input(
     return parse_fraction(str(flip_probability), "--flip-probability")
 
 
-def tell_no_flips(flips: float | FlipProbability) -> None:
-    """A line where no bit can flip: the number given is 0, or the card's lies below every float."""
+def tell_extremes(flips: float | FlipProbability) -> None:
+    """A line where no bit can flip, or where what is read says nothing.
+
+    Args:
+        flips: a number, or those of a card.
+    """
     import sys
 
     from qtaml_codesign.commands.show import power_of_ten, say
 
-    if isinstance(flips, float):
-        if flips == 0.0:
-            say("note: no flips: quantisation alone, of the weights as the plan writes them", sys.stderr)
-    elif all(not planes.any() for planes in flips.by_region.values()):
-        chance = power_of_ten(float(flips.log10_probability))
-        say(f"note: no flips: quantisation alone; the flip probability of card {flips.card_name}, {chance}, is below "
-            "the smallest float64", sys.stderr)
+    most = flips if isinstance(flips, float) else max(float(planes.max()) for planes in flips.by_region.values())
+    if most >= 0.5:
+        say(f"warning: bits flip with probability {most:.6g}, which is 0.5 or more: what is read says nothing",
+            sys.stderr)
+    if most == 0.0:
+        below = "" if isinstance(flips, float) else f"; the flip probability of card {flips.card_name}, " \
+            f"{power_of_ten(float(flips.log10_probability))}, is below the smallest float64"
+        say(f"note: no flips: quantisation alone, of the weights as the plan writes them{below}", sys.stderr)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from inspect import signature
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
@@ -32,18 +37,7 @@ Changed = Annotated[
     typer.Option("--set", metavar="FIELD=VALUE", help="Replace a field of the card, such as barrier.height_eV=3.2; "
                  "repeat it for several."),
 ]
-WorkloadName = Annotated[str, typer.Option("--workload", help="Zoo name or FILE.py:FACTORY.")]
 Method = Annotated[str, typer.Option("--method", help=f"{METHOD_LIST}.", autocompletion=_methods)]
-Methods = Annotated[
-    list[str] | None,
-    typer.Option("--method", help=f"{METHOD_LIST}; repeat it for several. Default: tac and uniform-msp.",
-                 autocompletion=_methods),
-]
-Budgets = Annotated[
-    str | None,
-    typer.Option("--budget", help="Protected-bit fractions, comma separated, such as 0.05 or 5%. Default: nine from 0 "
-                 "to 37.5%."),
-]
 Budget = Annotated[
     str, typer.Option("--budget", help="Protected-bit fraction; 0.05 or 5% of the stored bits.")
 ]
@@ -51,20 +45,12 @@ FlipRate = Annotated[
     str | None,
     typer.Option("--flip-probability", help="Flip probability of every stored bit; 0 for quantisation alone."),
 ]
-Target = Annotated[
-    str | None,
-    typer.Option("--target", help="What to keep: 0.95 or 95% of the clean value, 'clean + 0.1', 'clean - 0.02' or '= "
-                 "12.5'. Default: 0.95, or 1.05 where smaller is better."),
-]
 Metric = Annotated[
     str | None,
     typer.Option("--metric", help="accuracy, top-5 (any K), cross-entropy, perplexity, rmse, mae or agreement (with "
                  "the clean network). Default: the workload's own."),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Key of every random choice.")]
-Workers = Annotated[
-    int | None, typer.Option("--workers", help="Worker processes. Default: the usable CPUs, at most 8.")
-]
 Allocation = Annotated[
     str | None, typer.Option("--allocation", help="greedy (the paper's, default) or exact (integer programme).")
 ]
@@ -72,3 +58,86 @@ Sensitivity = Annotated[
     str | None,
     typer.Option("--sensitivity", help="Jacobian gains by auto, reverse, finite-difference or random-sign."),
 ]
+
+
+@dataclass(frozen=True)
+class TrialOptions:
+    """The options of the commands that run trials, `sweep` and `frontier`."""
+
+    device: Device
+    workload: Annotated[str, typer.Option("--workload", help="Zoo name or FILE.py:FACTORY.")] = "small-cnn"
+    changed: Changed = None
+    thickness: Annotated[str | None, typer.Option("--thickness", help="Oxide thickness in nm.")] = None
+    budget: Annotated[
+        str | None,
+        typer.Option("--budget", help="Protected-bit fractions, comma separated, such as 0.05 or 5%. Default: nine "
+                     "from 0 to 37.5%."),
+    ] = None
+    method: Annotated[
+        list[str] | None,
+        typer.Option("--method", help=f"{METHOD_LIST}; several comma separated, or repeat it. Default: tac and "
+                     "uniform-msp.", autocompletion=_methods),
+    ] = None
+    target: Annotated[
+        str | None,
+        typer.Option("--target", help="What to keep: 0.95 or 95% of the clean value, 'clean + 0.1', 'clean - 0.02' or "
+                     "'= 12.5'. Default: 0.95, or 1.05 where smaller is better."),
+    ] = None
+    metric: Metric = None
+    half_width: Annotated[
+        float | None,
+        typer.Option("--half-width", help="A point has enough drawings when the 95 % interval of its value is +- "
+                     "this. Default: 0.01."),
+    ] = None
+    max_trials: Annotated[
+        int | None, typer.Option("--max-trials", help="Most drawings per point. Default: 320.")
+    ] = None
+    seed: Seed = 0
+    workers: Annotated[
+        int | None, typer.Option("--workers", help="Worker processes. Default: the usable CPUs, at most 8.")
+    ] = None
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for the results. Default: in runs/, named after the card, the workload and "
+                     "what --set changes."),
+    ] = None
+    allocation: Allocation = None
+    sensitivity: Sensitivity = None
+    reuse: Annotated[
+        list[Path] | None,
+        typer.Option("--reuse", help="Folder of an earlier sweep whose trials may be used, of any card; repeat it for "
+                     "several. Default: all folders in runs/; none when --out is given."),
+    ] = None
+
+
+Options = TypeVar("Options")
+
+
+def taking(kind: type[Options]) -> Callable[[Callable[[Options], None]], Callable[..., None]]:
+    """Make a function of one dataclass a command whose options are the fields of that kind.
+
+    Example:
+        >>> @dataclass
+        ... class Given:
+        ...     seed: Seed = 0
+        >>> @taking(Given)
+        ... def show(given: Given) -> None:
+        ...     print(given.seed)
+        >>> show(seed=3)
+        3
+        >>> list(signature(show).parameters)
+        ['seed']
+    """
+    hints = get_type_hints(kind, include_extras=True)
+    shape = signature(kind)
+    parameters = [one.replace(annotation=hints[one.name]) for one in shape.parameters.values()]
+
+    def as_command(function: Callable[[Options], None]) -> Callable[..., None]:
+        @wraps(function)
+        def command(**given: Any) -> None:
+            function(kind(**given))
+
+        vars(command)["__signature__"] = shape.replace(parameters=parameters)  # what typer reads
+        return command
+
+    return as_command

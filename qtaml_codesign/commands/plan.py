@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qtaml_codesign.commands.inputs import flip_input, tell_no_flips
+from qtaml_codesign.commands.inputs import flip_input, tell_extremes
 from qtaml_codesign.commands.options import (
     Allocation,
     Budget,
@@ -54,12 +54,12 @@ def plan(
     """
     tell_loading(f"workload {workload}")
     from qtaml_codesign.commands.ranges import parse_fraction
-    from qtaml_codesign.nets.workload import load_workload
+    from qtaml_codesign.nets.loading import load_workload
     from qtaml_codesign.sweeps.progress import SweepProgress
     from qtaml_codesign.tac.api import plan as make
 
     flips, fraction = flip_input(flip_probability, device, changed), parse_fraction(budget, "--budget")
-    tell_no_flips(flips)
+    tell_extremes(flips)
     more: dict[str, Any] = {} if sensitivity is None else {"sensitivity": sensitivity}
     network = load_workload(workload)
     for warning in network.warnings:

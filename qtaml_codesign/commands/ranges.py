@@ -19,6 +19,13 @@ _RULE = "A:B:N, A:B:N:log, or numbers separated by commas"
 def parse_range(text: str, option: str) -> NDArray[np.float64]:
     """N numbers from A to B, both included, evenly spaced (or evenly in the logarithm); or the numbers listed.
 
+    Args:
+        text: A:B:N, A:B:N:log, or numbers separated by commas.
+        option: where it was given, for the error.
+
+    Raises:
+        InputError: it says something else.
+
     Example:
         >>> parse_range("1.7:2.2:6", "--thickness").round(12).tolist()
         [1.7, 1.8, 1.9, 2.0, 2.1, 2.2]
@@ -46,7 +53,14 @@ def parse_range(text: str, option: str) -> NDArray[np.float64]:
 
 
 def parse_ends(text: str, option: str) -> tuple[float, float]:
-    """The two ends of a range, A:B with A < B.
+    """The two ends of a range.
+
+    Args:
+        text: A:B with A < B.
+        option: where it was given, for the error.
+
+    Raises:
+        InputError: it says something else.
 
     Example:
         >>> parse_ends("1.7:2.2", "--thickness")
@@ -65,6 +79,13 @@ def parse_ends(text: str, option: str) -> tuple[float, float]:
 def parse_fractions(text: str, option: str) -> tuple[float, ...]:
     """Comma-separated fractions, each a number or a percentage.
 
+    Args:
+        text: such as 0.01,5%.
+        option: where it was given, for the error.
+
+    Raises:
+        InputError: it says something else.
+
     Example:
         >>> parse_fractions("0.01, 5%, 12.5 %", "--budget")
         (0.01, 0.05, 0.125)
@@ -74,6 +95,14 @@ def parse_fractions(text: str, option: str) -> tuple[float, ...]:
 
 def parse_fraction(part: str, option: str, text: str | None = None) -> float:
     """One fraction, a number or a percentage; 1.1% is the float64 nearest to 0.011.
+
+    Args:
+        part: such as 0.05 or 5%.
+        option: where it was given, for the error.
+        text: all that was given there, where `part` is one of several.
+
+    Raises:
+        InputError: it says something else.
 
     Example:
         >>> parse_fraction("1.1%", "--budget"), parse_fraction("0.05", "--budget")

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
+    from qtaml_codesign.commands.options import TrialOptions
     from qtaml_codesign.report import SweepReport
+    from qtaml_codesign.sweeps.api import Sweep
     from qtaml_codesign.sweeps.progress import SweepProgress
 
 _QUIET_S = 10.0
@@ -22,15 +24,62 @@ _TERMINAL_S = 2.0
 _FIRST_ROWS = 3
 _MOST_WORKERS = 8
 _INTERRUPTED = 130
+_LONGEST_NAME = 120
 
 
-def default_folder(card: str, workload: str) -> Path:
-    """runs/CARD-WORKLOAD."""
-    return Path("runs") / f"{_bare(card)}-{_bare(_short(workload))}"
+def run_trials(
+    library: Callable[..., Sweep], asked: TrialOptions, thickness_nm: object, suffix: str = "", **more: object
+) -> tuple[Sweep, Path]:
+    """Run a sweep, or another search over trials, as a command was asked to.
+
+    Args:
+        library: `sweep` or `find_frontier`.
+        asked: the options of the command.
+        thickness_nm: its thicknesses in nm, or None.
+        suffix: end of the default folder's name.
+        more: further arguments for the library; None stands for its default.
+
+    Returns:
+        The result, and the folder that holds it.
+    """
+    from qtaml_codesign.cards import load_card, with_settings
+    from qtaml_codesign.commands.ranges import parse_fractions
+
+    card = with_settings(load_card(asked.device), asked.changed or [])
+    folder = asked.out or default_folder(card.name, f"{_short(asked.workload)}{suffix}", asked.changed or [])
+    given = {
+        "thickness_nm": thickness_nm, "target": asked.target, "metric": asked.metric, "seed": asked.seed,
+        "budgets": None if asked.budget is None else parse_fractions(asked.budget, "--budget"),
+        "methods": [name.strip() for text in asked.method or [] for name in text.split(",")] or None,
+        "half_width": asked.half_width, "max_trials": asked.max_trials, "allocation": asked.allocation,
+        "sensitivity": asked.sensitivity, "workers": usable_cpus() if asked.workers is None else asked.workers, **more,
+    }
+    with interruptible(folder), progress_shown() as report:
+        result = library(
+            asked.workload, card, out=folder, reuse=lenders(folder, asked.out, asked.reuse), progress=report,
+            **{name: value for name, value in given.items() if value is not None},
+        )
+    return result, folder
+
+
+def default_folder(card: str, workload: str, changed: Sequence[str] = ()) -> Path:
+    """runs/CARD-WORKLOAD, and after it what is `changed` by `--set`.
+
+    Example:
+        >>> default_folder("3nm", "small-cnn", ["window_s=2e-6"]).as_posix()
+        'runs/3nm-small-cnn-window_s=2e-6'
+    """
+    return Path("runs") / "-".join(_bare(part) for part in (card, workload, *sorted(changed)))[:_LONGEST_NAME]
 
 
 def lenders(folder: Path, out: Path | None, reuse: list[Path] | None) -> list[Path]:
-    """Stores to reuse: those named, or all beside the default folder; results are named by content, so none can mix."""
+    """Stores to reuse: those named, or all beside the default folder; results are named by content, so none can mix.
+
+    Args:
+        folder: of the run.
+        out: what `--out` names, if anything: then only what is named is reused.
+        reuse: what `--reuse` names.
+    """
     if reuse is not None or out is not None:
         return reuse or []
     found = sorted(path.parent for path in folder.parent.glob("*/results.sqlite") if path.parent != folder)
@@ -69,11 +118,11 @@ def _short(workload: str) -> str:
 
 
 def _bare(name: str) -> str:
-    return re.sub(r"[^\w.+-]+", "_", name).strip(".") or "unnamed"
+    return re.sub(r"[^\w.+=-]+", "_", name).strip(".") or "unnamed"
 
 
 def print_report(report: SweepReport, folder: Path, knots: bool = False) -> None:
-    """Facts, tables and notes on stdout, and which files were written."""
+    """Facts, tables and notes of a report on stdout, and which files were written into a folder, with knots or not."""
     from qtaml_codesign.commands.show import print_table, say
 
     width = max(15, *(len(name) for name, _ in report.facts))
@@ -97,7 +146,7 @@ def tell_loading(*what: str) -> None:
 
 @contextmanager
 def interruptible(folder: Path) -> Iterator[None]:
-    """Ctrl-C ends with one line; typer would end without a word."""
+    """Ctrl-C ends with one line that names the folder; typer would end without a word."""
     try:
         yield
     except KeyboardInterrupt:

@@ -23,7 +23,13 @@ def screen_width(stream: TextIO) -> int | None:
 
 
 def say(text: str, stream: TextIO | None = None, indent: str = "  ") -> None:
-    """Print lines to a stream (stdout), wrapped at blanks to the terminal's width; what is wrapped goes on indented."""
+    """Print lines to a stream (stdout), wrapped at blanks to the terminal's width; what is wrapped goes on indented.
+
+    Args:
+        text: one or more lines.
+        stream: where to; None: stdout.
+        indent: before what is wrapped.
+    """
     where = sys.stdout if stream is None else stream
     width = screen_width(where)
     for line in text.splitlines() or [""]:
@@ -32,6 +38,11 @@ def say(text: str, stream: TextIO | None = None, indent: str = "  ") -> None:
 
 def fold(line: str, width: int, indent: str = "") -> list[str]:
     """A line cut at blanks alone; a word longer than the width stays whole.
+
+    Args:
+        line: one line.
+        width: in characters.
+        indent: before all lines but the first.
 
     Example:
         >>> fold("accuracy 0.9712345 uniform-msp", 14)
@@ -53,6 +64,8 @@ def print_table(
         left: columns that are set flush left; the others are flush right.
         text: columns of running text, flush left, that may be wrapped at blanks.
         keys: how many of the first columns stand again in each block of a table that is too wide.
+        rows: cells as text, one per column.
+        title: a line above.
     """
     if title:
         say(title)
@@ -65,6 +78,10 @@ def table_lines(
     keys: int = 1, width: int | None = None,
 ) -> list[str]:
     """The lines of a table, none longer than `width` unless a single cell is.
+
+    Args:
+        columns: as in `print_table`, like `rows`, `left`, `text` and `keys`.
+        width: of the terminal; None: any.
 
     Example:
         >>> table_lines(["name", "a", "b"], [["x", "1234567", "7654321"]], left=["name"], width=14)
@@ -148,6 +165,10 @@ def _row_lines(cells: list[list[str]], widths: list[int], flush_left: list[bool]
 def short(value: object, digits: int = 6) -> str:
     """A cell for the eye: a few significant digits for floats, text as it is.
 
+    Args:
+        value: number or text.
+        digits: significant ones of a float.
+
     Example:
         >>> short(0.0999704678), short(50), short("rare")
         ('0.0999705', '50', 'rare')
@@ -157,6 +178,9 @@ def short(value: object, digits: int = 6) -> str:
 
 def power_of_ten(log10_value: float) -> str:
     """A probability from its base-10 logarithm, also far below the smallest float.
+
+    Args:
+        log10_value: any.
 
     Example:
         >>> power_of_ten(-1.0), power_of_ten(-12248.986278517)

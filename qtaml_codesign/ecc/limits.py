@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from qtaml_codesign.errors import InputError
+from qtaml_codesign.checks import probabilities
 
 NEAR_HALF = 0.25
 
@@ -16,13 +16,19 @@ NEAR_HALF = 0.25
 def binary_entropy(flip_probability: ArrayLike) -> NDArray[np.float64]:
     """Binary entropy H2(p) = -p log2 p - (1-p) log2(1-p), bits; any shape, p in [0, 1], exact down to 1e-300.
 
+    Args:
+        flip_probability: p in [0, 1], any shape.
+
+    Raises:
+        InputError: p outside [0, 1].
+
     Source: Shannon, Bell Syst. Tech. J. 27, 379 (1948).
 
     Example:
         >>> round(float(binary_entropy(0.1)), 6)
         0.468996
     """
-    rate = _rate(flip_probability)
+    rate = probabilities("flip_probability", flip_probability)
     return (special.entr(rate) - special.xlog1py(1.0 - rate, -rate)) / math.log(2.0)
 
 
@@ -32,13 +38,19 @@ def capacity(flip_probability: ArrayLike) -> NDArray[np.float64]:
     Near p = 1/2 the difference cancels; there, with x = 1 - 2p, C = ((1+x) log1p(x) + (1-x) log1p(-x)) / (2 ln 2)
     is evaluated by its series sum_k x^(2k) / (2k (2k-1) ln 2), so C keeps its digits down to x = 1e-150.
 
+    Args:
+        flip_probability: p in [0, 1], any shape.
+
+    Raises:
+        InputError: p outside [0, 1].
+
     Source: Shannon, Bell Syst. Tech. J. 27, 379 (1948).
 
     Example:
         >>> round(float(capacity(0.10)), 3)
         0.531
     """
-    rate = _rate(flip_probability)
+    rate = probabilities("flip_probability", flip_probability)
     x = (0.5 - rate) * 2.0
     return np.where(np.abs(rate - 0.5) < NEAR_HALF, _capacity_series(x), 1.0 - binary_entropy(rate))
 
@@ -49,6 +61,12 @@ def extra_cells_per_protected_bit(flip_probability: ArrayLike) -> NDArray[np.flo
     The bound holds for error probability tending to zero with long blocks and symmetric flips at this rate; a code
     of finite length needs more. Below p = 1/2 it grows from 0 (p = 0) without limit. For small p it is H2(p) / C,
     which keeps its digits down to p = 1e-300.
+
+    Args:
+        flip_probability: p in [0, 1], any shape.
+
+    Raises:
+        InputError: p outside [0, 1].
 
     Source: Shannon, Bell Syst. Tech. J. 27, 379 (1948), noisy-channel coding theorem.
 
@@ -66,6 +84,12 @@ def capacity_under_charge_loss(flip_probability: ArrayLike) -> NDArray[np.float6
 
     The best code stores the state that cannot flip more often than the other.
 
+    Args:
+        flip_probability: p in [0, 1], any shape.
+
+    Raises:
+        InputError: p outside [0, 1].
+
     Source: L. G. Tallini, S. Al-Bassam and B. Bose, IEEE Int. Symp. Inf. Theory (2002) 422.
 
     Example:
@@ -81,6 +105,12 @@ def extra_cells_under_charge_loss(flip_probability: ArrayLike) -> NDArray[np.flo
     With h = ln((1-p) p^(p/(1-p))) it is (1 - C) / C, 1 - C = -log2(1 + expm1(h) / 2), which keeps its digits down to
     p = 1e-300.
 
+    Args:
+        flip_probability: p in [0, 1], any shape.
+
+    Raises:
+        InputError: p outside [0, 1].
+
     Example:
         >>> round(float(extra_cells_under_charge_loss(0.10)), 3)
         0.311
@@ -92,7 +122,7 @@ def extra_cells_under_charge_loss(flip_probability: ArrayLike) -> NDArray[np.flo
 
 def _log_use(flip_probability: ArrayLike) -> NDArray[np.float64]:
     """ln((1-p) p^(p/(1-p))), -inf at p = 1."""
-    rate = _rate(flip_probability)
+    rate = probabilities("flip_probability", flip_probability)
     below = np.where(rate < 1.0, rate, 0.5)
     return np.where(rate < 1.0, np.log1p(-below) + special.xlogy(below / (1.0 - below), below), -np.inf)
 
@@ -103,13 +133,3 @@ def _capacity_series(x: NDArray[np.float64]) -> NDArray[np.float64]:
     for k in range(30, 0, -1):
         total = square * (1.0 / (2 * k * (2 * k - 1)) + total)
     return total / math.log(2.0)
-
-
-def _rate(values: ArrayLike) -> NDArray[np.float64]:
-    rate = np.asarray(values, dtype=np.float64)
-    if not ((rate >= 0.0) & (rate <= 1.0)).all():
-        raise InputError(
-            "a flip probability is not between 0 and 1", where="flip_probability", rule="0 <= flip_probability <= 1",
-            value=values, next_step="give a probability per bit and inference window: 10 % is written 0.10",
-        )
-    return rate

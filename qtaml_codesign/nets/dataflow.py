@@ -16,12 +16,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map
+from torch import Tensor, nn
+
+from qtaml_codesign.nets.dispatch import Dispatching, Operation
+from qtaml_codesign.nets.identity import own_attributes
+from qtaml_codesign.nets.inputs import leaves as leaves_of
 
 Origins = frozenset[str] | None
 """Labels of the tensors that a constant was made of; None for what depends on the inputs."""
@@ -41,7 +44,7 @@ _AT_ONCE = 2**20
 """Values looked at in one go."""
 
 
-class Dataflow(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Dataflow:
     """Follows constants and inputs through the operations that run inside its context.
 
     Args:
@@ -67,7 +70,7 @@ class Dataflow(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, inputs: list[Tensor], leaves: Mapping[str, Tensor], name: Callable[[Tensor], str],
         contents: Iterable[tuple[Tensor, Tensor]] = (),
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        self._mode: AbstractContextManager[object] = Dispatching(self._noted)
         self.read: set[str] = set()
         self.weights: dict[str, Tensor] = {}
         self._name = name
@@ -78,19 +81,26 @@ class Dataflow(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._alive: list[Tensor] = []  # an address must not be used twice
         self._contents = {address(one): (one, content) for one, content in contents}
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run one operation and write down what came of it."""
-        output = self._run(func, args, kwargs or {})
-        given = [part for part in tree_leaves((args, kwargs)) if _is_plain(part)]
+    def __enter__(self) -> Dataflow:
+        self._mode.__enter__()
+        return self
+
+    def __exit__(self, *failure: Any) -> None:
+        self._mode.__exit__(*failure)
+
+    def _noted(self, operation: Operation) -> Any:
+        """The result of an operation; what came of it is written down."""
+        output, name = self._output(operation), operation.name
+        given = [part for part in operation.given if _is_plain(part)]
         origins = [self._of(part) for part in given]
-        name = func._schema.name.rpartition("::")[2]
-        if not func.is_view:
+        if not operation.is_view:
             self.read |= {label for one in origins if one for label in one}
             self._note_weights(name, given, origins)
         merged, counted = self._made_of(name, given, origins), self._counts(name, given, origins)
-        writes, before = func._schema.is_mutable, {address(part) for part in given}
-        for part in [*given[: int(writes)], *(part for part in tree_leaves(output) if _is_plain(part))]:
-            if writes or address(part) not in before:
+        before = {address(part) for part in given}
+        made = [part for part in leaves_of(output) if _is_plain(part)]
+        for part in [*given[: int(operation.writes)], *made]:
+            if operation.writes or address(part) not in before:
                 self._origins[address(part)] = merged
                 self._alive.append(part)
                 (self._positions.add if counted and _is_whole(part) else self._positions.discard)(address(part))
@@ -118,13 +128,11 @@ class Dataflow(TorchDispatchMode):  # type: ignore[no-untyped-call]
         masked = name.startswith("mul") or all(part.dtype == torch.bool for part in others)
         return len(others) < len(dependent) and masked and not _INDEXED.search(name)
 
-    def _run(self, func: Any, args: Any, kwargs: Any) -> Any:
-        if func._schema.is_mutable:
-            for part in tree_leaves((args, kwargs)):
+    def _output(self, operation: Operation) -> Any:
+        if operation.writes:
+            for part in operation.given:
                 self._fill(part)
-        elif not func.is_view:
-            args, kwargs = tree_map(self._content, (args, kwargs))
-        return func(*args, **kwargs)
+        return operation.run() if operation.writes or operation.is_view else operation.run(self._content)
 
     def _content(self, part: Any) -> Any:
         """What a view of a stand-in stands for; all else as it is."""
@@ -223,9 +231,14 @@ def _in_runs(ones: Tensor) -> bool:
 def held_tensors(holder: object, path: str = "", seen: set[int] | None = None) -> Iterator[tuple[str, Tensor]]:
     """(path, tensor) of all that a module's attributes hold, through lists, dictionaries and modules inside them.
 
+    Args:
+        holder: a module, or anything that it holds.
+        path: how it was reached.
+        seen: identities of what was looked at before.
+
     Example:
-        >>> module = torch.nn.Identity()
-        >>> module.pair = [torch.nn.Linear(2, 1, bias=False), torch.zeros(3)]
+        >>> module = nn.Identity()
+        >>> module.pair = [nn.Linear(2, 1, bias=False), torch.zeros(3)]
         >>> [path for path, tensor in held_tensors(module)]
         ['pair[0].weight', 'pair[1]']
     """
@@ -235,15 +248,12 @@ def held_tensors(holder: object, path: str = "", seen: set[int] | None = None) -
     seen.add(id(holder))
     if isinstance(holder, Tensor):
         yield path, holder
-    elif isinstance(holder, torch.nn.Module):
-        registered = {**holder._parameters, **holder._buffers, **holder._modules}
-        plain = {key: value for key, value in vars(holder).items() if key not in _OF_EVERY_MODULE}
-        for key, value in {**registered, **plain}.items():
+    elif isinstance(holder, nn.Module):
+        registered = [*holder.named_parameters(recurse=False), *holder.named_buffers(recurse=False),
+                      *holder.named_children()]
+        for key, value in [*registered, *own_attributes(holder).items()]:
             yield from held_tensors(value, f"{path}.{key}" if path else key, seen)
     elif isinstance(holder, dict | list | tuple):
         keys = list(holder) if isinstance(holder, dict) else range(len(holder))
         for key, value in zip(keys, holder.values() if isinstance(holder, dict) else holder, strict=True):
             yield from held_tensors(value, f"{path}[{key!r}]", seen)
-
-
-_OF_EVERY_MODULE = frozenset(vars(torch.nn.Module()))

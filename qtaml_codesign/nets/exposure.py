@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -41,7 +40,7 @@ class Exposure:
             else that acts as weights.
 
     Example:
-        >>> from qtaml_codesign.nets.workload import load_workload
+        >>> from qtaml_codesign.nets.loading import load_workload
         >>> exposure = load_workload("small-cnn").exposure
         >>> round(exposure.share, 4), exposure.reasons["bias"]
         (0.9956, (2, 74))
@@ -141,18 +140,63 @@ def _without_effect(network: Network, calibration: Inputs, names: tuple[str, ...
 
 
 def _watch(network: Network, calibration: Inputs, caller: nn.Module) -> _Seen:
-    """Run some samples with a stand-in for every stored tensor; see what is read instead of it, or beside it."""
-    copies = {name: _stand_in(parameter.detach()) for name, parameter in network.module.named_parameters()
-              if name in network.stored}
+    """Run some samples with a stand-in for every stored tensor; see what is read instead of it, or beside it.
+
+    The structure that runs has run before: a view of a weight that a forward pass keeps for the next one shows.
+    """
+    own = dict(network.module.named_parameters())
+    copies = {name: _stand_in(own[name].detach()) for name in network.stored}
+    stand_ins = [(tensor, own[name].detach()) for name, tensor in copies.items()]
     for size in (_WATCHED_SAMPLES, network.batch_size):
         samples = moved(next(batches(calibration, size)), network.device)
-        looking = _Looking(network, samples, copies, caller)
         try:
-            network.run_batch(samples, copies, looking.around, inference=False)
+            with torch.inference_mode(False), torch.no_grad(), network.replica().with_weights(copies) as module:
+                known = _known_tensors(module, own, copies)
+                with Dataflow(tensors_of(samples), known, _namer(module, caller), stand_ins) as flow:
+                    network.call(module, samples)
         except WorkloadError:  # this number of samples does not suit the module, or it minds being watched
             continue
-        return looking.seen()
+        kept = tuple((name, copies[name].numel(), f"a view of it that was kept is read, past {name} itself")
+                     for name in network.stored if f"own {name}" in flow.read)
+        acting = tuple((label.partition(" ")[2], tensor.numel(), _why(label, tensor, own))
+                       for label, tensor in flow.weights.items() if label.startswith(_OUTSIDE))
+        return _Seen((*kept, *acting), tuple(name for name in network.stored if f"copy {name}" not in flow.read))
     return _Seen((), (), watched=False)
+
+
+def _known_tensors(
+    module: nn.Module, own: Mapping[str, Tensor], copies: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Label -> tensor, of the dense parameters, their stand-ins, and the buffers."""
+    known = {f"copy {name}": tensor for name, tensor in copies.items()}
+    known |= {f"own {name}": tensor for name, tensor in own.items()}
+    known |= {f"{_kind(name, own)} {name}": tensor for name, tensor in module.named_buffers()}
+    return {label: tensor for label, tensor in known.items() if tensor.layout == torch.strided}
+
+
+def _kind(buffer: str, parameters: Container[str]) -> str:
+    """A parametrisation keeps constants of its own in buffers: the base of an orthogonal matrix, or what the
+    hooks of spectral_norm keep beside weight_orig.
+    """
+    hooked = buffer.endswith(("_u", "_v")) and f"{buffer[:-2]}_orig" in parameters
+    return "constant" if hooked or "parametrizations." in buffer else "buffer"
+
+
+def _namer(module: nn.Module, caller: nn.Module) -> Callable[[Tensor], str]:
+    """Labels of tensors that no registry of the module holds."""
+    names = {address(tensor): f"{name} of the module that was passed in, held by a closure or a global"
+             for name, tensor in caller.named_parameters() if tensor.layout == torch.strided}
+    names |= {address(tensor): path for path, tensor in held_tensors(module) if tensor.layout == torch.strided}
+    return lambda tensor: (
+        f"other {names.get(address(tensor), f'a tensor {tuple(tensor.shape)} that no attribute holds')}"
+    )
+
+
+def _why(label: str, tensor: Tensor, parameters: Mapping[str, Tensor]) -> str:
+    kind = "buffer" if label.startswith("buffer ") else "tensor that is no parameter"
+    number = str(tensor.dtype).removeprefix("torch.")
+    same = next((name for name, stored in parameters.items() if _equal(tensor, stored)), None)
+    return f"{number} {kind} that acts as weights" + (f", a copy of {same}" if same else "")
 
 
 def _stand_in(tensor: Tensor) -> Tensor:
@@ -160,60 +204,6 @@ def _stand_in(tensor: Tensor) -> Tensor:
     first, last = span(tensor)
     room = torch.from_numpy(np.zeros(last - first, dtype=np.uint8)).to(tensor.device)
     return room.view(tensor.dtype).as_strided(tensor.shape, tensor.stride())
-
-
-class _Looking:
-    """One watched pass over a replica of the network."""
-
-    def __init__(self, network: Network, samples: Inputs, copies: Mapping[str, Tensor], caller: nn.Module) -> None:
-        self._network = network
-        self._samples = samples
-        self._copies = copies
-        self._own = dict(network.module.named_parameters())
-        self._caller = caller
-
-    @contextmanager
-    def around(self, module: Any) -> Iterator[None]:
-        """The context in which the replica runs."""
-        buffers = dict(module.named_buffers()) if isinstance(module, nn.Module) else {}
-        held = {address(tensor): path for path, tensor in held_tensors(module) if tensor.layout == torch.strided}
-        theirs = {address(tensor): f"{name} of the module that was passed in, held by a closure or a global"
-                  for name, tensor in self._caller.named_parameters() if tensor.layout == torch.strided}
-        leaves = {f"copy {name}": tensor for name, tensor in self._copies.items()}
-        leaves |= {f"own {name}": tensor for name, tensor in self._own.items()}
-        leaves |= {f"{self._kind(name)} {name}": tensor for name, tensor in buffers.items()}
-        leaves = {label: tensor for label, tensor in leaves.items() if tensor.layout == torch.strided}
-
-        def name_of(tensor: Tensor) -> str:
-            nameless = f"a tensor {tuple(tensor.shape)} that no attribute holds"
-            return f"other {held.get(address(tensor), theirs.get(address(tensor), nameless))}"
-
-        stand_ins = ((tensor, self._own[name].detach()) for name, tensor in self._copies.items())
-        self._flow = Dataflow(tensors_of(self._samples), leaves, name_of, stand_ins)
-        with self._flow:
-            yield
-
-    def seen(self) -> _Seen:
-        read = self._flow.read
-        twice = tuple((name, self._copies[name].numel(), f"a second reference to it is read, past {name} itself")
-                      for name in self._network.stored if f"own {name}" in read)
-        acting = tuple((label.partition(" ")[2], tensor.numel(), self._why(label, tensor))
-                       for label, tensor in self._flow.weights.items() if label.startswith(_OUTSIDE))
-        unread = tuple(name for name in self._network.stored if f"copy {name}" not in read)
-        return _Seen((*twice, *acting), unread)
-
-    def _kind(self, buffer: str) -> str:
-        """A parametrisation keeps constants of its own in buffers: the base of an orthogonal matrix, or what the
-        hooks of spectral_norm keep beside weight_orig.
-        """
-        hooked = buffer.endswith(("_u", "_v")) and f"{buffer[:-2]}_orig" in self._own
-        return "constant" if hooked or "parametrizations." in buffer else "buffer"
-
-    def _why(self, label: str, tensor: Tensor) -> str:
-        kind = "buffer" if label.startswith("buffer ") else "tensor that is no parameter"
-        number = str(tensor.dtype).removeprefix("torch.")
-        same = next((name for name, stored in self._own.items() if _equal(tensor, stored)), None)
-        return f"{number} {kind} that acts as weights" + (f", a copy of {same}" if same else "")
 
 
 def _equal(tensor: Tensor, stored: Tensor) -> bool:

@@ -29,7 +29,6 @@ _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...), torch.dt
 _LIBRARIES = frozenset({"torch", "torchvision", "numpy", "scipy"}) | sys.stdlib_module_names - {"__main__"}
 _MANGLED = re.compile(r"\.?___torch_mangle_\d+")
 _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
-_HOOKS = ("_forward_pre_hooks", "_forward_hooks")
 
 
 def code_identity(module: nn.Module, logits: object) -> bytes:
@@ -57,6 +56,7 @@ class _Follow:
         self._alive: list[object] = []  # an identity must not be used twice
 
     def network(self, module: nn.Module) -> object:
+        """Every part of a module by its path."""
         parts = list(module.named_modules())
         for _, part in parts:
             self._meet(id(part), part)
@@ -100,22 +100,22 @@ class _Follow:
             return self._method(value, object)
         calls = [self._method(vars(one)["__call__"], type(value)) for one in type(value).__mro__
                  if "__call__" in vars(one)]
-        return type(value).__qualname__, calls, () if _is_known(type(value)) else self._attributes(value)
+        return type(value).__qualname__, calls, () if _is_library(type(value)) else self._attributes(value)
 
     def _module(self, module: nn.Module) -> object:
         script = module.code if isinstance(module, torch.jit.ScriptModule) and hasattr(module, "forward") else ""
-        hooks = tuple(self.value(hook) for kind in _HOOKS for hook in getattr(module, kind, {}).values())
+        hooks = tuple(self.value(hook) for hook in _hooks(module))
         forward = self._method(getattr(type(module), "forward", None), type(module))
         return forward, _MANGLED.sub("", script), hooks, self._attributes(module)
 
     def _attributes(self, holder: Any) -> object:
         """What a forward pass may read beside registered tensors: settings, functions, other tensors."""
-        own, library = getattr(holder, "__dict__", {}), _is_known(type(holder))
-        return tuple((name, self.value(value)) for name, value in own.items()
-                     if name not in _OF_EVERY_MODULE and not (library and name.startswith("_")))
+        library = _is_library(type(holder))
+        return tuple((name, self.value(value)) for name, value in own_attributes(holder).items()
+                     if not (library and name.startswith("_")))
 
     def _method(self, function: Any, owner: type) -> object:
-        if not isinstance(function, FunctionType) or _is_known(function):
+        if not isinstance(function, FunctionType) or _is_library(function):
             return getattr(function, "__qualname__", "")
         if (id(function), owner) in self._met:
             return "again", self._met[id(function), owner]
@@ -136,21 +136,46 @@ class _Follow:
 
     def _named(self, value: Any) -> object:
         """A global: constants and functions, and classes with functions of their own, such as autograd's."""
-        if isinstance(value, type) and not issubclass(value, nn.Module) and not _is_known(value):
+        if isinstance(value, type) and not issubclass(value, nn.Module) and not _is_library(value):
             return value.__qualname__, [self._found(name, value) for name in vars(value) if not name.startswith("__")]
         plain = isinstance(value, (*_PLAIN, tuple, FunctionType, functools.partial, Tensor))
         return self.value(value) if plain else type(value).__name__
 
     def _found(self, name: str, owner: type) -> list[object]:
         """Methods and constants of that name in a class and its bases, of those that do not come with a library."""
-        values = [vars(one)[name] for one in owner.__mro__ if name in vars(one) and not _is_known(one)]
+        values = [vars(one)[name] for one in owner.__mro__ if name in vars(one) and not _is_library(one)]
         plain = [getattr(value, "fget", getattr(value, "__func__", value)) for value in values]  # what decorators wrap
         return [self._method(value, owner) if isinstance(value, FunctionType) else self.value(value)
                 for value in plain if isinstance(value, (FunctionType, *_PLAIN, tuple))]
 
 
+def own_attributes(holder: object) -> dict[str, Any]:
+    """What an object holds beside what torch gives every module.
+
+    Args:
+        holder: a module or another object.
+
+    Example:
+        >>> layer = nn.Linear(2, 3)
+        >>> own_attributes(layer)
+        {'in_features': 2, 'out_features': 3}
+    """
+    return {name: value for name, value in getattr(holder, "__dict__", {}).items() if name not in _OF_EVERY_MODULE}
+
+
+def _hooks(module: nn.Module) -> Iterator[Any]:
+    """Functions that torch keeps for a module; those of its registries that hold neither tensors nor modules."""
+    for name in sorted(_OF_EVERY_MODULE):
+        registry = vars(module).get(name)
+        if isinstance(registry, dict):
+            yield from (hook for hook in registry.values() if callable(hook) and not isinstance(hook, nn.Module))
+
+
 def content_digest(tensor: Tensor | NDArray[Any]) -> str:
-    """SHA-256 of a tensor's form and numbers.
+    """SHA-256 (hex) of a tensor's form and numbers.
+
+    Args:
+        tensor: of any dtype and layout, or an array.
 
     Example:
         >>> content_digest(torch.ones(2)) == content_digest(torch.ones(2).double())
@@ -173,7 +198,8 @@ def strided_parts(tensor: Tensor) -> list[Tensor]:
         [(2, 3), (3,)]
     """
     if tensor.layout == torch.sparse_coo:
-        return [tensor._indices(), tensor._values()]
+        tensor = tensor.coalesce()
+        return [tensor.indices(), tensor.values()]
     if tensor.is_quantized:
         return [tensor.int_repr(), tensor.dequantize()]
     return [tensor if tensor.layout == torch.strided else tensor.to_dense()]
@@ -204,7 +230,7 @@ def _steps(code: CodeType) -> Iterator[dis.Instruction]:
             yield from _steps(value)
 
 
-def _is_known(value: Any) -> bool:
+def _is_library(value: Any) -> bool:
     """Whether a function or a class comes with torch, numpy or Python."""
     return (getattr(value, "__module__", None) or "").partition(".")[0] in _LIBRARIES
 

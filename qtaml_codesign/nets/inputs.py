@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.func import functional_call
 
 from qtaml_codesign.errors import WorkloadError, shown
 
@@ -15,7 +16,14 @@ Inputs = Tensor | tuple[Tensor, ...] | dict[str, Tensor]
 
 
 def private_inputs(given: object, where: str) -> Inputs:
-    """Checked copy of what the user gave: tensors or arrays, alone or in a tuple, list or dict; N >= 1 samples.
+    """Checked copy of what the user gave.
+
+    Args:
+        given: tensors or arrays of shape (N, ...), alone or in a tuple, list or dict; N >= 1 samples.
+        where: what they are called in an error.
+
+    Raises:
+        WorkloadError: they are nothing of the kind, or differ in N.
 
     Example:
         >>> private_inputs([torch.zeros(3, 2), torch.ones(3)], "calibration")[1]
@@ -39,10 +47,22 @@ def private_inputs(given: object, where: str) -> Inputs:
 
 
 def tensors_of(inputs: Inputs) -> list[Tensor]:
-    """Every tensor, in order."""
-    if isinstance(inputs, Tensor):
-        return [inputs]
-    return list(inputs.values()) if isinstance(inputs, dict) else list(inputs)
+    """Every tensor of some inputs, in order."""
+    return list(leaves(inputs))
+
+
+def leaves(nested: object) -> Iterator[Any]:
+    """Everything that nested lists, tuples and dictionaries hold, in order; a value alone is its own leaf.
+
+    Example:
+        >>> list(leaves([1, {"a": (2, 3)}]))
+        [1, 2, 3]
+    """
+    if isinstance(nested, tuple | list | dict):
+        for part in nested.values() if isinstance(nested, dict) else nested:
+            yield from leaves(part)
+    else:
+        yield nested
 
 
 def is_dense(tensor: Tensor) -> bool:
@@ -51,7 +71,12 @@ def is_dense(tensor: Tensor) -> bool:
 
 
 def map_tensors(inputs: Inputs, change: Callable[[Tensor], Tensor]) -> Inputs:
-    """The same structure with every tensor changed."""
+    """Inputs of the same structure with every tensor changed.
+
+    Args:
+        inputs: the structure.
+        change: tensor -> tensor.
+    """
     if isinstance(inputs, Tensor):
         return change(inputs)
     if isinstance(inputs, dict):
@@ -60,12 +85,12 @@ def map_tensors(inputs: Inputs, change: Callable[[Tensor], Tensor]) -> Inputs:
 
 
 def sample_count(inputs: Inputs) -> int:
-    """Samples along the first axis."""
+    """Samples along the first axis of the inputs."""
     return int(tensors_of(inputs)[0].shape[0])
 
 
 def batches(inputs: Inputs, size: int) -> Iterator[Inputs]:
-    """The samples in order, at most `size` at a time."""
+    """The samples of the inputs in order, at most `size` at a time."""
     count = sample_count(inputs)
     if count <= size:
         yield inputs
@@ -75,7 +100,13 @@ def batches(inputs: Inputs, size: int) -> Iterator[Inputs]:
 
 
 def moved(inputs: Inputs, device: torch.device, dtype: torch.dtype | None = None) -> Inputs:
-    """The inputs on a device, and the real floating-point ones in a dtype."""
+    """The inputs on a device, and the real floating-point ones in a dtype.
+
+    Args:
+        inputs: the samples.
+        device: where they go.
+        dtype: of the real ones; None leaves it.
+    """
 
     def move(part: Tensor) -> Tensor:
         return part.to(device, dtype if part.is_floating_point() else None)
@@ -83,15 +114,21 @@ def moved(inputs: Inputs, device: torch.device, dtype: torch.dtype | None = None
     return map_tensors(inputs, move)
 
 
-def call(module: Callable[..., Any], inputs: Inputs) -> Any:
-    """module(x), module(*tuple) or module(**dict)."""
-    if isinstance(inputs, Tensor):
-        return module(inputs)
-    return module(**inputs) if isinstance(inputs, dict) else module(*inputs)
+def call(module: nn.Module, inputs: Inputs, weights: Mapping[str, Tensor] | None = None) -> Any:
+    """module(x), module(*tuple) or module(**dict).
+
+    Args:
+        module: what is called.
+        inputs: a tensor, a tuple or a dict.
+        weights: parameters to take instead of the module's own, by name.
+    """
+    named = inputs if isinstance(inputs, dict) else {}
+    plain = () if isinstance(inputs, dict) else (inputs,) if isinstance(inputs, Tensor) else inputs
+    return functional_call(module, dict(weights), plain, named) if weights else module(*plain, **named)
 
 
 def describe(inputs: object) -> str:
-    """Shapes and dtypes, for an error message.
+    """Shapes and dtypes of inputs, or of whatever came instead, for an error message.
 
     Example:
         >>> describe((torch.zeros(2, 3), torch.zeros(2, dtype=torch.int64)))

@@ -1,42 +1,67 @@
-"""Find the workload that a text names: one of the zoo, or `FILE.py:FACTORY`."""
+"""Find the workload that a text names: one of the zoo, `FILE.py:FACTORY`, or a file that a plug-in reads."""
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 
 from qtaml_codesign.errors import WorkloadError, did_you_mean, shown
 from qtaml_codesign.nets.randomness import global_randomness_kept
 from qtaml_codesign.nets.usercode import UserCode
+from qtaml_codesign.nets.userfile import beside, run_file
 from qtaml_codesign.nets.workload import Workload
+from qtaml_codesign.nets.zoo import zoo_workload
 
+PLUGINS = "qtaml_codesign.workload_loaders"
+"""Group of entry points: the name is the ending of a file (".kind"), the value a function of its path that returns a
+Workload."""
 FORM = "FILE.py:FACTORY, a function without arguments that returns a Workload"
 
 
-def from_reference(text: str) -> tuple[Workload, str]:
-    """The workload and the text that loads it again in another process (file paths made absolute)."""
-    if not isinstance(text, str):
+def load_workload(reference: str | Workload) -> Workload:
+    """A network of the zoo by name, what a function in a Python file returns, or what a plug-in makes of a file.
+
+    Args:
+        reference: `small-cnn`, `wide-cnn`, `deep-cnn`, `res-cnn`, `transformer`; `FILE.py:FACTORY`, and the file is
+            run; or a path with an ending that an installed package reads (`PLUGINS`). A Workload passes through.
+
+    Raises:
+        WorkloadError: there is no such network, file or function, or it fails.
+
+    Example:
+        >>> load_workload("small-cnn")
+        Workload('small-cnn', 4 tensors, 360 samples)
+    """
+    if isinstance(reference, Workload):
+        return reference
+    if not isinstance(reference, str):
         raise WorkloadError(
             "a workload is named by a text", where="workload", rule=f"a name of the zoo, or {FORM}",
-            value=f"{type(text).__name__}: {shown(text)}",
+            value=f"{type(reference).__name__}: {shown(reference)}",
             next_step="pass 'small-cnn', or build a Workload(...) and use it directly",
         )
+    workload, source = _found(reference)
+    workload.source, workload.load = source, load_workload
+    return workload
+
+
+def _found(text: str) -> tuple[Workload, str]:
+    """The workload, and the text that finds it again from any folder."""
+    plugin = next(iter(entry_points(group=PLUGINS, name=Path(text).suffix)), None)
+    if plugin is not None:
+        path = str(_absolute(text))
+        return _made(lambda: plugin.load()(path), text, f"{plugin.value} returns a Workload"), path
     if ":" in text or text.endswith(".py") or "/" in text:
         return _from_file(text)
-    from qtaml_codesign.nets.zoo import zoo_workload
-
     return zoo_workload(text), text
 
 
 def _from_file(text: str) -> tuple[Workload, str]:
     file_name, _, factory_name = text.rpartition(":") if ":" in text else (text, "", "")
-    path = Path(os.path.abspath(os.path.expanduser(file_name)))
+    path = _absolute(file_name)
     if not os.path.isfile(path) or path.suffix != ".py":
         missing = path.suffix == ".py"
         raise WorkloadError(
@@ -44,47 +69,12 @@ def _from_file(text: str) -> tuple[Workload, str]:
             rule=FORM, value=str(path), next_step=_names_beside(path) if missing else "give a path that ends in .py",
         )
     path = path.resolve()
-    with global_randomness_kept(), _importable(path.parent):
-        module = _run_file(path)
-        workload = _call_factory(_factory(module, factory_name, text), text)
-    return workload, f"{path}:{factory_name}"
+    with global_randomness_kept(), beside(path):
+        return _made(_factory(run_file(path), factory_name, text), text, FORM), f"{path}:{factory_name}"
 
 
-@contextmanager
-def importable_file(source: str | None) -> Iterator[None]:
-    """Inside, what a workload's file defines can be found by name, and what lies beside it; no function is called.
-
-    Args:
-        source: "FILE.py:FACTORY" with an absolute path; None for a workload without a file.
-    """
-    if source is None:
-        yield
-        return
-    path = Path(source.rpartition(":")[0])
-    with global_randomness_kept(), _importable(path.parent):
-        if _private_name(path) not in sys.modules:
-            _run_file(path)
-        yield
-
-
-def _private_name(path: Path) -> str:
-    return f"_qtaml_codesign_workload_{hashlib.sha256(str(path).encode()).hexdigest()[:16]}"
-
-
-def _run_file(path: Path) -> ModuleType:
-    name = _private_name(path)
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        with UserCode("the workload file fails", str(path), "the file can be imported", f"run: python {path}", path):
-            spec.loader.exec_module(module)
-    except WorkloadError:
-        del sys.modules[name]
-        raise
-    return module
+def _absolute(text: str) -> Path:
+    return Path(os.path.abspath(os.path.expanduser(text)))
 
 
 def _factory(module: ModuleType, name: str, text: str) -> Callable[[], object]:
@@ -102,29 +92,19 @@ def _factory(module: ModuleType, name: str, text: str) -> Callable[[], object]:
     )
 
 
-def _call_factory(factory: Callable[[], object], text: str) -> Workload:
-    with UserCode("the workload function fails", text, FORM, "call it alone in Python to see the whole traceback",
+def _made(factory: Callable[[], object], text: str, rule: str) -> Workload:
+    with UserCode("the workload function fails", text, rule, "call it alone in Python to see the whole traceback",
                   "called without arguments"):
         workload = factory()
     if not isinstance(workload, Workload):
         raise WorkloadError(
-            "the workload function returns something else", where=text, rule=FORM,
+            "the workload function returns something else", where=text, rule=rule,
             value=f"{type(workload).__name__}: {shown(workload)}",
             next_step="return Workload(model, calibration, evaluation)",
         )
     return workload
 
 
-@contextmanager
-def _importable(folder: Path) -> Iterator[None]:
-    """Modules beside the file can be imported by it, as when it is run as a script."""
-    sys.path.insert(0, str(folder))
-    try:
-        yield
-    finally:
-        sys.path.remove(str(folder))
-
-
 def _names_beside(path: Path) -> str:
-    beside = [file.name for file in sorted(path.parent.glob("*.py"))][:20] if os.path.isdir(path.parent) else []
-    return did_you_mean(path.name, beside) if beside else f"there is no Python file in {path.parent}"
+    names = [file.name for file in sorted(path.parent.glob("*.py"))][:20] if os.path.isdir(path.parent) else []
+    return did_you_mean(path.name, names) if names else f"there is no Python file in {path.parent}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from types import MappingProxyType
 from typing import Any
 
@@ -13,18 +12,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from qtaml_codesign.errors import WorkloadError, did_you_mean, shown
 from qtaml_codesign.nets.inputs import Inputs, batches, call, describe, moved, sample_count
-from qtaml_codesign.nets.replica import Replica
+from qtaml_codesign.nets.replica import Replica, structure_of
 from qtaml_codesign.nets.selection import stored_names
 from qtaml_codesign.nets.usercode import UserCode
 
 Weights = NDArray[np.float32] | NDArray[np.float64]
 GivenWeights = Mapping[str, NDArray[Any] | Tensor]
 Logits = Callable[[Any], Tensor]
-Around = Callable[[Any], AbstractContextManager[object]]
 
 ALIGNMENT = 64
 
@@ -72,42 +69,40 @@ class Network:
         self._local = threading.local()
 
     def run(self, inputs: Inputs, weights: GivenWeights | None = None) -> Tensor:
-        """Logits (N, ..., C) of all samples; tensors not named in `weights` keep their float values."""
+        """Logits (N, ..., C) of all samples.
+
+        Args:
+            inputs: N samples.
+            weights: stored tensor -> array or tensor of its shape, instead of its float values.
+
+        Raises:
+            WorkloadError: no stored tensor has a name or its shape, or the module fails.
+        """
         return torch.cat(list(self.run_batches(inputs, weights)))
 
     def run_batches(self, inputs: Inputs, weights: GivenWeights | None = None) -> Iterator[Tensor]:
-        """Logits of one batch after the other."""
+        """Logits of one batch after the other, with inputs and weights as for `run`."""
         replaced = self._replacements(weights or {})
         for batch in batches(inputs, self.batch_size):
-            yield self.run_batch(batch, replaced)
+            with torch.inference_mode(), self.replica().with_weights(replaced) as module:
+                logits = self.call(module, batch)
+            yield logits
 
-    def run_batch(
-        self, batch: Inputs, weights: GivenWeights, around: Around = nullcontext, inference: bool = True
-    ) -> Tensor:
-        """Logits of one batch.
-
-        Args:
-            batch: its samples.
-            weights: as for `run`.
-            around: module that is about to run -> context in which it runs.
-            inference: torch's inference mode, in which nobody counts the writes to a tensor; else without gradients.
-        """
-        replica, replaced = self._replica(), self._replacements(weights)
-        with torch.inference_mode(inference), torch.no_grad(), replica.with_weights(replaced) as module, around(module):
-            return self._logits(module, moved(batch, self.device), {})
+    def replica(self) -> Replica:
+        """This thread's own structure: swapping weights is then private to it."""
+        replica: Replica | None = getattr(self._local, "replica", None)
+        if replica is None:
+            replica = self._local.replica = Replica(self.module)
+        return replica
 
     def differentiable(self, dtype: torch.dtype | None = None) -> nn.Module:
         """A fresh structure whose stored tensors, and no others, require gradients, over the same memory.
 
-        With a dtype the parameters are copies of that type.
+        Args:
+            dtype: the parameters are copies of this type; None keeps them where they are.
         """
         with torch.inference_mode(False):
-            parameters = {
-                id(value): type(value)(value.data if dtype is None else value.data.clone(), value.requires_grad)
-                for value in self.module.parameters()
-            }
-            module = copy.deepcopy(self.module, dict[int, Any](parameters))
-            module = module if dtype is None else module.to(dtype)
+            module = structure_of(self.module) if dtype is None else copy.deepcopy(self.module).to(dtype)
         for name, parameter in module.named_parameters():
             parameter.requires_grad_(name in self.stored)
         return module
@@ -116,27 +111,28 @@ class Network:
         self, module: nn.Module, inputs: Inputs, weights: Mapping[str, Tensor] | None = None,
         dtype: torch.dtype | None = None,
     ) -> Tensor:
-        """Logits of one batch from a module made by `differentiable`, in the current gradient mode."""
-        return self._logits(module, moved(inputs, self.device, dtype), dict(weights or {}))
+        """Logits (N, ..., C) of one batch from a structure of this network, in the current gradient mode.
 
-    def _logits(self, module: Any, inputs: Inputs, state: dict[str, Tensor]) -> Tensor:
+        Args:
+            module: from `differentiable` or a `Replica`.
+            inputs: N samples.
+            weights: parameters to take instead of the module's own, through which gradients may flow.
+            dtype: of real inputs; None leaves them as they are.
+
+        Raises:
+            WorkloadError: the module or the logits function fails, or what it returns has not the form of logits.
+        """
+        given = moved(inputs, self.device, dtype)
         with UserCode("the module fails on these inputs", f"{type(self.module).__name__}.forward",
                       "the module accepts a batch of samples",
                       "check shapes and dtypes; a tuple is passed as module(*inputs), a dict as module(**inputs)",
-                      describe(inputs)):
-            output = _call_with(module, inputs, state)
+                      describe(given)):
+            output = call(module, given, weights)
         if self.logits is not None:
             with UserCode("the logits function fails", "logits", "logits(module output) returns a tensor",
                           "check it on one batch", describe(output)):
                 output = self.logits(output)
-        return _checked(output, sample_count(inputs))
-
-    def _replica(self) -> Replica:
-        """This thread's own: swapping weights is then private to it."""
-        replica: Replica | None = getattr(self._local, "replica", None)
-        if replica is None:
-            replica = self._local.replica = Replica(self.module)
-        return replica
+        return _checked(output, sample_count(given))
 
     def _replacements(self, weights: GivenWeights) -> dict[str, Tensor]:
         replaced = {}
@@ -214,11 +210,3 @@ def _checked(output: object, samples: int) -> Tensor:
             next_step="pass logits=... to bring it into that form, for instance lambda z: z.movedim(1, -1)",
         )
     return output
-
-
-def _call_with(module: Any, inputs: Inputs, state: dict[str, Tensor]) -> Any:
-    if not state:
-        return call(module, inputs)
-    if isinstance(inputs, dict):
-        return functional_call(module, state, (), inputs)
-    return functional_call(module, state, inputs)

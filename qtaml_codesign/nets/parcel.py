@@ -1,58 +1,139 @@
-"""A workload by value: its module, inputs and labels as bytes, for other processes of this program."""
+"""How a workload travels to another process: by value, in a file or in the message; from its source if it must."""
 
 from __future__ import annotations
 
 import io
-from typing import BinaryIO
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 
-from qtaml_codesign.nets.loading import importable_file
+from qtaml_codesign.errors import WorkloadError
 from qtaml_codesign.nets.usercode import UserCode
-from qtaml_codesign.nets.workload import Workload
+from qtaml_codesign.nets.userfile import importable_file
 
 TOP_LEVEL = "define the module's class and the logits function at the top level of a file (not inside a function)"
 
 
-def pack(workload: Workload, target: str | BinaryIO) -> None:
-    """Write a workload to a file; nothing of it is moved, shared or changed.
-
-    Raises:
-        WorkloadError: its module or its logits function cannot be pickled.
-    """
-    with UserCode("the workload cannot be sent to other processes", f"workload {workload.name!r}",
-                  "a module and a logits function that can be pickled", f"use workers=1, or {TOP_LEVEL}",
-                  type(workload.network.module).__name__):
-        torch.save(workload.parts(), target)
+class WorkloadAbsentError(WorkloadError):
+    """The file of a parcel is not there: whoever opens it is on another machine and needs the bytes themselves."""
 
 
-def as_bytes(workload: Workload) -> bytes:
-    """What `pack` writes.
+class Packable(Protocol):
+    """What a parcel needs of a workload."""
 
-    Example:
-        >>> from qtaml_codesign.nets.workload import load_workload
-        >>> unpack(as_bytes(load_workload("small-cnn")))
-        Workload('small-cnn', 4 tensors, 360 samples)
-    """
-    buffer = io.BytesIO()
-    pack(workload, buffer)
-    return buffer.getvalue()
+    name: str
+    source: str | None
+    load: Callable[[str], Any] | None
+
+    @property
+    def digest(self) -> str:
+        """Names its content."""
+
+    def parts(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Arguments that build it again."""
 
 
-def unpack(packed: str | bytes, source: str | None = None) -> Workload:
-    """The workload from what `pack` wrote; that runs code, so read only what this program has written itself.
+@dataclass(frozen=True)
+class Parcel:
+    """A workload on its way; opening it runs code, so open only what this program has packed.
 
     Args:
-        packed: path of the file, or its bytes.
-        source: "FILE.py:FACTORY" that the workload came from: the file is run, so that its classes are there, and the
-            factory is not called.
+        digest: `Workload.digest`; what comes out must have it.
+        name: for messages.
+        source: what the workload was loaded from; None for one that was built in Python. A "FILE.py:FACTORY" is run
+            where the parcel is opened, so that its classes are there, and the factory is not called.
+        load: makes the workload again from its source, where it cannot be sent or comes out different.
+        content: path of a file that holds it, or the bytes of that file; None where it cannot be sent.
+        obstacle: why not.
     """
-    with importable_file(source), UserCode(
-        "the workload cannot be rebuilt in another process", "the module's class or the logits function",
-        "what they are made of can be imported there", f"use workers=1, or {TOP_LEVEL}", source or "built in Python",
-    ):
-        origin = packed if isinstance(packed, str) else io.BytesIO(packed)
-        arguments, named = torch.load(origin, weights_only=False, mmap=isinstance(packed, str))
-    workload = Workload(*arguments, **named)
-    workload.source = source
-    return workload
+
+    digest: str
+    name: str
+    source: str | None
+    load: Callable[[str], Any] | None
+    content: str | bytes | None
+    obstacle: str = ""
+
+    def open(self) -> Any:
+        """The workload, the same to the last bit.
+
+        Raises:
+            WorkloadAbsentError: the file is not on this machine.
+            WorkloadError: it cannot be rebuilt here, or came out different.
+        """
+        found, obstacle = self._unpacked()
+        if (found is None or found.digest != self.digest) and self.source is not None and self.load is not None:
+            found = self.load(self.source)
+        if found is None or found.digest != self.digest:
+            raise WorkloadError(
+                "the workload changed between two processes", where=f"workload {self.name!r}",
+                rule="every process works on the same weights and inputs",
+                value=f"what it was loaded from made another one; it was not taken as it was sent because: {obstacle}",
+                next_step=f"{TOP_LEVEL}; or train once, save the weights, and load them in the factory; or use one "
+                "worker",
+            )
+        return found
+
+    def by_value(self) -> Parcel:
+        """The same parcel with the bytes of the file in it."""
+        return replace(self, content=Path(self.content).read_bytes()) if isinstance(self.content, str) else self
+
+    def _unpacked(self) -> tuple[Any, str]:
+        """What the content holds, and why that may not serve."""
+        if self.content is None:
+            return None, self.obstacle
+        if isinstance(self.content, str) and not Path(self.content).is_file():
+            raise WorkloadAbsentError(
+                "the file of the workload is not on this machine", where=self.content, rule="a file that can be read",
+                value=self.name, next_step="the job is sent again with the workload in it",
+            )
+        try:
+            return self._rebuilt(self.content), "it came out different"
+        except WorkloadError as failure:
+            if self.source is None:
+                raise
+            return None, failure.what
+
+    def _rebuilt(self, content: str | bytes) -> Any:
+        origin = io.BytesIO(content) if isinstance(content, bytes) else content
+        with importable_file(self.source), UserCode(
+            "the workload cannot be rebuilt in another process", "the module's class or the logits function",
+            "what they are made of can be imported there", f"use workers=1, or {TOP_LEVEL}", self.source or self.name,
+        ):
+            kind, arguments, named = torch.load(origin, weights_only=False, mmap=isinstance(origin, str))
+        workload = kind(*arguments, **named)
+        workload.source, workload.load = self.source, self.load
+        return workload
+
+
+def pack(workload: Packable, path: str | None = None) -> Parcel:
+    """A workload by value; nothing of it is moved, shared or changed.
+
+    Args:
+        workload: what travels.
+        path: file to write it to; None puts it into the parcel.
+
+    Raises:
+        WorkloadError: its module or its logits function cannot be pickled, and it has no source to be loaded from.
+
+    Example:
+        >>> from qtaml_codesign.nets.loading import load_workload
+        >>> pack(load_workload("small-cnn")).open()
+        Workload('small-cnn', 4 tensors, 360 samples)
+    """
+    parcel = Parcel(workload.digest, workload.name, workload.source, workload.load, None)
+    arguments, named = workload.parts()
+    buffer = io.BytesIO()
+    try:
+        with UserCode("the workload cannot be sent to other processes", f"workload {workload.name!r}",
+                      "a module and a logits function that can be pickled", f"use workers=1, or {TOP_LEVEL}",
+                      type(arguments[0]).__name__):
+            torch.save((type(workload), arguments, named), buffer if path is None else path)
+    except WorkloadError as failure:
+        if workload.source is None:
+            raise
+        return replace(parcel, obstacle=failure.what)
+    return replace(parcel, content=buffer.getvalue() if path is None else path)

@@ -38,7 +38,8 @@ class Probe:
 
     @property
     def parameters(self) -> list[Tensor]:
-        return [self.module.get_parameter(name) for name in self.names]
+        by_name = dict(self.module.named_parameters())
+        return [by_name[name] for name in self.names]
 
     @property
     def samples(self) -> int:
@@ -57,7 +58,13 @@ class Probe:
         return max(1, min(self.workload.batch_size, logits // outputs))
 
     def squared_gradients(self, outputs: Tensor, keep: bool, weights: Tensor | None = None) -> Squares:
-        """(L,) squared Frobenius norm of d (weights . outputs) / d W_l; a single output needs no weights."""
+        """(L,) squared Frobenius norm of d (weights . outputs) / d W_l.
+
+        Args:
+            outputs: logits.
+            keep: whether their graph is needed again.
+            weights: of the form of the outputs; a single output needs none.
+        """
         gradients = torch.autograd.grad(
             outputs, self.parameters, grad_outputs=weights, retain_graph=keep, allow_unused=True)
         return np.array([0.0 if part is None else float(part.double().square().sum()) for part in gradients])
@@ -70,9 +77,16 @@ class Probe:
 
 
 def random_sign(probe: Probe, seed: int, count: int | None, progress: Progress) -> tuple[Squares, int]:
-    """(probes, L): E over v of ||sum_x v_x^T dz_x/dW||^2 is the sum over x of ||dz_x/dW||_F^2.
+    """Squared gains by random signs: E over v of ||sum_x v_x^T dz_x/dW||^2 is the sum over x of ||dz_x/dW||_F^2.
 
-    Probes come in rounds of four until every gain is precise, or as many as asked for.
+    Args:
+        probe: the network.
+        seed: key of the signs.
+        count: how many probes; None: rounds of four until every gain is precise.
+        progress: called with (steps done, steps known so far).
+
+    Returns:
+        (probes, L) squares per weight and input, and the number of reverse passes.
     """
     squares, passes = np.zeros((0, len(probe.parameters))), 0
     most = MOST_PROBES["random-sign"] if count is None else count
@@ -114,7 +128,18 @@ def _signs(generator: np.random.Generator, logits: Tensor) -> Tensor:
 def finite_difference(
     probe: Probe, seed: int, count: int, step: float, progress: Progress
 ) -> tuple[Squares, int]:
-    """(probes, L): ||z(W_l + step xi) - z(W_l)||^2 / step^2, summed over inputs."""
+    """Squared gains by finite differences, ||z(W_l + step xi) - z(W_l)||^2 / step^2.
+
+    Args:
+        probe: the network.
+        seed: key of the steps xi ~ N(0, I).
+        count: how many of them for each layer.
+        step: their size.
+        progress: called with (steps done, steps).
+
+    Returns:
+        (probes, L) squares per weight and input, and the number of forward passes.
+    """
     squares, passes = np.zeros((count, len(probe.parameters))), 0
     parts = probe.batches(probe.workload.batch_size)
     with torch.no_grad():
@@ -139,6 +164,11 @@ def _generator(seed: int, name: str, *index: int) -> np.random.Generator:
 
 
 def attached(logits: Tensor) -> Tensor:
+    """The logits, if they depend on the weights.
+
+    Raises:
+        WorkloadError: gradients do not flow.
+    """
     if logits.requires_grad:
         return logits
     raise WorkloadError(

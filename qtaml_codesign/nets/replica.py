@@ -1,4 +1,4 @@
-"""One thread's own structure of a module, around parameters that all threads share."""
+"""One thread's own structure of a module, over parameters whose memory all threads share."""
 
 from __future__ import annotations
 
@@ -9,22 +9,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
-
-Place = tuple[dict[str, Any], str]
-"""A dictionary of parameters or buffers of a submodule, and a key of it."""
-
-_STRANGERS = (torch.jit.ScriptModule, torch.jit.ScriptFunction, nn.DataParallel)
 
 
 class Replica:
     """A module that runs with other weights for a moment, and forgets what a forward pass writes into its buffers.
 
-    The dictionaries of the submodules are changed in place and put back, as `torch.func.functional_call` does, without
-    looking for every tensor anew at each call.
+    Its parameters are objects of their own; whoever holds one, a tied layer or a list, runs with what is put into it.
 
     Args:
-        module: copied, except for its parameters, which are shared; it is never changed.
+        module: copied, except for the memory of its parameters, which is shared; it is never changed.
 
     Example:
         >>> replica = Replica(nn.Linear(2, 1, bias=False))
@@ -34,47 +27,49 @@ class Replica:
     """
 
     def __init__(self, module: nn.Module) -> None:
-        with torch.inference_mode(False):
-            self._module = copy.deepcopy(module, {id(tensor): tensor for tensor in module.parameters()})
-            self._parameters = _places(self._module, "_parameters")
-            held = [(places, places[0][0][places[0][1]]) for places in _places(self._module, "_buffers").values()]
-            self._buffers = [(owner, key, buffer) for places, buffer in held for owner, key in places]
-            self._kept = [(buffer, buffer.clone()) for _, buffer in held]
-        self._swaps = not isinstance(self._module, _STRANGERS)
+        self._module = structure_of(module)
+        self._parameters = dict(self._module.named_parameters())
+        self._own = {name: parameter.data for name, parameter in self._parameters.items()}
+        self._buffers = [(part, key, buffer, buffer.clone()) for part in self._module.modules()
+                         for key, buffer in part.named_buffers(recurse=False)]
 
     @contextmanager
-    def with_weights(self, weights: Mapping[str, Tensor]) -> Iterator[Any]:
-        """The module with these parameters replaced, at every place that shares them, until the block ends."""
-        if not self._swaps:
-            yield lambda *args, **named: functional_call(self._module, dict(weights), args, named)
-            return
-        changed = [(place, place[0][place[1]], value) for name, value in weights.items()
-                   for place in self._parameters[name]]
+    def with_weights(self, weights: Mapping[str, Tensor]) -> Iterator[nn.Module]:
+        """The module with some parameters replaced, until the block ends.
+
+        Args:
+            weights: name of a parameter, as in `named_parameters` -> tensor of its shape, dtype and device.
+        """
         self._refresh()
-        for (owner, key), _, value in changed:
-            owner[key] = value
         try:
+            for name, weight in weights.items():
+                self._parameters[name].data = weight
             yield self._module
         finally:
-            for (owner, key), original, _ in changed:
-                owner[key] = original
+            for name in weights:
+                self._parameters[name].data = self._own[name]
 
     def _refresh(self) -> None:
         """Every buffer as the module came, where a forward pass has written into it or put another in its place."""
-        for buffer, kept in self._kept:
+        for part, key, buffer, kept in self._buffers:
             buffer.copy_(kept)
-        for owner, key, buffer in self._buffers:
-            owner[key] = buffer
+            if getattr(part, key) is not buffer:
+                setattr(part, key, buffer)
 
 
-def _places(module: nn.Module, kind: str) -> dict[str, list[Place]]:
-    """By first name, as in `named_parameters` and `named_buffers`, every place that holds the same tensor."""
-    found: dict[str, list[Place]] = {}
-    names: dict[int, str] = {}
-    for prefix, part in module.named_modules():
-        owner = getattr(part, kind)
-        for key, tensor in owner.items():
-            if tensor is not None:
-                name = names.setdefault(id(tensor), f"{prefix}.{key}" if prefix else key)
-                found.setdefault(name, []).append((owner, key))
-    return found
+def structure_of(module: nn.Module) -> nn.Module:
+    """A copy of a module whose parameters are objects of their own over the same memory.
+
+    Args:
+        module: any torch module; what it holds scripted has its memory copied too.
+
+    Example:
+        >>> layer = nn.Linear(2, 1)
+        >>> other = structure_of(layer)
+        >>> other.weight is layer.weight, other.weight.data_ptr() == layer.weight.data_ptr()
+        (False, True)
+    """
+    with torch.inference_mode(False):
+        own: dict[int, Any] = {id(one): type(one)(one.data, one.requires_grad) for one in module.parameters()
+                               if isinstance(one, nn.Parameter)}  # those of scripted parts are none
+        return copy.deepcopy(module, own)

@@ -11,13 +11,15 @@ forward pass that hides its graph (checkpointing, custom functions) cannot be re
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from functools import reduce
+from operator import or_
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import Node
 
-from qtaml_codesign.nets.inputs import batches, map_tensors, tensors_of
+from qtaml_codesign.nets.graph import leaf_of, operands, topological
+from qtaml_codesign.nets.inputs import batches, leaves, map_tensors, tensors_of
 from qtaml_codesign.nets.threads import single_threaded
 from qtaml_codesign.nets.workload import Workload
 
@@ -34,7 +36,7 @@ def residual_floors(workload: Workload) -> dict[str, int]:
     Floors given to the workload win over the graph.
 
     Example:
-        >>> from qtaml_codesign.nets.workload import load_workload
+        >>> from qtaml_codesign.nets.loading import load_workload
         >>> [name for name, floor in residual_floors(load_workload("res-cnn")).items() if floor]
         ['block1.conv1.weight', 'block1.conv2.weight', 'block2.conv1.weight', 'block2.conv2.weight']
     """
@@ -43,11 +45,12 @@ def residual_floors(workload: Workload) -> dict[str, int]:
     with single_threaded(), torch.inference_mode(False), torch.enable_grad():
         module = workload.network.differentiable()
         sources = map_tensors(next(batches(workload.calibration, 1)), _source)
-        leaves = {id(part) for part in tensors_of(sources) if part.requires_grad}
-        recurrent = _RecurrentSpans(module)
+        given = {id(part) for part in tensors_of(sources) if part.requires_grad}
+        recurrent = _inside_recurrent(module)
         logits = workload.network.call(module, map_tensors(sources, Tensor.clone))
-        inside = set() if logits.grad_fn is None else _Graph(logits.grad_fn, leaves, recurrent.spans).residual_leaves()
-    return {name: int(id(module.get_parameter(name)) in inside) for name in workload.weights}
+        inside = set() if logits.grad_fn is None else _Graph(logits.grad_fn, given, recurrent).residual_leaves()
+    parameters = dict(module.named_parameters())
+    return {name: int(id(parameters[name]) in inside) for name in workload.weights}
 
 
 def _source(part: Tensor) -> Tensor:
@@ -55,108 +58,63 @@ def _source(part: Tensor) -> Tensor:
     return part.clone().requires_grad_(part.is_floating_point())
 
 
-@dataclass(frozen=True)
-class _Node:
-    """A node of the graph: what it did, where its operands come from, its leaf if it has one, when it was made."""
-
-    name: str
-    children: tuple[int, ...]
-    leaf: int | None
-    order: int
-
-
 class _Graph:
-    """The autograd graph in topological order, operands first, with sets of nodes kept as bit masks."""
+    """The autograd graph in topological order, operands first, with sets of nodes kept as bit masks.
 
-    def __init__(self, root: Any, input_leaves: set[int], hidden: list[tuple[int, int]]) -> None:
-        self._nodes = _topological(root)
-        self._hidden = hidden
-        blind = not input_leaves
-        self._active = [False] * len(self._nodes)
-        self._ancestors = [0] * len(self._nodes)
-        for index, node in enumerate(self._nodes):
-            starts = node.leaf in input_leaves or node.name in LOOKUPS or (blind and node.name in PRODUCTS)
-            self._active[index] = starts or any(self._active[child] for child in node.children)
-            if self._active[index]:
-                self._ancestors[index] = 1 << index
-            for child in node.children:
-                self._ancestors[index] |= self._ancestors[child]
+    Args:
+        root: where it ends.
+        input_leaves: identities of the leaf tensors that stand for inputs.
+        hidden: nodes whose additions close no branch.
+    """
+
+    def __init__(self, root: Node, input_leaves: set[int], hidden: set[Node]) -> None:
+        nodes = topological(root)
+        position = {node: index for index, node in enumerate(nodes)}
+        starts = LOOKUPS if input_leaves else LOOKUPS | PRODUCTS
+        self._children = [[position[child] for child in operands(node)] for node in nodes]
+        self._leaves = [leaf_of(node) for node in nodes]
+        self._adds = [node.name() in ADDITIONS and node not in hidden for node in nodes]
+        self._active: list[bool] = []
+        self._ancestors: list[int] = []
+        for index, (node, leaf, children) in enumerate(zip(nodes, self._leaves, self._children, strict=True)):
+            self._active.append(id(leaf) in input_leaves or node.name() in starts
+                                or any(self._active[child] for child in children))
+            above = reduce(or_, (self._ancestors[child] for child in children), 0)
+            self._ancestors.append(above | self._active[index] << index)
 
     def residual_leaves(self) -> set[int]:
         """Identities of the parameters that enter a residual branch."""
         inside = 0
-        for node in self._nodes:
-            operands = [child for child in node.children if self._active[child]]
-            if node.name not in ADDITIONS or len(operands) != 2 or self._is_hidden(node):
-                continue
-            one, other = (self._ancestors[operand] for operand in operands)
-            if one & other:
-                inside |= one ^ other
-        found: set[int] = set()
-        for index, node in enumerate(self._nodes):
-            if inside >> index & 1:
-                found |= self._parameters(node)
-        return found
+        for adds, children in zip(self._adds, self._children, strict=True):
+            branches = [self._ancestors[child] for child in children if self._active[child]]
+            if adds and len(branches) == 2 and branches[0] & branches[1]:
+                inside |= branches[0] ^ branches[1]
+        return {leaf for index in range(len(self._adds)) if inside >> index & 1 for leaf in self._constants(index)}
 
-    def _parameters(self, node: _Node) -> set[int]:
-        """Leaves that reach the node without passing through an activation."""
-        found, stack = set(), [child for child in node.children if not self._active[child]]
+    def _constants(self, index: int) -> Iterator[int]:
+        """Leaves that reach a node without passing through an activation."""
+        stack = [child for child in self._children[index] if not self._active[child]]
         while stack:
-            below = self._nodes[stack.pop()]
-            if below.leaf is not None:
-                found.add(below.leaf)
-            stack.extend(below.children)
-        return found
-
-    def _is_hidden(self, node: _Node) -> bool:
-        return any(start <= node.order < end for start, end in self._hidden)
+            below = stack.pop()
+            if self._leaves[below] is not None:
+                yield id(self._leaves[below])
+            stack.extend(self._children[below])
 
 
-class _RecurrentSpans:
-    """When recurrent modules ran: their gates add activations inside, which are no residual branches."""
+def _inside_recurrent(module: nn.Module) -> set[Node]:
+    """Filled as the module runs: the nodes of its recurrent parts, whose gates add activations and are no branches."""
+    found: set[Node] = set()
 
-    def __init__(self, module: nn.Module) -> None:
-        self.spans: list[tuple[int, int]] = []
-        self._starts: list[int] = []
-        for part in module.modules():
-            if isinstance(part, nn.RNNBase | nn.RNNCellBase):
-                part.register_forward_pre_hook(self._begin)
-                part.register_forward_hook(self._end)
+    def note(part: nn.Module, given: object, named: object, output: object) -> None:
+        found.update(_below(output) - _below((given, named)))
 
-    def _begin(self, *_: object) -> None:
-        self._starts.append(_now())
-
-    def _end(self, *_: object) -> None:
-        self.spans.append((self._starts.pop(), _now()))
+    for part in module.modules():
+        if isinstance(part, nn.RNNBase | nn.RNNCellBase):
+            part.register_forward_hook(note, with_kwargs=True)
+    return found
 
 
-def _now() -> int:
-    """Autograd's running number of the node made next."""
-    marker = torch.zeros(1, requires_grad=True).clone().grad_fn
-    return int(marker._sequence_nr()) if marker is not None else 0
-
-
-def _topological(root: Any) -> list[_Node]:
-    """All nodes below the root, each after its operands."""
-    position: dict[Any, int] = {}
-    nodes: list[_Node] = []
-    stack: list[tuple[Any, Iterator[Any]]] = [(root, _operands(root))]
-    seen = {root}
-    while stack:
-        current, left = stack[-1]
-        child = next((operand for operand in left if operand not in seen), None)
-        if child is not None:
-            seen.add(child)
-            stack.append((child, _operands(child)))
-            continue
-        stack.pop()
-        variable: Tensor | None = getattr(current, "variable", None)
-        leaf = None if variable is None else id(variable)
-        children = tuple(position[operand] for operand in _operands(current))
-        position[current] = len(nodes)
-        nodes.append(_Node(current.name(), children, leaf, int(current._sequence_nr())))
-    return nodes
-
-
-def _operands(node: Any) -> Iterator[Any]:
-    return (child for child, _ in node.next_functions if child is not None)
+def _below(nested: object) -> set[Node]:
+    """Every node that some tensors were made by."""
+    roots = (part.grad_fn for part in leaves(nested) if isinstance(part, Tensor))
+    return {node for root in roots if root is not None for node in topological(root)}

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
 
 from qtaml_codesign.errors import WorkloadError, did_you_mean
 
-NORMS_WITH_STATISTICS = (_NormBase,)
+NORMS_WITH_STATISTICS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm,
+                         nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
 NORMS = (*NORMS_WITH_STATISTICS, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm)
 
 
@@ -22,6 +23,9 @@ def stored_names(module: nn.Module, patterns: str | Iterable[str] | None) -> tup
     Args:
         module: the network.
         patterns: None for every weight (ndim >= 2; not a bias, not of a norm), or glob patterns instead.
+
+    Raises:
+        WorkloadError: a pattern matches nothing, nothing is left to store, or a tensor is not of dense real numbers.
 
     Example:
         >>> stored_names(nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4), nn.Linear(4, 2)), None)
@@ -49,7 +53,7 @@ def stored_names(module: nn.Module, patterns: str | Iterable[str] | None) -> tup
 
 
 def aliases(module: nn.Module) -> dict[str, str]:
-    """Every parameter name -> the name it is stored under; they differ for tied weights alone."""
+    """Every parameter name of a module -> the name it is stored under; they differ for tied weights alone."""
     first = {id(parameter): name for name, parameter in module.named_parameters()}
     every = module.named_parameters(remove_duplicate=False)
     return {name: first[id(parameter)] for name, parameter in every}
@@ -69,8 +73,8 @@ def _unpacked(value: Any) -> Iterator[Tensor]:
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, torch.ScriptObject):
-        ways = [way for way in ("unpack", "__getstate__") if value._has_method(way)]  # type: ignore[attr-defined]
-        yield from _unpacked(getattr(value, ways[0])() if ways else None)
+        with suppress(AttributeError, RuntimeError):  # of no such method
+            yield from _unpacked(getattr(value, "unpack", value.__getstate__)())
     elif isinstance(value, tuple | list):
         for part in value:
             yield from _unpacked(part)
@@ -90,7 +94,7 @@ def _is_dense_float(parameter: nn.Parameter) -> bool:
 
 
 def is_bias(name: str) -> bool:
-    """A parameter called bias or bias_...: some have two axes or more, such as bias_k of attention."""
+    """Whether this is the name of a bias: bias or bias_... Some have two axes or more, such as bias_k of attention."""
     leaf = name.rpartition(".")[2]
     return leaf == "bias" or leaf.startswith("bias_")
 

@@ -87,8 +87,12 @@ def jacobian_gains(
         double: take the gradients in float64; finite differences always are.
         progress: called with (steps done, steps known so far); probes may be added until the gains are precise.
 
+    Raises:
+        InputError: an unknown method, or a number out of bounds.
+        WorkloadError: the logits cannot be differentiated.
+
     Example:
-        >>> from qtaml_codesign.nets.workload import load_workload
+        >>> from qtaml_codesign.nets.loading import load_workload
         >>> gains = jacobian_gains(load_workload("small-cnn"), "random-sign").gains
         >>> max(gains, key=gains.get), min(gains, key=gains.get)
         ('conv1.weight', 'fc1.weight')
@@ -145,7 +149,8 @@ def _tapped(probe: Probe, layers: list[Layer], progress: Progress) -> dict[str, 
     """Squares of tapped layers by name; none when samples cannot be batched or go different ways."""
     if not layers:
         return {}
-    parameters = {layer.name: probe.module.get_parameter(layer.name) for layer in layers}
+    by_name = dict(probe.module.named_parameters())
+    parameters = {layer.name: by_name[layer.name] for layer in layers}
     try:
         probe.module.requires_grad_(False)
         found = squared_jacobians(probe.logits, probe.workload.calibration, layers, parameters, TAPPED_FLOATS, progress)
@@ -175,7 +180,7 @@ def _by_weights(probe: Probe, outputs: int, progress: Progress) -> Squares:
 def _together(probe: Probe, samples: int) -> Squares:
     """The reverse passes of all logits of `samples` inputs in one, by vmap over the vector-Jacobian product."""
     module, network = probe.module, probe.workload.network
-    weights = {name: module.get_parameter(name).detach() for name in probe.names}
+    weights = {name: weight.detach() for name, weight in zip(probe.names, probe.parameters, strict=True)}
 
     def squares(sample: Inputs) -> Tensor:
         one = map_tensors(sample, lambda part: part[None])

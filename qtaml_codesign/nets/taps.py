@@ -20,18 +20,24 @@ and Hashimoto, "Large language models can be strong differentially private learn
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import FunctionType
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import Node
 from torch.func import vmap
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
-from qtaml_codesign.nets.inputs import Inputs, batches, map_tensors, sample_count
+from qtaml_codesign.nets.graph import leaf_of, operands, topological
+from qtaml_codesign.nets.inputs import Inputs, batches, leaves, map_tensors, sample_count
+
+REDISPATCH = getattr(torch.overrides, "redispatch_function", None)
+"""Runs a function written in Python with its parts watched; torch has it from 2.13 on. Without it the projections of
+attention go the long way, in tenfold time."""
 
 Run = Callable[[Inputs], Tensor]
 Told = Callable[[int, int], None]
@@ -146,7 +152,7 @@ def _squares(run: Run, batch: Inputs, layers: list[Layer], parameters: Mapping[s
     """(L,) the same for samples that are run side by side, which vmap keeps from seeing each other."""
 
     def tapped(sample: Inputs, taps: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        with _Calls(parameters, taps) as calls:
+        with sdpa_kernel(SDPBackend.MATH), _Calls(parameters, taps) as calls:
             logits = run(map_tensors(sample, lambda part: part[None])).flatten()
         return logits, calls.features()
 
@@ -190,14 +196,12 @@ class _Calls(TorchFunctionMode):
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         named = kwargs or {}
-        if function is functional.multi_head_attention_forward:
+        if function is functional.multi_head_attention_forward and REDISPATCH is not None:
             with self:
-                return _attention(*args, **named)
-        if function is functional.scaled_dot_product_attention and self._taps is not None:
-            return torch._scaled_dot_product_attention_math(*args, **named)[0]
+                return REDISPATCH(function, types, args, named)
         output = function(*args, **named)
-        used = {self._names[id(part)] for part in _leaves((args, named)) if id(part) in self._names}
-        if not used or not any(isinstance(part, Tensor) for part in _leaves(output)):
+        used = {self._names[id(part)] for part in leaves((args, named)) if id(part) in self._names}
+        if not used or not any(isinstance(part, Tensor) for part in leaves(output)):
             return output
         call = _read_call(function, args, named, output)
         name = None if call is None else self._names.get(id(call.weight))
@@ -269,32 +273,7 @@ _READERS: dict[Any, Callable[..., Call | None]] = {
 }
 
 
-def _open(function: Any) -> Callable[..., Any]:
-    """A copy of a function of torch.nn.functional that runs its body, where the original asks the mode once more."""
-    scope = {**vars(functional), "has_torch_function": lambda _: False}
-    return FunctionType(function.__code__, scope, function.__name__, function.__defaults__, function.__closure__)
-
-
-_attention = _open(functional.multi_head_attention_forward)
-
-
-def _leaves(nested: Any) -> Iterator[Any]:
-    if isinstance(nested, tuple | list):
-        for part in nested:
-            yield from _leaves(part)
-    elif isinstance(nested, dict):
-        yield from _leaves(list(nested.values()))
-    else:
-        yield nested
-
-
-def _edges(root: Any) -> Counter[int]:
+def _edges(root: Node | None) -> Counter[int]:
     """How many edges of the autograd graph lead to each leaf tensor, by identity."""
-    found: Counter[int] = Counter()
-    stack, seen = [] if root is None else [root], {root, None}
-    while stack:
-        children = [child for child, _ in stack.pop().next_functions]
-        found.update(id(child.variable) for child in children if hasattr(child, "variable"))
-        stack.extend(new := set(children) - seen)
-        seen |= new
-    return found
+    nodes = [] if root is None else topological(root)
+    return Counter(id(leaf_of(child)) for node in nodes for child in operands(node))

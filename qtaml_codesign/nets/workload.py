@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from functools import cached_property
 from types import MappingProxyType
@@ -16,10 +16,11 @@ from torch import Tensor, nn
 
 from qtaml_codesign.errors import WorkloadError, did_you_mean
 from qtaml_codesign.nets.exposure import measure_exposure
-from qtaml_codesign.nets.identity import as_bytes, code_identity, strided_parts
+from qtaml_codesign.nets.identity import code_identity, content_digest
 from qtaml_codesign.nets.inputs import Inputs, describe, private_inputs, tensors_of
 from qtaml_codesign.nets.metric import ACCURACY, Metric, accuracy_of, as_metric
 from qtaml_codesign.nets.network import GivenWeights, Logits, Network, Weights
+from qtaml_codesign.nets.parcel import Parcel, pack
 from qtaml_codesign.nets.randomness import global_randomness_kept
 from qtaml_codesign.nets.scoring import Scoring, Sums
 from qtaml_codesign.nets.selection import aliases
@@ -47,6 +48,9 @@ class Workload:
 
     The module must give the same logits every time in eval mode, without drawing random numbers.
 
+    Raises:
+        WorkloadError: a module, inputs, targets or a metric that cannot be used, or weights that flips would not reach.
+
     Example:
         >>> generator = torch.Generator().manual_seed(0)
         >>> images = torch.rand(20, 3, generator=generator)
@@ -59,7 +63,7 @@ class Workload:
         self,
         model: nn.Module,
         calibration: Inputs | list[Tensor],
-        evaluation: tuple[Any, Any],
+        evaluation: Any,
         *,
         name: str = "custom",
         tensors: str | Iterable[str] | None = None,
@@ -80,6 +84,7 @@ class Workload:
             self.exposure, notes = measure_exposure(self.network, self.calibration, model, tensors is not None)
         self.name = name
         self.source: str | None = None
+        self.load: Callable[[str], Workload] | None = None
         self.scoring = Scoring(self.metric, targets, clean, self.batch_size)
         self.labels: Tensor | None = self.scoring.labels
         self.outputs_per_sample: int = clean[0].numel()
@@ -114,10 +119,14 @@ class Workload:
     def with_metric(self, metric: str | Metric) -> Workload:
         """The same network and evaluation set, with another metric.
 
+        Args:
+            metric: as for `Workload`.
+
         Raises:
             WorkloadError: the labels do not fit the metric.
 
         Example:
+            >>> from qtaml_codesign.nets.loading import load_workload
             >>> load_workload("small-cnn").with_metric("top-2").clean_value > 0.99
             True
         """
@@ -126,55 +135,44 @@ class Workload:
             return self
         arguments, named = self.parts()
         other = Workload(*arguments, **(named | {"metric": wanted}))
-        other.source = self.source if self.source is not None and ":" in self.source else None  # else by value alone
+        other.source, other.load = self.source, self.load
         return other
 
     def run(self, inputs: Inputs, weights: GivenWeights | None = None) -> Tensor:
-        """Logits (N, ..., C) with some stored tensors replaced (arrays or tensors); the others keep their float values.
+        """Logits (N, ..., C), from any thread; they do not depend on what ran before.
 
-        Safe to call from several threads; results do not depend on what ran before.
+        Args:
+            inputs: N samples, in the form of the calibration inputs.
+            weights: stored tensor -> array or tensor of its shape; the others keep their float values.
         """
         return self.network.run(inputs, weights)
 
     def score_by_group(self, weights: GivenWeights | None = None) -> Sums:
-        """(G,) scores of each group of evaluation samples, summed (`Scoring.sums_of`), with some tensors replaced."""
+        """(G,) scores of each group of evaluation samples, summed (`Scoring.sums_of`); `weights` as for `run`."""
         return self.scoring.sums_of(self.network.run_batches(self.evaluation_inputs, weights))
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 (hex) over all that acts on plans and counts: module, code, floors, inputs, metric, targets."""
-        digest = hashlib.sha256()
         module = self.network.module
         structure = re.sub(r" at 0x[0-9a-f]+", "", repr(module))
         floors = None if self.given_floors is None else sorted(self.given_floors.items())
-        digest.update(repr((structure, self.network.stored, self.batch_size, floors)).encode())
-        metric = tuple(getattr(self.metric, field.name) for field in fields(self.metric))
-        digest.update(code_identity(module, (self.network.logits, metric)))
         named = [*module.named_parameters(), *module.named_buffers()]
         for label, inputs in (("calibration", self.calibration), ("evaluation", self.evaluation_inputs)):
             keys = list(inputs) if isinstance(inputs, dict) else range(len(tensors_of(inputs)))
             named += [(f"{label} {key}", part) for key, part in zip(keys, tensors_of(inputs), strict=True)]
         named += self.scoring.content
-        for name, tensor in named:
-            digest.update(f"{name} {describe(tensor)}".encode())
-            for part in strided_parts(tensor):
-                digest.update(as_bytes(part).data)
-        return digest.hexdigest()
+        functions = (self.network.logits, *(getattr(self.metric, field.name) for field in fields(self.metric)))
+        content = (structure, self.network.stored, self.batch_size, floors, code_identity(module, functions),
+                   [(name, content_digest(tensor)) for name, tensor in named])
+        return hashlib.sha256(repr(content).encode()).hexdigest()
 
     def __repr__(self) -> str:
         return f"Workload({self.name!r}, {len(self.weights)} tensors, {self.samples} samples)"
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Travel to another process: a network of the zoo by name, another by value, or by its file if it must."""
-        from qtaml_codesign.nets.parcel import as_bytes, unpack
-
-        if self.source is None or ":" in self.source:
-            try:
-                return unpack, (as_bytes(self), self.source)
-            except WorkloadError:
-                if self.source is None:
-                    raise
-        return _reload, (self.source, self.digest)
+        """Travel to another process by value, in the message."""
+        return Parcel.open, (pack(self),)
 
     def parts(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Positional and named arguments that build the same workload again."""
@@ -220,25 +218,6 @@ class Workload:
         return MappingProxyType(checked)
 
 
-def load_workload(reference: str | Workload) -> Workload:
-    """A network of the zoo by name, or what a function in a Python file returns.
-
-    Args:
-        reference: `small-cnn`, `wide-cnn`, `deep-cnn`, `res-cnn`, `transformer`, or `FILE.py:FACTORY`. The file is run.
-
-    Example:
-        >>> load_workload("small-cnn")
-        Workload('small-cnn', 4 tensors, 360 samples)
-    """
-    if isinstance(reference, Workload):
-        return reference
-    from qtaml_codesign.nets.loading import from_reference
-
-    workload, source = from_reference(reference)
-    workload.source = source
-    return workload
-
-
 def _check_plain(name: object, batch_size: object) -> None:
     if not isinstance(name, str) or not name.strip():
         raise WorkloadError(
@@ -264,15 +243,3 @@ def _checked_pair(evaluation: object, metric: Metric) -> tuple[object, object]:
         value=describe(evaluation), next_step="pass evaluation=(inputs, labels), whole tensors instead of a data "
         "loader; without labels, measure agreement with the clean network: metric='agreement'",
     )
-
-
-def _reload(source: str, digest: str) -> Workload:
-    workload = load_workload(source)
-    if workload.digest != digest:
-        raise WorkloadError(
-            "a workload loaded again is not the one that was sent", where=source,
-            rule="the same network and inputs at every call",
-            value=f"digest {workload.digest[:12]}, sent {digest[:12]}",
-            next_step="do not change the file during a run, and give the factory a fixed random key",
-        )
-    return workload

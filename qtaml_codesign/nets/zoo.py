@@ -24,7 +24,10 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 
 def trained_network(name: str) -> nn.Module:
-    """The trained network, in eval mode.
+    """The trained network of that name, in eval mode.
+
+    Raises:
+        WorkloadError: the zoo has no such network.
 
     Example:
         >>> trained_network("small-cnn").fc1
@@ -44,10 +47,16 @@ def trained_network(name: str) -> nn.Module:
 def zoo_workload(
     name: str, network: nn.Module | None = None, residual_floors: Mapping[str, int] | None = None
 ) -> Workload:
-    """A network of the zoo with its calibration and evaluation inputs; `network` replaces the trained one that ships.
+    """A network of the zoo with its calibration and evaluation inputs.
 
-    The transformer has no residual floors: the paper leaves its last feed-forward layers unprotected. The floors of
-    `res-cnn` are found from its graph.
+    Args:
+        name: one of `ZOO`.
+        network: instead of the trained one that ships.
+        residual_floors: as for `Workload`. By default the transformer has none: the paper leaves its last feed-forward
+            layers unprotected. Those of `res-cnn` are found from its graph.
+
+    Raises:
+        WorkloadError: the zoo has no such network.
     """
     network = trained_network(name) if network is None else network
     if name == "transformer":

@@ -92,7 +92,15 @@ class _Sides:
 
 
 def fill_logs(action: Array, attempts: float, n: float, k: float, out: Array) -> None:
-    """Rows of `out` (4, len(action)): ln p_esc, ln(1 - p_esc), ln p_flip, ln(1 - p_flip), as `kernels.flip_chain`."""
+    """Rows of `out` (4, len(action)): ln p_esc, ln(1 - p_esc), ln p_flip, ln(1 - p_flip), as `kernels.flip_chain`.
+
+    Args:
+        action: (n,) WKB actions.
+        attempts: M of one electron in the window.
+        n: electrons.
+        k: flip threshold.
+        out: (4, n), filled.
+    """
     sides = _Sides(attempts, _tail(n, k + 1.0), _tail(n, n - k), True)
     with np.errstate(divide="ignore"):
         for first in range(0, action.size, _BLOCK):
@@ -101,7 +109,15 @@ def fill_logs(action: Array, attempts: float, n: float, k: float, out: Array) ->
 
 
 def fill_log_flip(action: Array, attempts: float, n: float, k: float, out: Array) -> None:
-    """ln p_flip alone, the same numbers as the third row of `fill_logs`."""
+    """ln p_flip alone, the same numbers as the third row of `fill_logs`.
+
+    Args:
+        action: (n,) WKB actions.
+        attempts: M of one electron in the window.
+        n: electrons.
+        k: flip threshold.
+        out: (n,), filled.
+    """
     sides = _Sides(attempts, _tail(n, k + 1.0), _tail(n, n - k), False)
     leave, stay, hold = np.empty((3, min(_BLOCK, action.size)))
     with np.errstate(divide="ignore"):
@@ -128,6 +144,11 @@ def log_slopes(logs: Array, n: float, k: float) -> Array:
     """d ln p_flip / d ln x, x = -ln(1 - p_esc), from the rows of `fill_logs`.
 
     x dP/dx = (n - k) x P(K = k) = (k + 1) x / (e^x - 1) P(K = k + 1), each over P(K > k) by its series.
+
+    Args:
+        logs: (4, points), the rows of `fill_logs`.
+        n: electrons.
+        k: flip threshold.
     """
     leave, stay, hazard = _tail(n, k + 1.0), _tail(n, n - k), -logs[1]
     odds, slope = _odds(hazard), np.empty_like(hazard)

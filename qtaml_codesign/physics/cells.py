@@ -1,7 +1,8 @@
 """Flip probability of millions of cells that share a card and differ in thickness: ln p_flip from a table of cubics.
 
-The table holds ln p_flip and its slope on a uniform grid of thickness; between two knots stands their cubic Hermite
-polynomial. With f = ln p_flip, knots h apart and |f''''| <= B between them, its error is at most h^4 B / 384.
+The table holds ln p_flip and its slope on a uniform grid of the WKB action S, so that it serves a barrier of any shape.
+Between two knots stands their cubic Hermite polynomial. With f = ln p_flip, knots h apart and |f''''| <= B between
+them, its error is at most h^4 B / 384.
 
 Proof of B. Let j = k_th + 1, c = N - k_th, x = -ln(1 - p_esc), v = ln x, ' = d/dv, b(x) = x / (e^x - 1), and
 
@@ -17,10 +18,9 @@ Proof of B. Let j = k_th + 1, c = N - k_th, x = -ln(1 - p_esc), v = ln x, ' = d/
 3. Differentiating f' = G: f'' = -G H, f''' = G (H^2 - Q), f'''' = G [(G + 3 H) Q - (G + H) H^2 - a2]. Hence
    |f'| <= G+,  |f''| <= G+ H+,  |f'''| <= G+ max(H+^2, Q+),
    |f''''| <= G+ max[(G+ + 3 H+) Q+, (G+ + H+) H+^2 + a2+].
-4. v depends on the thickness d through T = exp(-S), S = 2 kappa d, u = T / (1 - T), du/d(-S) = u (1 + u),
-   v = ln(M ln(1 + u)). Its derivatives by -S, for S >= 4.7, that is u < 0.0092, are v1 = u / ln(1 + u) in
-   [1, 1 + u/2], |v2| and |v3| <= u, |v4| <= 2u. By Faa di Bruno's rule
-   |d^4 f/dS^4| <= (1 + u/2)^4 |f''''| + 7u |f'''| + 5u |f''| + 2u |f'|,  and B is (2 kappa)^4 times that.
+4. v depends on S through T = exp(-S), u = T / (1 - T), du/d(-S) = u (1 + u), v = ln(M ln(1 + u)). Its derivatives
+   by -S, for S >= 4.7, that is u < 0.0092, are v1 = u / ln(1 + u) in [1, 1 + u/2], |v2| and |v3| <= u, |v4| <= 2u.
+   By Faa di Bruno's rule  B = |d^4 f/dS^4| <= (1 + u/2)^4 |f''''| + 7u |f'''| + 5u |f''| + 2u |f'|.
 
 The bound needs nothing but G, H, a1 and x at the knots, so that every table carries its own.
 """
@@ -39,7 +39,6 @@ from scipy import special
 from qtaml_codesign.cards import CellParameters, DeviceCard, as_card
 from qtaml_codesign.checks import plain_array
 from qtaml_codesign.physics import binomial, kernels
-from qtaml_codesign.physics.barriers import decay_constant_per_nm, wkb_action
 from qtaml_codesign.physics.escape import escape_logs, log_flips
 from qtaml_codesign.physics.flip import checked_thickness
 
@@ -55,17 +54,28 @@ _FEWEST_INTERVALS = 64
 
 @dataclass(frozen=True, eq=False)
 class LogFlipTable:
-    """Cubics of ln p_flip over uniform steps of thickness.
+    """Cubics of ln p_flip over uniform steps of the WKB action.
 
     Attributes:
-        cubics: shape (intervals, 4); ln p = cubics[i] . (1, t, t^2, t^3) at origin_nm + (i + t) step_nm, 0 <= t < 1.
+        origin: action of the first knot.
+        step: of the action, from knot to knot.
+        cubics: shape (intervals, 4); ln p = cubics[i] . (1, t, t^2, t^3) at origin + (i + t) step, 0 <= t < 1.
         error_bound: proven largest error of ln p_flip between the knots (see the module).
     """
 
-    origin_nm: float
-    step_nm: float
+    origin: float
+    step: float
     cubics: Array
     error_bound: float
+
+    def read(self, action: Array, out: Array) -> None:
+        """Put ln p_flip at actions (n,) inside the table into `out` (n,).
+
+        Args:
+            action: (n,) WKB actions.
+            out: (n,), filled.
+        """
+        kernels.piecewise_cubic(action, self.origin, 1.0 / self.step, self.cubics, out)
 
 
 def flip_probability_of_cells(
@@ -86,6 +96,10 @@ def flip_probability_of_cells(
     Returns:
         p_flip or ln p_flip, float64, shape of `thickness_nm`.
 
+    Raises:
+        CardError: no such card, region or bit plane.
+        InputError: a thickness that is no number or outside the card's validity.
+
     Validity: as `flip_probability`. Few cells, barriers with an action below 4.7 and thresholds above about 90 % of
     the electrons, where the table is not worth it or not proven, are calculated one by one.
 
@@ -98,59 +112,68 @@ def flip_probability_of_cells(
     """
     card = as_card(card)
     given = plain_array("thickness_nm", thickness_nm, "an array of numbers, in nm", "for instance [1.76, 1.77]")
-    points = np.asarray(checked_thickness(card, given), order="C")
+    points, thinnest, thickest = checked_thickness(card, given)
     cell = card.resolve(region, plane)
-    table = table_for(cell, float(points.min()), float(points.max()), most_intervals=points.size)
+    table = table_for(cell, cell.barrier.action(thinnest), cell.barrier.action(thickest), most_intervals=points.size)
     out = np.empty(points.shape)
-    flat, places = out.reshape(-1), points.reshape(-1)
+    flat, places = out.reshape(-1), np.asarray(points, order="C").reshape(-1)
     for first in range(0, places.size, _BLOCK):
-        block, here = flat[first:first + _BLOCK], places[first:first + _BLOCK]
+        block, action = flat[first:first + _BLOCK], cell.barrier.action(places[first:first + _BLOCK])
         if table is None:
-            block[:] = exact_log_flip(cell, here)
+            block[:] = log_flips(action, cell.attempts, cell.electrons, cell.flip_threshold)
         else:
-            kernels.piecewise_cubic(here, table.origin_nm, 1.0 / table.step_nm, table.cubics, block)
+            table.read(action, block)
         if not log:
             np.exp(block, out=block)
     return out
 
 
-def exact_log_flip(cell: CellParameters, thickness_nm: Array) -> Array:
-    """ln p_flip of a cell by the exact chain."""
-    action = wkb_action(cell, thickness_nm)
-    return log_flips(action, cell.attempts, cell.electrons, cell.flip_threshold)
+def table_for(cell: CellParameters, low: float, high: float, most_intervals: int) -> LogFlipTable | None:
+    """The coarsest table that keeps `MOST_ERROR`; None where the proof or the limit forbids it.
 
-
-def table_for(cell: CellParameters, low_nm: float, high_nm: float, most_intervals: int) -> LogFlipTable | None:
-    """The coarsest table over [low, high] that keeps `MOST_ERROR`; None where the proof or the limit forbids it."""
+    Args:
+        cell: the cell; its own thickness is not used.
+        low, high: ends of the table, as WKB actions.
+        most_intervals: beyond which a table is not worth it.
+    """
     j, rest = cell.flip_threshold + 1, cell.electrons - cell.flip_threshold
-    proven = 2.0 * decay_constant_per_nm(cell) * low_nm >= LEAST_ACTION and rest >= LEAST_SHARE * (j - 1)
+    proven = low >= LEAST_ACTION and rest >= LEAST_SHARE * (j - 1)
     intervals = _FEWEST_INTERVALS
-    while proven and low_nm < high_nm and intervals <= most_intervals:
-        table = tabulate(cell, low_nm, high_nm, intervals)
+    while proven and low < high and intervals <= most_intervals:
+        table = tabulate(cell, low, high, intervals)
         if table.error_bound <= MOST_ERROR:
             return table
         intervals = math.ceil(intervals * min(4.0, 1.02 * (table.error_bound / MOST_ERROR) ** 0.25))
     return None
 
 
-def tabulate(cell: CellParameters, low_nm: float, high_nm: float, intervals: int) -> LogFlipTable:
-    """A table of so many intervals; the last reaches half a step beyond `high_nm`, so that rounding stays inside."""
-    step = (high_nm - low_nm) / (intervals - 0.5)
-    knots = low_nm + step * np.arange(intervals + 1, dtype=np.float64)
-    action = wkb_action(cell, knots)
+def tabulate(cell: CellParameters, low: float, high: float, intervals: int) -> LogFlipTable:
+    """A table of so many intervals; the last reaches half a step beyond `high`, so that rounding stays inside.
+
+    Args:
+        cell: the cell; its own thickness is not used.
+        low: WKB action of the first knot.
+        high: largest action that is asked for.
+        intervals: number of cubics.
+    """
+    step = (high - low) / (intervals - 0.5)
+    action = low + step * np.arange(intervals + 1, dtype=np.float64)
     n, k = float(cell.electrons), float(cell.flip_threshold)
     logs = np.stack(escape_logs(action, cell.attempts, cell.electrons, cell.flip_threshold))
     slope = binomial.log_slopes(logs, n, k)
-    scale = 2.0 * decay_constant_per_nm(cell) * step
-    bound = scale**4 / 384.0 * float(np.max(fourth_derivative_bound(slope, -logs[1], action, n, k)))
-    return LogFlipTable(low_nm, step, _hermite(logs[2], -scale * slope * _hazard_slope(action)), bound)
+    bound = step**4 / 384.0 * float(np.max(fourth_derivative_bound(slope, -logs[1], action, n, k)))
+    return LogFlipTable(low, step, _hermite(logs[2], -step * slope * _hazard_slope(action)), bound)
 
 
 def fourth_derivative_bound(slope: Array, hazard: Array, action: Array, n: float, k: float) -> Array:
     """Bound of |d^4 ln p_flip / dS^4| on each interval between knots in order of thickness (steps 1 to 4 of the proof).
 
     Args:
-        slope, hazard, action: G, x and S at the knots; results are one fewer.
+        slope, hazard, action: G, x and S at the knots, each (knots,).
+        n, k: electrons and flip threshold.
+
+    Returns:
+        (knots - 1,) bounds, dimensionless.
     """
     j, c = k + 1.0, n - k
     bend = 1.0 / special.exprel(hazard)

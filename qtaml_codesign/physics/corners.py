@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from qtaml_codesign.cards import CELL_FIELDS, DeviceCard
+from qtaml_codesign.cards import DeviceCard
 from qtaml_codesign.errors import CardError, InputError
 from qtaml_codesign.physics.inverse import thickness_for
 
@@ -38,7 +38,7 @@ def corners(card: DeviceCard, flip_probability: float) -> tuple[Corner, ...]:
     """The thickness (nm) of a flip probability at both ends of each range that the card states for its base cell.
 
     Args:
-        card: its `{value, low, high}` numbers among `CELL_FIELDS` but the thickness; a missing end is the value itself.
+        card: its `{value, low, high}` numbers among `card.cell_fields` but the thickness; a missing end is the value.
         flip_probability: of the base cell, in (0, 1).
 
     Source: `thickness_for` with one field replaced.
@@ -52,7 +52,7 @@ def corners(card: DeviceCard, flip_probability: float) -> tuple[Corner, ...]:
     """
     found = []
     for field, origin in card.provenance.items():
-        if field not in CELL_FIELDS or field == _THICKNESS or (origin.low is None and origin.high is None):
+        if field not in card.cell_fields or field == _THICKNESS or (origin.low is None and origin.high is None):
             continue
         ends = tuple(origin.value if end is None else end for end in (origin.low, origin.high))
         found.append(Corner(field, *ends, *(_thickness(card, field, end, flip_probability) for end in ends)))

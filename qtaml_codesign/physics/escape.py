@@ -1,23 +1,21 @@
 """Escape of the electrons of one cell, and the tail of their number.
 
-All functions take the WKB action S = 2 kappa d (see `barriers`) and return natural logarithms, so that 10^-12249 is a
-number like any other and 1 - p keeps its digits near 1.
+All functions take the WKB action S of the barrier and return natural logarithms, so that 10^-12249 is a number like any
+other and 1 - p keeps its digits near 1.
 """
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qtaml_codesign.checks import is_one_of
-from qtaml_codesign.errors import InputError, did_you_mean
+from qtaml_codesign.checks import one_of
 from qtaml_codesign.physics import binomial, kernels
 
 Tail = Literal["binomial", "poisson", "leading"]
 Array = NDArray[np.float64]
-_TAILS: tuple[Tail, ...] = get_args(Tail)
 _CODES = {"binomial": kernels.BINOMIAL, "poisson": kernels.POISSON, "leading": kernels.LEADING}
 
 TAIL_NOTES = {
@@ -37,12 +35,15 @@ class EscapeLogs(NamedTuple):
 
 
 def check_tail(tail: str) -> Tail:
-    """The tail if it is known; an `InputError` with near matches otherwise."""
-    for known in _TAILS:
-        if is_one_of(tail, (known,)):
-            return known
-    raise InputError("unknown tail", where="tail", rule="binomial, poisson or leading", value=tail,
-                     next_step=did_you_mean(tail, _TAILS))
+    """The tail, checked.
+
+    Args:
+        tail: its name.
+
+    Raises:
+        InputError: there is no tail of that name.
+    """
+    return cast("Tail", one_of("tail", "tail", tail, get_args(Tail)))
 
 
 def escape_logs(
@@ -79,6 +80,13 @@ def escape_logs(
 
 def log_flips(action: Array, attempts: float, electrons: int, flip_threshold: int, tail: Tail = "binomial") -> Array:
     """ln p_flip alone, as in `escape_logs`, for less time and memory.
+
+    Args:
+        action: S > 0, any shape.
+        attempts: M of one electron in the window.
+        electrons: N.
+        flip_threshold: k_th.
+        tail: name of the tail.
 
     Example:
         >>> np.exp(log_flips(np.array([19.975293]), 2.4e7, 50, 4)).round(6)

@@ -6,15 +6,13 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qtaml_codesign.cards import CellParameters, DeviceCard, as_card
+from qtaml_codesign.cards import CellParameters, DeviceCard, Encoding, FlipDirection, as_card
 from qtaml_codesign.checks import plain_array
 from qtaml_codesign.errors import InputError
-from qtaml_codesign.physics.barriers import wkb_action
 from qtaml_codesign.physics.escape import EscapeLogs, Tail, check_tail, escape_logs, log_flips
 from qtaml_codesign.physics.inverse import log_slope_per_nm, thickness_for
 from qtaml_codesign.physics.validity import regime, warnings_for
@@ -29,14 +27,19 @@ class RegionFlip:
     """One region of the card: its storage, its tensors and ln p_flip of its bit planes.
 
     Attributes:
+        name: as on the card; `default` for what no region holds.
+        bits: per weight.
+        encoding: how a weight becomes a code.
+        flips: which stored values flip.
+        charged_bit: the logical value that a charged cell holds.
         tensors: glob patterns of tensor names; empty for `default`, which holds all other tensors.
         log_probability: shape S + (bits,), plane 0 = least significant.
     """
 
     name: str
     bits: int
-    encoding: str
-    flips: str
+    encoding: Encoding
+    flips: FlipDirection
     charged_bit: int
     tensors: tuple[str, ...]
     log_probability: Array
@@ -46,8 +49,16 @@ class RegionFlip:
 class FlipProbability:
     """Flip probability of a card at thicknesses of shape S (scalars where S is empty); logs are natural.
 
-    All but `regions` belongs to the base cell (no region, no bit plane). `regions` holds every region, `default` first,
-    per bit plane. `tail` names the tail that was used. What is not held is worked out when it is asked for.
+    All but `regions` belongs to one cell: the base cell (no region, no bit plane), or that of the region asked for.
+    What is not held is worked out when it is asked for.
+
+    Attributes:
+        card_name: name of the card.
+        tail: the tail that was used.
+        cell: the cell, with its barrier.
+        thickness_nm: its thicknesses in nm.
+        log_probability: ln p_flip of the cell.
+        regions: every region of the card, `default` first, per bit plane.
     """
 
     card_name: str
@@ -59,7 +70,7 @@ class FlipProbability:
 
     @property
     def log_transmission(self) -> float | Array:
-        """ln T = -2 kappa d."""
+        """ln T = -S, the WKB action."""
         return _scalar(-self._action)
 
     @property
@@ -74,7 +85,7 @@ class FlipProbability:
 
     @property
     def _action(self) -> Array:
-        return wkb_action(self.cell, np.asarray(self.thickness_nm))
+        return self.cell.barrier.action(np.asarray(self.thickness_nm))
 
     @property
     def _logs(self) -> EscapeLogs:
@@ -83,7 +94,7 @@ class FlipProbability:
 
     @property
     def transmission(self) -> float | Array:
-        """WKB transmission per attempt, T = exp(-2 kappa d)."""
+        """WKB transmission per attempt, T = exp(-S)."""
         return _exp(self.log_transmission)
 
     @property
@@ -124,48 +135,54 @@ class FlipProbability:
     @property
     def regime(self) -> str | NDArray[np.str_]:
         """rare, transition or high-escape at each thickness (see `validity.regime`)."""
-        names = regime(np.asarray(self.mean_escapes), self.cell.flip_threshold)
+        names = regime(np.asarray(self.mean_escapes), self.cell.electrons, self.cell.flip_threshold)
         return str(names) if names.ndim == 0 else names
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What to doubt about these numbers (see `validity.warnings_for`)."""
-        return warnings_for(
-            thickness_nm=np.asarray(self.thickness_nm), action=self._action,
-            log_flip=np.asarray(self.log_probability), attempts=self.cell.attempts, electrons=self.cell.electrons,
-            flip_threshold=self.cell.flip_threshold, tail=self.tail,
-        )
+        return warnings_for(self.cell, np.asarray(self.thickness_nm), np.asarray(self.log_probability), self.tail)
 
     def at(self, index: int | tuple[int, ...]) -> FlipProbability:
-        """The result at one thickness point, a scalar one; `index` as in numpy, one integer per axis of S."""
+        """The result at one thickness point, a scalar one.
+
+        Args:
+            index: as in numpy, one integer per axis of S.
+
+        Raises:
+            InputError: there is no such point.
+        """
         shape = np.shape(self.thickness_nm)
         place = index if isinstance(index, tuple) else (index,)
         inside = len(place) == len(shape) and all(-size <= i < size for i, size in zip(place, shape, strict=True))
         if not inside:
             raise InputError("no such thickness point", where="index", rule=f"one integer per axis of {shape}",
                              value=index, next_step="a scalar result has no points; see thickness_nm for the others")
-        picks: dict[str, Any] = {name: float(np.asarray(getattr(self, name))[place]) for name in _POINTWISE}
+        thickness, log_flip = (float(np.asarray(values)[place]) for values in (self.thickness_nm, self.log_probability))
         regions = tuple(replace(region, log_probability=region.log_probability[place]) for region in self.regions)
-        return replace(self, **picks, regions=regions)
-
-
-_POINTWISE = ("thickness_nm", "log_probability")
+        return replace(self, thickness_nm=thickness, log_probability=log_flip, regions=regions)
 
 
 def flip_probability(
-    card: DeviceCard | str | Path, thickness_nm: ArrayLike | None = None, *, tail: str = "binomial"
+    card: DeviceCard | str | Path, thickness_nm: ArrayLike | None = None, *, tail: str = "binomial",
+    region: str | None = None,
 ) -> FlipProbability:
     """Flip probability of every region and bit plane of a card.
 
-    p_flip = P(K > k_th), K ~ Binomial(N, p_esc), p_esc = 1 - (1 - exp(-2 kappa d))^(nu tau)
+    p_flip = P(K > k_th), K ~ Binomial(N, p_esc), p_esc = 1 - (1 - exp(-S(d)))^(nu tau)
 
     Args:
         card: the device card, its name, or its path.
         thickness_nm: thicknesses in nm, a number or an array of any shape S, that replace the card's own; regions and
             bit planes that set their own thickness keep it. Must lie within `card.validity`. None: the card's own.
         tail: "binomial" (exact), or the labelled approximations "poisson" and "leading".
+        region: whose cell the result is about, beside the planes of all regions; None: the base cell.
 
-    Validity: see `FlipProbability.warnings`. Source: `barriers.wkb_action`, `escape.escape_logs`.
+    Raises:
+        CardError: the card cannot be read or breaks its schema, or has no such region.
+        InputError: an unknown tail, or a thickness that is no number or outside the card's validity.
+
+    Validity: see `FlipProbability.warnings`. Source: the card's barrier (S), `escape.escape_logs`.
 
     Example:
         >>> from qtaml_codesign.cards import load_card
@@ -174,25 +191,33 @@ def flip_probability(
         ([0.09997, 1e-06], (2, 8))
     """
     card = as_card(card)
-    used, points, base = check_tail(tail), np.array(checked_thickness(card, thickness_nm)), card.resolve()
+    used, points, one = check_tail(tail), np.array(checked_thickness(card, thickness_nm)[0]), card.resolve(region)
     known: dict[CellParameters, Array] = {}
 
     def log_flip_of(cell: CellParameters) -> Array:
         if cell not in known:
-            widths = np.full(points.shape, cell.thickness_nm) if cell.own_thickness else points
-            action = wkb_action(cell, widths)
+            action = cell.barrier.action(_widths(cell, points))
             known[cell] = log_flips(action, cell.attempts, cell.electrons, cell.flip_threshold, used)
         return known[cell]
 
-    return FlipProbability(
-        card_name=card.name, tail=used, cell=base, thickness_nm=_scalar(points),
-        log_probability=_scalar(log_flip_of(base)),
-        regions=tuple(_region(card, name, log_flip_of) for name in card.region_names),
-    )
+    regions = tuple(_region(card, name, log_flip_of) for name in card.region_names)
+    return FlipProbability(card.name, used, one, _scalar(_widths(one, points)), _scalar(log_flip_of(one)), regions)
 
 
-def checked_thickness(card: DeviceCard, thickness_nm: ArrayLike | None) -> Array:
-    """Thicknesses as float64 (the caller's own array where it is that), inside the card's validity, or `InputError`."""
+def _widths(cell: CellParameters, points: Array) -> Array:
+    return np.full(points.shape, cell.thickness_nm) if cell.own_thickness else points
+
+
+def checked_thickness(card: DeviceCard, thickness_nm: ArrayLike | None) -> tuple[Array, float, float]:
+    """Thicknesses in nm as float64 (the caller's own array where it is that), the smallest and the largest of them.
+
+    Args:
+        card: whose validity holds.
+        thickness_nm: numbers of any shape; None: the card's own.
+
+    Raises:
+        InputError: none given, not numbers, or outside the card's validity.
+    """
     low, high = card.validity.thickness_nm
     given = card.barrier.thickness_nm if thickness_nm is None else thickness_nm
     points = plain_array("thickness_nm", given, "a number or an array of numbers, in nm", "for instance 1.765")
@@ -201,12 +226,13 @@ def checked_thickness(card: DeviceCard, thickness_nm: ArrayLike | None) -> Array
         raise InputError(what, where="thickness_nm", rule="a number or an array of numbers, in nm", value=given,
                          next_step="for instance 1.765")
     points = points.astype(np.float64, copy=False)
-    if not (points.min() >= low and points.max() <= high):
+    least, most = float(points.min()), float(points.max())
+    if not (least >= low and most <= high):
         bad = points[~((points >= low) & (points <= high))]
         raise InputError(f"thickness is outside the validity of card {card.name}", where="thickness_nm",
                          rule=f"{low:g} <= thickness_nm <= {high:g}", value=float(bad.flat[0]),
                          next_step="stay inside, or widen validity.thickness_nm of the card with a reason")
-    return points
+    return points, least, most
 
 
 def _region(card: DeviceCard, name: str, log_flip_of: Callable[[CellParameters], Array]) -> RegionFlip:

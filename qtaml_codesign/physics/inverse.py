@@ -13,10 +13,9 @@ from typing import TypeGuard
 import numpy as np
 from scipy import special
 
-from qtaml_codesign.cards import CellParameters, DeviceCard, as_card
+from qtaml_codesign.cards import DeviceCard, as_card
 from qtaml_codesign.errors import InputError
 from qtaml_codesign.physics import kernels
-from qtaml_codesign.physics.barriers import decay_constant_per_nm
 
 _LOG_HALF = math.log(0.5)
 _MOST_STEPS = 200
@@ -28,14 +27,17 @@ def thickness_for(
 ) -> float:
     """Thickness in nm at which the card's base cell flips with the given probability (binomial tail).
 
-    p_esc from I_{p_esc}(k_th + 1, N - k_th) = p_flip;  T = -expm1(log1p(-p_esc) / M);  d = -ln T / (2 kappa)
+    p_esc from I_{p_esc}(k_th + 1, N - k_th) = p_flip;  T = -expm1(log1p(-p_esc) / M);  S(d) = -ln T
 
     Args:
         card: the device card, its name, or its path; its own thickness is not used.
         flip_probability: target in (0, 1).
         log_flip_probability: its natural log instead, for targets below 1e-308; exactly one of the two.
 
-    Validity: the thickness must lie inside `card.validity`, else `InputError`. Good to about 1e-14 relative.
+    Raises:
+        InputError: no probability in (0, 1), or none that the card reaches inside its validity.
+
+    Validity: good to about 1e-14 relative.
     Source: incomplete beta inverse (scipy) as the start, then safeguarded Newton on ln p_flip.
 
     Example:
@@ -46,7 +48,8 @@ def thickness_for(
     card = as_card(card)
     log_target, log_rest = _target(flip_probability, log_flip_probability)
     cell = card.resolve()
-    found = _thickness(cell, _solve(cell.electrons, cell.flip_threshold, log_target, log_rest))
+    hazard = _solve(cell.electrons, cell.flip_threshold, log_target, log_rest)
+    found = cell.barrier.thickness_nm(_action(hazard, cell.attempts))
     low, high = card.validity.thickness_nm
     if not low <= found <= high:
         raise InputError(
@@ -60,7 +63,7 @@ def thickness_for(
 def log_slope_per_nm(card: DeviceCard) -> float:
     """d ln p_flip / d d of the base cell at the card's thickness, in 1/nm; negative.
 
-    dp_flip/dp_esc = N P(K = k_th; N - 1),  dp_esc/dd = -2 kappa M T (1 - T)^(M - 1);  rare limit -2 kappa (k_th + 1).
+    dp_flip/dp_esc = N P(K = k_th; N - 1),  dp_esc/dd = -S' M T (1 - T)^(M - 1);  rare limit -S' (k_th + 1), S' = dS/dd.
 
     Example:
         >>> from qtaml_codesign.cards import load_card
@@ -68,14 +71,13 @@ def log_slope_per_nm(card: DeviceCard) -> float:
         -35.267
     """
     cell = card.resolve()
-    action = 2.0 * decay_constant_per_nm(cell) * cell.thickness_nm
+    action = cell.barrier.action(cell.thickness_nm)
     log_p, log_q = kernels.log_escape(action, cell.attempts)
     log_transmitted = action + kernels.log1mexp(-action)
     above, _ = kernels.log_binomial_tail(float(cell.electrons), float(cell.flip_threshold), log_p, log_q)
     log_density = _log_mass_slope(cell.electrons, cell.flip_threshold, log_p, log_q)
-    return -2.0 * decay_constant_per_nm(cell) * math.exp(
-        log_density - above + math.log(cell.attempts) + log_q - log_transmitted
-    )
+    log_ratio = log_density - above + math.log(cell.attempts) + log_q - log_transmitted
+    return -cell.barrier.slope_per_nm(cell.thickness_nm) * math.exp(log_ratio)
 
 
 def _log_mass_slope(electrons: int, threshold: int, log_p: float, log_q: float) -> float:
@@ -89,11 +91,10 @@ def _target(chance: float | None, log_chance: float | None) -> tuple[float, floa
         return math.log(chance), math.log1p(-chance)
     if chance is None and _is_number(log_chance) and -math.inf < log_chance < 0.0:
         return float(log_chance), kernels.log1mexp(float(log_chance))
-    raise InputError(
-        "no thickness has this flip probability", where="flip_probability, log_flip_probability",
-        rule="exactly one of 0 < flip_probability < 1 and log_flip_probability < 0", value=(chance, log_chance),
-        next_step="give flip_probability, or its natural log for targets below 1e-308",
-    )
+    raise InputError("no thickness has this flip probability", where="flip_probability, log_flip_probability",
+                     rule="exactly one of 0 < flip_probability < 1 and log_flip_probability < 0",
+                     value=(chance, log_chance),
+                     next_step="give flip_probability, or its natural log for targets below 1e-308")
 
 
 def _is_number(given: object) -> TypeGuard[float]:
@@ -140,8 +141,7 @@ def _escape_at(u: float) -> tuple[float, float]:
     return (u if u < -40.0 else kernels.log1mexp(log_q)), log_q
 
 
-def _thickness(cell: CellParameters, u: float) -> float:
-    """d = -ln T / (2 kappa), T = 1 - exp(-x / M), x = exp(u)."""
-    log_share = u - math.log(cell.attempts)
-    log_transmission = log_share if log_share < -40.0 else kernels.log1mexp(-math.exp(log_share))
-    return -log_transmission / (2.0 * decay_constant_per_nm(cell))
+def _action(u: float, attempts: float) -> float:
+    """S = -ln T, T = 1 - exp(-x / M), x = exp(u)."""
+    log_share = u - math.log(attempts)
+    return -(log_share if log_share < -40.0 else kernels.log1mexp(-math.exp(log_share)))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qtaml_codesign.cards import CELL_FIELDS, DeviceCard
+from qtaml_codesign.cards import DEFAULT_REGION, DeviceCard
 from qtaml_codesign.errors import InputError, did_you_mean
 from qtaml_codesign.physics.flip import FlipProbability, flip_probability
 
@@ -18,7 +18,6 @@ COLUMNS = (
     "regime",
 )
 _WHOLE = ("cell.electrons", "cell.flip_threshold")
-_THICKNESS = "barrier.thickness_nm"
 _MOST_ROWS = 1_000_000
 
 Row = tuple[float | int | str, ...]
@@ -26,25 +25,39 @@ Row = tuple[float | int | str, ...]
 
 @dataclass(frozen=True)
 class FlipTable:
-    """Rows of plain numbers under named columns, with the warnings of all rows together."""
+    """Rows of plain numbers under named columns, with the warnings of all rows together.
+
+    Attributes:
+        columns: the fields that vary, then `COLUMNS`.
+        rows: one tuple per combination, in the order of the columns.
+        warnings: what to doubt (`FlipProbability.warnings`), each once.
+        region: whose cell the rows are about.
+    """
 
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     warnings: tuple[str, ...]
+    region: str
 
 
 def flip_table(
     card: DeviceCard, thickness_nm: ArrayLike | None = None, *, vary: Mapping[str, NDArray[np.float64]] | None = None,
     tail: str = "binomial",
 ) -> FlipTable:
-    """Flip probability of the base cell over thicknesses and over a grid of card fields.
+    """Flip probability of one cell over thicknesses and over a grid of card fields.
 
     Args:
         card: the device card.
-        thickness_nm: thicknesses in nm; None: the card's own.
-        vary: dotted card field (one of `CELL_FIELDS`) to its values. Several fields make a grid, the last one fastest;
-            they are the leading columns. Whole-number fields take whole numbers only.
+        thickness_nm: thicknesses in nm; None: the cell's own.
+        vary: dotted card field to its values: one of `card.cell_fields`, or one of them in a region,
+            `regions.NAME.FIELD`; then the rows are about the cell of that region. Several fields make a grid, the last
+            one fastest; they are the leading columns. Whole-number fields take whole numbers only.
         tail: as in `flip_probability`.
+
+    Raises:
+        CardError: a value that the card's schema refuses.
+        InputError: an unknown field, fields of two regions, a fraction where a whole number belongs, a thickness given
+            twice, or more than a million rows.
 
     Example:
         >>> from qtaml_codesign.cards import load_card
@@ -52,30 +65,41 @@ def flip_table(
         >>> table.columns[:2], [row[0] for row in table.rows]
         (('cell.electrons', 'thickness_nm'), [40, 50])
     """
-    grid = {field: _values(field, values) for field, values in (vary or {}).items()}
-    if _THICKNESS in grid and thickness_nm is not None:
-        raise InputError("the thickness is given twice", where="thickness", rule="either a thickness range or a varied "
-                         f"{_THICKNESS}", value=_THICKNESS, next_step="leave one of the two out")
+    grid = {field: _values(card, field, values) for field, values in (vary or {}).items()}
+    region = _region(grid)
+    fixed = card.resolve(region).own_thickness or any(field.endswith("barrier.thickness_nm") for field in grid)
+    if thickness_nm is not None and fixed:
+        raise InputError("the thickness is given twice", where="thickness", value=f"region {region}",
+                         rule="a thickness range, or a barrier.thickness_nm that is varied or the region's own",
+                         next_step="leave one of the two out")
     _check_size(grid, thickness_nm)
     rows: list[Row] = []
     warnings: dict[str, None] = {}
     for settings in itertools.product(*grid.values()):
-        varied = card
-        for field, value in zip(grid, settings, strict=True):
-            varied = varied.with_field(field, value)
-        flip = flip_probability(varied, thickness_nm, tail=tail)
+        varied = card.with_fields(dict(zip(grid, settings, strict=True))) if grid else card
+        flip = flip_probability(varied, thickness_nm, tail=tail, region=region)
         rows.extend((*settings, *row) for row in _rows(flip))
         warnings.update(dict.fromkeys(flip.warnings))
-    return FlipTable((*grid, *COLUMNS), tuple(rows), tuple(warnings))
+    return FlipTable((*grid, *COLUMNS), tuple(rows), tuple(warnings), region)
 
 
-def _values(field: str, values: NDArray[np.float64]) -> list[float | int]:
-    if field not in CELL_FIELDS:
-        raise InputError(f"{field} does not change the flip probability of the base cell, or is unknown", where="vary",
+def _region(fields: Iterable[str]) -> str:
+    """The one region that the fields name; `default` where they name none."""
+    found = {field.split(".")[1] for field in fields if field.startswith("regions.")}
+    if len(found) > 1:
+        raise InputError("fields of several regions are varied", where="vary", rule="fields of one region at most",
+                         value=", ".join(sorted(found)), next_step="make one table per region")
+    return found.pop() if found else DEFAULT_REGION
+
+
+def _values(card: DeviceCard, field: str, values: NDArray[np.float64]) -> list[float | int]:
+    known = [*card.cell_fields, *(f"regions.{name}.{own}" for name in card.regions for own in card.cell_fields)]
+    if field not in known:
+        raise InputError(f"{field} does not change the flip probability of a cell, or is unknown", where="vary",
                          rule="a dotted card field that sets the flip probability", value=field,
-                         next_step=did_you_mean(field, CELL_FIELDS))
+                         next_step=did_you_mean(field, known))
     numbers = np.asarray(values, dtype=np.float64)
-    if field not in _WHOLE:
+    if not field.endswith(_WHOLE):
         return [float(number) for number in numbers]
     broken = numbers[numbers != np.rint(numbers)]
     if broken.size:

@@ -20,7 +20,6 @@ from qtaml_codesign.report.words import (
     scientific,
     settled_line,
 )
-from qtaml_codesign.sweeps.ranges import card_ranges
 from qtaml_codesign.sweeps.result import Sweep
 from qtaml_codesign.tac.methods import method_label
 
@@ -53,31 +52,31 @@ def sweep_report(sweep: Sweep) -> SweepReport:
     """How thin may the oxide be for each budget, and, unless a search looked for that alone, how much ECC does each
     thickness need?"""
     frontier = sweep.frontier()
-    tables = [_oxide_table(frontier, sweep), *_range_tables(frontier, sweep)]
-    if sweep.settings.rule.threshold is None:
+    tables = [_oxide_table(frontier, sweep), *_range_tables(sweep)]
+    if sweep.options.rows != "knots":
         tables.append(_budget_table(frontier, sweep))
     return SweepReport(_facts(sweep), tuple(tables), notes_of(frontier, sweep))
 
 
 def _facts(sweep: Sweep) -> tuple[tuple[str, str], ...]:
-    clean, settings, counts = sweep.clean_interval, sweep.settings, sweep.counts
-    level, name = f"{settings.rule.confidence:.0%}", sweep.metric.name
-    numbers = (*clean, settings.wanted.value(clean.estimate))
+    clean, options, counts = sweep.clean_interval, sweep.options, sweep.counts
+    level, name = f"{options.stopping.confidence:.0%}", sweep.metric.name
+    numbers = (*clean, options.wanted.value(clean.estimate))
     value, low, high, threshold = map(sweep.metric.text, numbers)
     return (
         ("card", f"{sweep.card.name}: {_grid(sweep)}, {sweep.grid_nm[0]:.4g} to {sweep.grid_nm[-1]:.4g} nm"),
         ("workload", f"{sweep.workload_name}, {sweep.samples} evaluation samples"),
         ("exposed", sweep.exposure.text),
         (f"clean {name}", f"{value}  [{low}, {high}] ({level}, over samples)"),
-        ("target", f"{settings.wanted} = {threshold}" if settings.wanted.factor else threshold),
-        ("seed", str(settings.seed)),
+        ("target", f"{options.wanted} = {threshold}" if options.wanted.factor else threshold),
+        ("seed", str(options.seed)),
         ("trials", f"{counts.trials} over {sweep.tasks} tasks for {len(sweep.points)} points; "
                    f"{sweep.new_trials} run now{_borrowed(sweep)}"),
     )
 
 
 def _grid(sweep: Sweep) -> str:
-    if sweep.settings.rule.threshold is not None:
+    if sweep.options.rows == "knots":
         return f"bisected, {len(sweep.grid_nm)} thicknesses"
     if sweep.interpolated and sweep.knots is not None:
         return f"{len(sweep.grid_nm)} thicknesses interpolated from {len(sweep.knots)} measured points"
@@ -89,8 +88,8 @@ def _borrowed(sweep: Sweep) -> str:
 
 
 def _oxide_table(frontier: Frontier, sweep: Sweep) -> Table:
-    table, methods = frontier.to_frame(), sweep.settings.methods
-    title = f"Thinnest oxide (nm) that keeps {sweep.settings.wanted.of(sweep.metric.name)}, for each ECC budget"
+    table, methods = frontier.to_frame(), sweep.options.methods
+    title = f"Thinnest oxide (nm) that keeps {sweep.options.wanted.of(sweep.metric.name)}, for each ECC budget"
     note = (f"[low,high]: where the ends of the {sweep.metric.name}'s interval over drawings of the flips cross the "
             "target, and nothing else; p: flip probability there; images: the same over evaluation images")
     ends = ends_nm(sweep)
@@ -116,9 +115,9 @@ def _heads(name: str) -> tuple[str, ...]:
     return f"{name}\nnm", "images\nnm", "\np"
 
 
-def _range_tables(frontier: Frontier, sweep: Sweep) -> tuple[Table, ...]:
+def _range_tables(sweep: Sweep) -> tuple[Table, ...]:
     """Where each crossing lies at the ends of the ranges that the card's own numbers have; none if it states none."""
-    found = card_ranges(sweep.card, frontier.to_frame())
+    found = sweep.card_ranges()
     if not found or not found[0].corners:
         return ()
     digits = f".{decimals(ends_nm(sweep))}f"
@@ -142,8 +141,8 @@ def _corner(corner: Corner, digits: str) -> str:
 
 
 def _budget_table(frontier: Frontier, sweep: Sweep) -> Table:
-    table, methods = frontier.smallest_budgets(), sweep.settings.methods
-    most = max(max(sweep.settings.budgets_of(method)) for method in methods)
+    table, methods = frontier.smallest_budgets(), sweep.options.methods
+    most = max(max(sweep.options.budgets_of(method)) for method in methods)
     by_method = [table[table["method"] == method].set_index("thickness_nm") for method in methods]
     rows = []
     for thickness in _some(sweep.grid_nm):
@@ -153,7 +152,7 @@ def _budget_table(frontier: Frontier, sweep: Sweep) -> Table:
                      *(_overhead(cell, most) for cell in cells), *ratio))
     heads = tuple(f"{method_label(method)}\n%" for method in methods)
     columns = ("oxide\nnm", "p", *heads, *(("times\nless",) if len(methods) == 2 else ()))
-    title = f"Smallest ECC overhead (% of stored bits) that keeps {sweep.settings.wanted}, for each oxide"
+    title = f"Smallest ECC overhead (% of stored bits) that keeps {sweep.options.wanted}, for each oxide"
     note = "among the budgets of this sweep; ~: the interval holds the target, so more trials may change it"
     if len(rows) < len(sweep.grid_nm):
         note += f"\n{len(rows)} of {len(sweep.grid_nm)} thicknesses are shown"

@@ -10,8 +10,7 @@ from qtaml_codesign.cards import DeviceCard
 from qtaml_codesign.ecc.limits import extra_cells_per_protected_bit, extra_cells_under_charge_loss
 from qtaml_codesign.frontier import BEYOND, Frontier
 from qtaml_codesign.report.words import percent
-from qtaml_codesign.sweeps.ranges import has_cells_apart, states_ranges
-from qtaml_codesign.sweeps.result import Sweep
+from qtaml_codesign.sweeps.result import Sweep, has_cells_apart, states_ranges
 from qtaml_codesign.tac.methods import method_label
 
 BOUNDS = {"symmetric": extra_cells_per_protected_bit, "charge_loss": extra_cells_under_charge_loss}

@@ -1,148 +1,227 @@
-"""Gather plans and trials: ask the store first, let the crew do the rest, write down each batch as it comes."""
+"""Measure points of a sweep: a plan for each, a task for each plan, and for each task counts of its first trials.
+
+The store is asked first, the workers do the rest, and each batch is written down as it comes.
+"""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count, takewhile
 from typing import Any
 
+import pandas as pd
+
 from qtaml_codesign.nets.counts import TrialCounts
-from qtaml_codesign.nets.sensitivity import JacobianGains
-from qtaml_codesign.statistics import Exact
-from qtaml_codesign.sweeps.crew import Crew, Job
-from qtaml_codesign.sweeps.jobs import PlanRequest, make_plan, run_trials
-from qtaml_codesign.sweeps.progress import ProgressReport, SweepProgress
-from qtaml_codesign.sweeps.stopping import StoppingRule
+from qtaml_codesign.nets.sensitivity import JacobianGains, jacobian_gains
+from qtaml_codesign.nets.workload import Workload
+from qtaml_codesign.sweeps.coordinates import Place
+from qtaml_codesign.sweeps.jobs import PlanRequest, make_plan, run_trials, task_for
+from qtaml_codesign.sweeps.options import SweepOptions
+from qtaml_codesign.sweeps.progress import Progress, Settled, SweepProgress
 from qtaml_codesign.sweeps.store import ResultStore
 from qtaml_codesign.sweeps.task import SweepTask, canonical_json
+from qtaml_codesign.sweeps.workers import Job, Workers
+from qtaml_codesign.tac.plan import TacPlan
 
 BATCH_TRIALS = 10
-TaskSettled = Callable[[str, TrialCounts], None]
 
 
-def collect_plans(
-    requests: Mapping[str, PlanRequest], crew: Crew, store: ResultStore, report: ProgressReport,
-    calibrate: Callable[[Callable[[int, int], None]], JacobianGains],
-) -> dict[str, str]:
-    """JSON of the plan of each request id; those the store knows are not made again.
+@dataclass(frozen=True)
+class Point:
+    """What is to be measured: a method at a budget, under flip rates."""
 
-    `calibrate(progress)` measures Jacobian gains; it is called once, if a plan that is made needs them.
-    """
-    made = store.plans(requests)
-    waiting = deque(request_id for request_id in requests if request_id not in made)
-    needed = any(requests[request_id].needs_gains for request_id in waiting)
-    gains = calibrate(lambda done, total: report(SweepProgress("calibration", done, total))) if needed else None
-
-    def next_job() -> Job | None:
-        if not waiting:
-            return None
-        request_id = waiting.popleft()
-        request = requests[request_id]
-        arguments = (crew.handle, request, gains if request.needs_gains else None)
-        return Job((request_id,), make_plan, arguments,
-                   f"plan {request_id[:12]}: {request.method}, budget {request.budget:g}")
-
-    def finished(results: list[tuple[Job, Any]]) -> None:
-        fresh = {job.key[0]: text for job, text in results}
-        store.add_plans(fresh)
-        made.update(fresh)
-        report(SweepProgress("plans", len(made), len(requests)))
-
-    report(SweepProgress("plans", len(made), len(requests)))
-    crew.drain(next_job, finished)
-    return made
+    method: str
+    budget: float
+    place: Place
 
 
-def collect_trials(
-    tasks: Mapping[str, SweepTask], rule: StoppingRule, samples: int, crew: Crew, store: ResultStore,
-    report: ProgressReport, settled: TaskSettled,
-) -> dict[str, TrialCounts]:
-    """Per task id, the counts of exactly its first n trials, summed; the rule chooses n from those counts alone.
+@dataclass(frozen=True)
+class MeasuredPoint:
+    """A point with its plan and counts."""
 
-    settled: called with the id of a task and those counts as soon as they are enough.
-    """
-    store.add_tasks({task_id: canonical_json(task.to_json()) for task_id, task in tasks.items()})
-    board = _Board(tasks, rule, samples, crew, store, report, settled)
-    report(SweepProgress("trials", 0, len(tasks)))
-    crew.drain(board.next_job, board.finished)
-    return board.chosen
+    point: Point
+    plan: TacPlan
+    counts: TrialCounts
 
 
 @dataclass
-class _Case:
-    """One task under way: its trials so far, and how many batches are out."""
+class Measurement:
+    """Measures points with one network, its workers and a store, as often as it is asked.
 
-    task: SweepTask
-    rows: dict[int, TrialCounts]
-    awaited: int = 0
+    Attributes:
+        counts: of every distinct task so far.
+        notes: what the plans want the reader to know.
+        gains: the Jacobian gains, once a plan has needed them.
+    """
 
-    def leading(self) -> list[Exact]:
-        """Summed scores of trials 0, 1, ... up to the first gap."""
-        scores: list[Exact] = []
-        while len(scores) in self.rows:
-            scores.append(self.rows[len(scores)].score)
-        return scores
-
-
-@dataclass
-class _Board:
-    """Which batch is next. Tasks are taken in the order of their ids, which is as good as shuffled."""
-
-    tasks: Mapping[str, SweepTask]
-    rule: StoppingRule
-    samples: int
-    crew: Crew
+    network: Workload
+    options: SweepOptions
+    workers: Workers
     store: ResultStore
-    report: ProgressReport
-    settled: TaskSettled
-    chosen: dict[str, TrialCounts] = field(default_factory=dict)
-    trials: int = 0
+    progress: Progress
+    counts: dict[str, TrialCounts] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    gains: list[JacobianGains] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        self._fresh = deque(sorted(self.tasks))
-        self._cases: dict[str, _Case] = {}
+    @property
+    def threshold(self) -> float:
+        """The value that just keeps the target."""
+        return self.options.wanted.value(self.network.clean_value)
+
+    def measure(self, points: Sequence[Point]) -> list[MeasuredPoint]:
+        """Plan and counts of each of the points, in their order."""
+        plans, tensors = self._plans(points), list(self.network.weights)
+        tasks = [task_for(self.network.digest, plan, point.place.profile.assign(tensors), self.options.seed)
+                 for plan, point in zip(plans, points, strict=True)]
+        ids = [task.strong_id for task in tasks]
+        first_of = dict(zip(reversed(ids), reversed(points), strict=True))
+        board = _Board(self, dict(zip(ids, tasks, strict=True)), first_of)
+        self.counts |= board.collect()
+        self.notes += [f"{plan.method}: {note}" for plan in plans for note in plan.warnings]
+        return [MeasuredPoint(point, plan, self.counts[task_id])
+                for point, plan, task_id in zip(points, plans, ids, strict=True)]
+
+    def row(self, measured: MeasuredPoint, thickness_nm: float) -> tuple[object, ...]:
+        """A measured point as a row of `sweep.csv` (see `table`); `thickness_nm` is what it stands for."""
+        point, counts, found = measured.point, measured.counts, self.options.stopping.interval(measured.counts)
+        return (
+            thickness_nm, point.place.flip_probability, point.method, point.budget, measured.plan.overhead,
+            *found, counts.trials, self.network.clean_value,
+            counts.nominal_ber, counts.realised_ber, self.image_half_width(counts),
+        )
+
+    def table(self, rows: Sequence[tuple[object, ...]]) -> pd.DataFrame:
+        """Rows as the table of `sweep.csv`: the columns of the metric are named after it."""
+        metric = self.network.metric
+        return pd.DataFrame(rows, columns=[
+            "thickness_nm", "flip_probability", "method", "budget", "overhead", *metric.columns, "trials",
+            metric.clean_column, "nominal_ber", "realised_ber", "image_half_width",
+        ])
+
+    def image_half_width(self, counts: TrialCounts) -> float:
+        """Half-width of the metric beyond its target over evaluation samples, from the counts of a point."""
+        scoring, options = self.network.scoring, self.options
+        return counts.image_half_width(scoring.clean_by_group, scoring.group_sizes, options.wanted,
+                                       options.stopping.confidence, scoring.metric)
+
+    def near_clean(self, table: pd.DataFrame) -> list[str]:
+        """A warning when what the target allows to lose is within the error over evaluation samples.
+
+        That error is taken at the point of the `table` whose value is nearest the threshold.
+        """
+        network, metric = self.network, self.network.metric
+        room = metric.margin(network.clean_value, self.threshold)
+        half = float(table["image_half_width"].iloc[(table[metric.column] - self.threshold).abs().argmin()])
+        if not room <= half:
+            return []
+        return [f"target {self.options.wanted} allows to lose {room:.4f} of {metric.name}, but {network.samples} "
+                f"evaluation samples tell such a loss only to +- {half:.4f}: what just keeps the target cannot be told "
+                "from the clean network; give more evaluation samples, or a lower target"]
+
+    def _plans(self, points: Sequence[Point]) -> list[TacPlan]:
+        """The plan of each point; those that the store knows are not made again."""
+        ids, requests = [], {}
+        for point in points:
+            request = PlanRequest(self.network.digest, point.method, point.budget, self.options.seed,
+                                  self.options.allocation, self.options.sensitivity, point.place.profile)
+            ids.append(request.request_id)
+            requests[ids[-1]] = request
+        known = self.store.plans(requests)
+        made = {key: TacPlan.from_json(text, where="result store") for key, text in known.items()}
+        wanted = [request_id for request_id in requests if request_id not in made]
+        gains = self._gains() if any(requests[request_id].needs_gains for request_id in wanted) else None
+        jobs = (self._plan_job(request_id, requests[request_id], gains) for request_id in wanted)
+
+        def finished(results: list[tuple[Job, Any]]) -> None:
+            fresh = {job.key[0]: plan for job, plan in results}
+            self.store.add_plans({key: plan.to_json() for key, plan in fresh.items()})
+            made.update(fresh)
+            self.progress.add("plans", done=len(fresh))
+
+        self.progress.add("plans", done=len(made), total=len(requests))
+        self.workers.drain(lambda: next(jobs, None), finished)
+        return [made[request_id] for request_id in ids]
+
+    def _plan_job(self, request_id: str, request: PlanRequest, gains: JacobianGains | None) -> Job:
+        label = f"plan {request_id[:12]}: {request.method}, budget {request.budget:g}"
+        needed = gains if request.needs_gains else None
+        return Job((request_id,), make_plan, (self.workers.handle, request, needed), label)
+
+    def _gains(self) -> JacobianGains:
+        if not self.gains:
+            self.gains.append(jacobian_gains(
+                self.network, self.options.sensitivity, seed=self.options.seed,
+                progress=lambda done, total: self.progress.tell(SweepProgress("calibration", done, total))))
+        return self.gains[0]
+
+
+class _Board:
+    """Which batch of trials is next. Tasks are taken in the order of their ids, which is as good as shuffled.
+
+    Args:
+        measurement: whose workers and store are used, and whose rule chooses the number of trials.
+        tasks: by their id.
+        points: a point of each task, by the same id, to tell of.
+    """
+
+    def __init__(self, measurement: Measurement, tasks: Mapping[str, SweepTask], points: Mapping[str, Point]) -> None:
+        self._of, self._tasks, self._points = measurement, tasks, points
+        self._fresh = deque(sorted(tasks))
+        self._rows: dict[str, dict[int, TrialCounts]] = {}
+        self._awaited: Counter[str] = Counter()
         self._jobs: deque[Job] = deque()
+        self._chosen: dict[str, TrialCounts] = {}
 
-    def next_job(self) -> Job | None:
+    def collect(self) -> dict[str, TrialCounts]:
+        """Per task id, the counts of exactly its first n trials, summed; the rule chooses n from those counts alone."""
+        self._of.store.add_tasks({task_id: canonical_json(task.to_json()) for task_id, task in self._tasks.items()})
+        self._of.progress.add("trials", total=len(self._tasks))
+        self._of.workers.drain(self._next_job, self._finished)
+        return self._chosen
+
+    def _next_job(self) -> Job | None:
         while not self._jobs and self._fresh:
             task_id = self._fresh.popleft()
-            self._cases[task_id] = _Case(self.tasks[task_id], self.store.trials(task_id))
+            self._rows[task_id] = self._of.store.trials(task_id)
             self._decide(task_id)
         return self._jobs.popleft() if self._jobs else None
 
-    def finished(self, results: list[tuple[Job, Any]]) -> None:
-        self.store.add_trials([(job.key[0], job.key[1], counts) for job, counts in results])
+    def _finished(self, results: list[tuple[Job, Any]]) -> None:
+        self._of.store.add_trials([(*job.key, counts) for job, counts in results])
         for job, counts in results:
             task_id, first = job.key
-            case = self._cases[task_id]
-            case.rows.update({first + offset: one for offset, one in enumerate(counts)})
-            case.awaited -= 1
-            self.trials += len(counts)
-            if case.awaited == 0:
+            self._rows[task_id].update(enumerate(counts, start=first))
+            self._awaited[task_id] -= 1
+            if not self._awaited[task_id]:
                 self._decide(task_id)
-        self.report(SweepProgress("trials", len(self.chosen), len(self.tasks), self.trials))
+        self._of.progress.add("trials", trials=sum(len(counts) for _, counts in results))
 
     def _decide(self, task_id: str) -> None:
-        case = self._cases[task_id]
-        wanted, enough = self.rule.decide(case.leading(), self.samples)
+        """Settle a task, or order the batches that it lacks."""
+        rows, rule = self._rows[task_id], self._of.options.stopping
+        leading = [rows[trial].score for trial in takewhile(lambda trial: trial in rows, count())]
+        wanted, enough = rule.decide(leading, self._of.network.samples)
         if enough:
-            self.chosen[task_id] = TrialCounts.total([case.rows[trial] for trial in range(wanted)])
-            del self._cases[task_id]
-            self.settled(task_id, self.chosen[task_id])
+            chosen = self._chosen[task_id] = TrialCounts.total([rows[trial] for trial in range(wanted)])
+            del self._rows[task_id]
+            point = self._points[task_id]
+            settled = Settled(point.method, point.budget, point.place.thickness_nm, point.place.flip_probability,
+                              self._of.network.metric, rule.interval(chosen), chosen.trials)
+            self._of.progress.add("trials", done=1, settled=settled)
             return
-        batches = missing_batches(set(case.rows), wanted)
-        case.awaited = len(batches)
-        self._jobs.extendleft(reversed([self._job(task_id, first, count) for first, count in batches]))
+        batches = missing_batches(set(rows), wanted)
+        self._awaited[task_id] = len(batches)
+        self._jobs.extendleft(reversed([self._job(task_id, *batch) for batch in batches]))
 
     def _job(self, task_id: str, first: int, count: int) -> Job:
-        arguments = (self.crew.handle, self._cases[task_id].task, first, count)
-        return Job((task_id, first), run_trials, arguments,
-                   f"task {task_id[:12]}: trials {first} to {first + count - 1}")
+        label = f"task {task_id[:12]}: trials {first} to {first + count - 1}"
+        return Job((task_id, first), run_trials, (self._of.workers.handle, self._tasks[task_id], first, count), label)
 
 
 def missing_batches(present: set[int], wanted: int, most: int = BATCH_TRIALS) -> list[tuple[int, int]]:
-    """Runs (first trial, count) of the trials below `wanted` that are not there, at most `most` each.
+    """Runs (first trial, count) of the trials below `wanted` that are not `present`, at most `most` each.
 
     Example:
         >>> missing_batches({0, 1, 4}, wanted=10, most=3)

@@ -1,4 +1,4 @@
-"""A metric as a curve over the coordinate of an `Axis`, known at knots: where to measure next, and what lies between.
+"""A metric as a curve over the coordinate of a card, known at knots: where to measure next, and what lies between.
 
 Everything here is arithmetic on measured knots. Between two knots of one protection plan the metric is taken as
 linear, with an allowance for its curvature. Where the plan changes, or knots are far apart, it is only taken to lie
@@ -8,7 +8,8 @@ for small rises where a plan changes. Above p = 1/2, where flips turn the sign o
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+import math
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,7 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qtaml_codesign.nets.metric import ACCURACY, Metric
-from qtaml_codesign.sweeps.axis import FINEST, middle
+
+FINEST = 2.0**-4
+"""Smallest distance of two knots, in octaves of the flip probability."""
 
 WIDEST = 1.0
 """Cells wider than this many octaves are not taken as smooth."""
@@ -135,8 +138,8 @@ class Curve:
         The interval is that of the two knots, weighted alike (valid however the two are correlated), widened by the
         error of linear interpolation, |A''| (x - a) (b - x) / 2, and half as much again (`ALLOWANCE`) for what second
         differences miss; where the cell is not smooth it holds the intervals of both knots and `half_width` beyond
-        them, the change between knots that `to_split` lets pass. The expected bit error rate runs linearly in the flip
-        probability.
+        them, the change between knots that `to_split` lets pass. The expected bit error rate runs linearly in
+        `flip_probability`, (n,), that of the base cell at x.
         """
         cell = np.clip(np.searchsorted(self._x, x, side="right") - 1, 0, len(self.knots) - 2)
         share = np.clip((x - self._x[cell]) / (self._x[cell + 1] - self._x[cell]), 0.0, 1.0)
@@ -225,6 +228,23 @@ class Curve:
         return here
 
 
-def starting_knots(lowest: float, highest: float) -> Sequence[float]:
-    """The two ends of a curve, or one and its neighbour where they coincide."""
+def starting_knots(lowest: float, highest: float) -> tuple[float, float]:
+    """The two ends of a curve, or one and its neighbour where `lowest` and `highest` coincide."""
     return (lowest, highest) if highest > lowest else (lowest - FINEST, lowest)
+
+
+def middle(lower: float, upper: float) -> float:
+    """The coarsest dyadic number strictly between `lower` and `upper`: where every card would split this interval.
+
+    Of two equally coarse ones the larger, where flips are more.
+
+    Example:
+        >>> middle(-9.25, -0.75), middle(-2.0, -1.0), middle(0.25, 0.375)
+        (-8.0, -1.5, 0.3125)
+    """
+    step = 2.0 ** math.ceil(math.log2(upper - lower))
+    while True:
+        found = (math.ceil(upper / step) - 1) * step
+        if found > lower:
+            return float(found)
+        step /= 2.0

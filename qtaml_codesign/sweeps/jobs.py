@@ -5,28 +5,22 @@ A job names its workload by content. A worker gets it once, checks that it is th
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
-
-import numpy as np
+from functools import lru_cache
 
 from qtaml_codesign.bits.cell_law import BitErrorProfile, CellLaw
-from qtaml_codesign.bits.formats import BitFormat
+from qtaml_codesign.memory.deploy import deploy
+from qtaml_codesign.memory.trial import Trials
 from qtaml_codesign.nets.counts import TrialCounts
-from qtaml_codesign.nets.device import placed
-from qtaml_codesign.nets.evaluate import Trials, single_threaded
+from qtaml_codesign.nets.parcel import Parcel
 from qtaml_codesign.nets.sensitivity import JacobianGains
-from qtaml_codesign.nets.storage import StoredModel, store_tensor
+from qtaml_codesign.nets.threads import single_threaded
 from qtaml_codesign.nets.workload import Workload
-from qtaml_codesign.sweeps.handle import WorkloadHandle, keep_latest, resolve
-from qtaml_codesign.sweeps.task import ENGINE_VERSION, StoredLayer, SweepTask, content_digest
-from qtaml_codesign.tac.algorithm import keep_gains
-from qtaml_codesign.tac.api import LayerPlan, TacPlan, plan
+from qtaml_codesign.sweeps.handle import WorkloadHandle, resolve
+from qtaml_codesign.sweeps.task import ENGINE_VERSION, SweepTask, TaskGroup, content_digest
+from qtaml_codesign.tac.api import TacPlan, plan
 from qtaml_codesign.tac.methods import METHOD_RULES
-
-_KEPT_TRIALS = 4
-_of_this_thread = threading.local()
 
 
 @dataclass(frozen=True)
@@ -56,67 +50,30 @@ class PlanRequest:
         })
 
 
-def make_plan(handle: WorkloadHandle, request: PlanRequest, gains: JacobianGains | None) -> str:
-    """Job: the JSON of one protection plan, by gains that the driver has measured."""
-    if gains is not None:
-        keep_gains(handle.digest, request.sensitivity, request.seed, gains)
+def make_plan(handle: WorkloadHandle | Parcel, request: PlanRequest, gains: JacobianGains | None) -> TacPlan:
+    """Job: one protection plan, by gains that the driver has measured."""
     with single_threaded():
-        made = plan(resolve(handle), request.method, request.profile, request.budget, request.seed,
-                    sensitivity=request.sensitivity,
+        return plan(resolve(handle), request.method, request.profile, request.budget, request.seed,
+                    sensitivity=request.sensitivity, gains=gains,
                     allocation=request.allocation if METHOD_RULES[request.method].spend == "allocate" else None)
-    return made.to_json()
 
 
-def run_trials(handle: WorkloadHandle, task: SweepTask, first: int, count: int) -> list[TrialCounts]:
+def run_trials(handle: WorkloadHandle | Parcel, task: SweepTask, first: int, count: int) -> list[TrialCounts]:
     """Job: the counts of trials first .. first + count - 1, one entry each."""
-    workload = resolve(handle)
     with single_threaded():
-        drawings = _trials_of(workload, task)
-        return [drawings.run(trial) for trial in range(first, first + count)]
+        trials = trials_of(resolve(handle), task)
+        return [trials.run(trial) for trial in range(first, first + count)]
 
 
-def task_for(workload_digest: str, made: TacPlan, errors: dict[str, CellLaw], seed: int) -> SweepTask:
-    """The task of a plan under error rates: only what acts on the counts."""
-    layers = tuple(_stored_layer(layer, errors[layer.name]) for layer in made.layers)
-    return SweepTask(ENGINE_VERSION, workload_digest, layers, seed)
+@lru_cache(maxsize=4)
+def trials_of(workload: Workload, task: SweepTask) -> Trials:
+    """The network in the memory that the task describes, ready to be read; kept for the next batch of the task."""
+    codecs = {group.name: group.codec for group in task.groups}
+    laws = {group.name: group.law for group in task.groups}
+    return Trials(workload, deploy(workload.weights, codecs, laws), task.seed)
 
 
-def _stored_layer(layer: LayerPlan, rates: CellLaw) -> StoredLayer:
-    return StoredLayer(
-        name=layer.name, bits=layer.bits, encoding=layer.encoding, scale=layer.scale, factor=layer.factor,
-        depth=layer.depth, one_to_zero=_floats(rates.one_to_zero), zero_to_one=_floats(rates.zero_to_one),
-        deeper=layer.deeper,
-        block=rates.block, spread=rates.spread, readout_gain=layer.gain, offset=layer.offset,
-        planes=layer.planes,
-    )
-
-
-def store_model(workload: Workload, task: SweepTask) -> tuple[StoredModel, dict[str, CellLaw]]:
-    """Write the network into the memory that the task describes; codes and error rates by tensor name."""
-    tensors, errors = [], {}
-    for layer in task.layers:
-        form = BitFormat(layer.bits, layer.encoding)
-        tensors.append(store_tensor(layer.name, workload.weights[layer.name], form, scale=layer.scale or None,
-                                    factor=layer.factor, depth=layer.depth, deeper=layer.deeper,
-                                    gain=layer.readout_gain, offset=layer.offset, planes=layer.planes))
-        errors[layer.name] = CellLaw(layer.name, form, np.array(layer.one_to_zero), np.array(layer.zero_to_one),
-                                     (layer.name,),
-                                          layer.block, layer.spread)
-    return StoredModel(tuple(tensors)), errors
-
-
-def _trials_of(workload: Workload, task: SweepTask) -> Trials:
-    """Prepared trials of a task, kept by each thread for itself: they reuse their memory from trial to trial."""
-    if not hasattr(_of_this_thread, "trials"):
-        _of_this_thread.trials = OrderedDict()
-    kept: OrderedDict[str, Trials] = _of_this_thread.trials
-    found = kept.get(task.strong_id)
-    if found is None:
-        stored, errors = store_model(workload, task)
-        found = Trials(workload, placed(stored, workload.network.device), errors, task.seed)
-        keep_latest(kept, task.strong_id, found, _KEPT_TRIALS)
-    return found
-
-
-def _floats(values: object) -> tuple[float, ...]:
-    return tuple(float(value) for value in np.asarray(values, dtype=np.float64))
+def task_for(workload_digest: str, made: TacPlan, laws: Mapping[str, CellLaw], seed: int) -> SweepTask:
+    """The task of a plan under the cell laws of its tensors: only what acts on the counts."""
+    groups = tuple(TaskGroup(name, codec, laws[name]) for name, codec in made.codecs.items())
+    return SweepTask(ENGINE_VERSION, workload_digest, groups, seed)

@@ -37,7 +37,7 @@ class Lender:
         self._store: ResultStore | None = None
 
     def trials(self, task_id: str) -> dict[int, TrialCounts]:
-        """Counts of the finished trials of a task, by trial index; none once it has failed."""
+        """Counts of the finished trials of the task `task_id`, by trial index; none once it has failed."""
         return self._asked(lambda store: store.trials(task_id), {})
 
     def plans(self, wanted: Iterable[str]) -> dict[str, str]:
@@ -64,26 +64,25 @@ class Lender:
 
 
 def lender(place: str | Path) -> Lender:
-    """The result store at a path, or in a folder, as a lender; refused when it is none, from its first bytes alone."""
-    path = Path(place)
-    path = path / STORE_NAME if path.is_dir() else path
-    where = f"{place} (--reuse)"
-    if not path.is_file():
-        raise StoreError(
-            "there is no result store to reuse", where=where,
-            rule=f"a folder with {STORE_NAME}, or such a file", value="no such file",
-            next_step="name the --out folder of an earlier sweep, or leave it out",
-        )
+    """The result store at a path, or in a folder, as a lender; known from its first bytes alone.
+
+    Args:
+        place: the file, or its folder.
+
+    Raises:
+        StoreError: there is none.
+    """
+    path = Path(place) / STORE_NAME if Path(place).is_dir() else Path(place)
     try:
         with path.open("rb") as file:
-            header = file.read(_HEADER_BYTES)
+            header, found = file.read(_HEADER_BYTES), "another kind of file"
     except OSError as failure:
-        raise StoreError("the result store to reuse cannot be read", where=where, rule="a readable file",
-                         value=failure.strerror or failure, next_step="check its permissions, or leave it out",
-                         ) from failure
+        header, found = b"", failure.strerror or "it cannot be read"
     application = int.from_bytes(header[68:72], "big")
     if not header.startswith(_MAGIC) or application != APPLICATION_ID:
-        raise StoreError("the file to reuse is not a result store", where=where,
-                         rule="an SQLite database written by codesign sweep", value=str(path),
-                         next_step="name the --out folder of an earlier sweep, or leave it out")
+        raise StoreError(
+            "there is no result store to reuse", where=f"{place} (--reuse)",
+            rule=f"a folder with {STORE_NAME}, written by codesign sweep, or that file", value=f"{path}: {found}",
+            next_step="name the --out folder of an earlier sweep, or leave it out",
+        )
     return Lender(path)

@@ -1,30 +1,104 @@
-"""Everything that was asked of a run and acts on its tables, as plain values: two runs with the same give the same."""
+"""What a sweep is asked for: every choice that acts on its tables, checked once at the edge."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from qtaml_codesign.cards import DeviceCard
-from qtaml_codesign.sweeps.settings import SweepSettings
-from qtaml_codesign.sweeps.task import ENGINE_VERSION, content_digest
+from qtaml_codesign.checks import number_within, one_of, plain_array, several, whole_number
+from qtaml_codesign.errors import InputError, shown
+from qtaml_codesign.nets.metric import Metric, as_metric
+from qtaml_codesign.nets.sensitivity import METHODS as SENSITIVITIES
+from qtaml_codesign.nets.target import Target, as_target
+from qtaml_codesign.physics.flip import flip_probability, thickness_for
+from qtaml_codesign.sweeps.stopping import DEFAULT_MAX_TRIALS, StoppingRule
+from qtaml_codesign.tac.allocation import checked_allocation
+from qtaml_codesign.tac.choices import checked_methods, need_method
+from qtaml_codesign.tac.methods import BUDGET_FREE_METHODS, METHOD_RULES, METHODS, SPENDING_METHODS
+
+DEFAULT_BUDGETS = (0.0, 0.01, 0.02, 0.03, 0.05, 0.10, 0.125, 0.25, 0.375)
+DEFAULT_METHODS = ("tac", "uniform-msp")
+GRID_FLIP_PROBABILITIES = (0.4, 0.3, 0.25, 0.2, 0.15, 0.1, 0.07, 0.05, 0.03, 0.02, 0.01, 3e-3, 1e-3, 1e-4, 1e-6)
+
+MOST_POINTS = 48
+"""Grids of more thicknesses are interpolated unless told otherwise."""
+
+_SAME_NM = 1e-6
+_CLOSE = 0.002
+
+Rows = Literal["measured", "interpolated", "knots"]
 
 
-def options_record(
-    card: DeviceCard, workload_digest: str, settings: SweepSettings, asked: Mapping[str, object]
-) -> dict[str, Any]:
-    """Plain values that survive JSON: card and workload by digest, the settings, and how the points were chosen."""
-    chosen = {name: list(value) if isinstance(value, tuple) else value
-              for name, value in vars(settings).items() if name != "rule"}
-    chosen["target"] = settings.wanted.plain
-    return {
-        "card": content_digest(card.to_dict()), "workload": workload_digest, **chosen,
-        "stopping": settings.rule.describe(), **asked, "engine": ENGINE_VERSION,
-    }
+@dataclass(frozen=True)
+class SweepOptions:
+    """Everything that acts on the tables of a sweep, but for its card and workload; made by `sweep_options`.
+
+    Args:
+        thickness_nm: oxide thicknesses in nm, rising; of a search for the frontier alone the two ends of its range.
+        budgets: protected-bit fractions, rising.
+        methods: protection methods.
+        seed: key of every drawing.
+        target: what the frontier keeps; None: what is usual for the metric.
+        metric: what is measured; None: the workload's own.
+        stopping: how many trials a point gets.
+        allocation: "greedy" or "exact".
+        sensitivity: how Jacobian gains are measured.
+        rows: what the table holds: each thickness "measured", each "interpolated" between knots that lie where the
+            curve bends, or the "knots" of a search for the frontier alone.
+        refine: whether further knots are measured where a curve crosses the target.
+    """
+
+    thickness_nm: tuple[float, ...]
+    budgets: tuple[float, ...]
+    methods: tuple[str, ...]
+    seed: int
+    target: Target | None
+    metric: Metric | None
+    stopping: StoppingRule
+    allocation: str
+    sensitivity: str
+    rows: Rows
+    refine: bool
+
+    @property
+    def curves(self) -> tuple[tuple[str, float], ...]:
+        """Method and budget of every curve, in the order of the tables."""
+        return tuple((method, budget) for method in self.methods for budget in self.budgets_of(method))
+
+    def budgets_of(self, method: str) -> tuple[float, ...]:
+        """The budgets a method is run at; 0 alone for a method that protects nothing."""
+        return (0.0,) if method in BUDGET_FREE_METHODS else self.budgets
+
+    @property
+    def wanted(self) -> Target:
+        """What the frontier keeps."""
+        return self.target or self.stopping.metric.usual_target
+
+    def measuring(self, metric: Metric, clean: float) -> SweepOptions:
+        """The same options for a workload's metric, whose clean value is `clean`."""
+        target = self.target or metric.usual_target
+        return replace(self, target=target, metric=metric,
+                       stopping=self.stopping.measuring(metric, clean, target.value(clean)))
+
+    def deciding(self) -> SweepOptions:
+        """The same options, but a point is left once it lies on one side of the target; after `measuring`."""
+        return replace(self, stopping=replace(self.stopping, threshold=self.stopping.far_from))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values that survive JSON."""
+        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
+        return plain | {"stopping": self.stopping.describe(), "target": self.wanted.plain,
+                        "metric": self.stopping.metric.name}
 
 
 def differences(standing: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """Names of the options that differ, in the order of the second.
+    """Names of the options that differ between the `standing` ones and the `wanted` ones, in the order of the second.
 
     Example:
         >>> differences({"seed": 0, "target": 0.95}, {"seed": 1, "target": 0.95})
@@ -34,3 +108,140 @@ def differences(standing: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[
         return ["not recorded"]
     names = [*wanted, *(name for name in standing if name not in wanted)]
     return [name for name in names if standing.get(name) != wanted.get(name)]
+
+
+def sweep_options(
+    card: DeviceCard, *, thickness_nm: ArrayLike | None = None, budgets: Sequence[float] | None = None,
+    methods: Sequence[str] = DEFAULT_METHODS, seed: int = 0, target: float | str | Target | None = None,
+    metric: str | Metric | None = None, trials: int | None = None,
+    half_width: float | None = None, max_trials: int | None = None, allocation: str | None = None,
+    sensitivity: str = "auto", interpolate: bool | None = None, refine: bool | None = None, search: bool = False,
+) -> SweepOptions:
+    """The options of a sweep, checked; `sweep` and `find_frontier` say what each means.
+
+    Args:
+        card: whose range is the default.
+        thickness_nm, budgets, methods, seed, target, metric, trials, half_width, max_trials, allocation, sensitivity,
+            interpolate, refine: as in `sweep`.
+        search: look for the frontier alone.
+
+    Raises:
+        InputError: a choice that cannot be, or that would change nothing.
+    """
+    chosen = checked_methods(methods)
+    grid = thickness_grid(card) if thickness_nm is None else checked_grid(thickness_nm)
+    rows = "knots" if search else _rows(grid, interpolate, refine)
+    return SweepOptions(
+        thickness_nm=_ends(grid) if search else tuple(grid.tolist()), budgets=_budgets(budgets, chosen), methods=chosen,
+        seed=whole_number("seed", seed, least=0),
+        target=None if target is None else as_target(target), metric=None if metric is None else as_metric(metric),
+        stopping=_stopping(trials, half_width, max_trials), allocation=checked_allocation(allocation, chosen),
+        sensitivity=_sensitivity(sensitivity, chosen), rows=rows, refine=refine is not False,
+    )
+
+
+def thickness_grid(card: DeviceCard) -> NDArray[np.float64]:
+    """Default grid of a card in nm, rising, shape (n,).
+
+    The ends of the card's sweep range, its own thickness, and the thicknesses at which the flip probability of its
+    base cell takes the values of `GRID_FLIP_PROBABILITIES`, as far as they lie in the range and not within 0.2 % of
+    its width of the others: close together where the accuracy changes, few where it does not.
+
+    Raises:
+        InputError: the card names no range.
+
+    Example:
+        >>> from qtaml_codesign.cards import load_card
+        >>> grid = thickness_grid(load_card("3nm"))
+        >>> bool((np.diff(grid) > 0).all())
+        True
+    """
+    own = float(card.barrier.thickness_nm)
+    if card.sweep is None:
+        raise InputError(
+            "the card names no range of oxide thickness to sweep", where=f"card {card.name!r}, sweep.thickness_nm",
+            rule="a card with a sweep range, or a range given with the command", value="(none)",
+            next_step=f"give one, for instance --thickness {0.9 * own:.3g}:{1.1 * own:.3g}:12",
+        )
+    low, high = (float(end) for end in card.sweep.thickness_nm)
+    fixed = [low, high, *([own] if low < own < high else [])]
+    near, far = (float(flip_probability(card, end).probability) for end in (high, low))
+    wanted = [float(thickness_for(card, chance)) for chance in GRID_FLIP_PROBABILITIES if near <= chance <= far]
+    apart = [found for found in wanted if min(abs(found - point) for point in fixed) > _CLOSE * (high - low)]
+    return np.unique([point for point in [*fixed, *apart] if low <= point <= high])
+
+
+def checked_grid(thickness_nm: ArrayLike) -> NDArray[np.float64]:
+    """A caller's grid `thickness_nm` as a rising array of shape (n,), in nm.
+
+    Raises:
+        InputError: what was given is no set of thicknesses.
+    """
+    given = np.atleast_1d(plain_array("thickness_nm", thickness_nm, "numbers in nm", "give for instance [1.72, 1.8]"))
+    if given.dtype.kind not in "fiu" or given.ndim != 1 or given.size == 0:
+        raise _grid_error("one or more numbers in nm, one axis", thickness_nm)
+    grid = np.sort(given.astype(np.float64))
+    if not (np.isfinite(grid) & (grid > 0.0)).all():
+        raise _grid_error("finite and > 0 nm", thickness_nm)
+    if (np.diff(grid) <= _SAME_NM).any():
+        raise _grid_error(f"no thickness twice (closer than {_SAME_NM:g} nm)", thickness_nm)
+    return grid
+
+
+def _grid_error(rule: str, value: object) -> InputError:
+    return InputError("the grid of oxide thickness is not usable", where="thickness_nm (--thickness)", rule=rule,
+                      value=value, next_step="give for instance --thickness 1.72:1.95:12, or an array in nm")
+
+
+def _ends(grid: NDArray[np.float64]) -> tuple[float, float]:
+    if len(grid) == 1:
+        raise InputError("one thickness is no range to search", where="thickness_nm (--thickness)",
+                         rule="the two ends of a range", value=float(grid[0]), next_step="give for instance 1.7:2.2")
+    return float(grid[0]), float(grid[-1])
+
+
+def _rows(grid: NDArray[np.float64], interpolate: bool | None, refine: bool | None) -> Rows:
+    between = len(grid) > MOST_POINTS if interpolate is None else interpolate and len(grid) > 1
+    if between and refine is False:
+        raise InputError("an interpolated sweep always bisects its frontier", where="refine (--no-refine)",
+                         rule="refine=False only where each thickness is measured", value=f"{len(grid)} thicknesses",
+                         next_step="leave it out, or measure each: interpolate=False (--every-point)")
+    return "interpolated" if between else "measured"
+
+
+def _stopping(trials: int | None, half_width: float | None, max_trials: int | None) -> StoppingRule:
+    """A fixed number of trials, or the adaptive rule; both at once would leave one of them without effect."""
+    for name, value in (("half_width", half_width), ("max_trials", max_trials)):
+        if trials is not None and value is not None:
+            raise InputError("two stopping rules were given", where=f"trials and {name}",
+                             rule="either a fixed number of trials, or a half-width with its limit",
+                             value=f"trials={shown(trials)}, {name}={shown(value)}",
+                             next_step=f"drop --trials, or --{name.replace('_', '-')}")
+    width = None if half_width is None else number_within(
+        "half_width (--half-width)", half_width, math.ulp(0.0), math.inf, "half-width > 0, in the metric's unit",
+        "0.01 is one point of accuracy")
+    return StoppingRule(trials, width, DEFAULT_MAX_TRIALS if max_trials is None else max_trials)
+
+
+def _budgets(budgets: Sequence[float] | None, methods: tuple[str, ...]) -> tuple[float, ...]:
+    if budgets is None:
+        return DEFAULT_BUDGETS
+    need_method("budgets (--budget)", budgets, "spends a budget", methods, SPENDING_METHODS)
+    given = tuple(
+        number_within("budgets (--budget)", budget, 0.0, 1.0, "0 <= budget <= 1, the protected-bit fraction",
+                      "5 % of the stored bits is written 0.05")
+        for budget in several(budgets)
+    )
+    if not given or len(set(given)) < len(given):
+        raise InputError("the list of budgets is empty or names one twice", where="budgets (--budget)",
+                         rule="one or more different budgets", value=", ".join(map(str, given)),
+                         next_step="for instance --budget 0.01,0.05,0.1")
+    return tuple(sorted(given))
+
+
+def _sensitivity(sensitivity: str, methods: tuple[str, ...]) -> str:
+    chosen = one_of("way to measure Jacobian gains", "sensitivity (--sensitivity)", sensitivity, SENSITIVITIES)
+    if chosen != "auto":
+        need_method("sensitivity (--sensitivity)", chosen, "allocates by Jacobian gains", methods,
+                    [name for name in METHODS if METHOD_RULES[name].needs_gains])
+    return chosen

@@ -8,7 +8,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -22,13 +22,13 @@ class WorkerPool(Executor):
 
     Args:
         workers: how many.
-        parcel: a file in a folder of its own, which they remove if this process is killed before it can.
+        file: a path in a folder of its own; both are removed if this process is killed before it can do so itself.
     """
 
-    def __init__(self, workers: int, parcel: str | None = None) -> None:
+    def __init__(self, workers: int, file: str) -> None:
         others = set(multiprocessing.active_children())
         self._pool = ProcessPoolExecutor(
-            workers, mp_context=multiprocessing.get_context("spawn"), initializer=_begin, initargs=(parcel,)
+            workers, mp_context=multiprocessing.get_context("spawn"), initializer=_begin, initargs=(file,)
         )
         with _interrupts_ignored():  # a child inherits this, so Ctrl-C cannot hit it while it is still importing
             self._ready = [self._pool.submit(_nothing) for _ in range(workers)]
@@ -59,31 +59,24 @@ class WorkerPool(Executor):
         return ", ".join(signal.Signals(-code).name if code < 0 else f"exit code {code}" for code in own)
 
 
-def _begin(parcel: str | None) -> None:
+def _begin(file: str) -> None:
     """First thing in a worker: no Ctrl-C of its own, one thread."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:
-        threading.Thread(target=_end_with, args=(parent, parcel), daemon=True).start()
+        threading.Thread(target=_end_with, args=(parent, file), daemon=True).start()
     import torch
 
     torch.set_num_threads(1)
 
 
-def _end_with(parent: Any, parcel: str | None) -> None:
+def _end_with(parent: Any, file: str) -> None:
     """A worker whose parent was killed would wait for jobs for ever, and the parent left its file behind."""
     parent.join()
-    if parcel is not None:
-        _remove(Path(parcel))
+    with suppress(OSError):  # another worker was here first
+        Path(file).unlink(missing_ok=True)
+        Path(file).parent.rmdir()
     os._exit(1)
-
-
-def _remove(file: Path) -> None:
-    try:
-        file.unlink(missing_ok=True)
-        file.parent.rmdir()
-    except OSError:  # another worker was here first
-        return
 
 
 def _nothing() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qtaml_codesign.nets.metric import Metric
 from qtaml_codesign.nets.target import Target
@@ -63,3 +63,28 @@ class SweepProgress:
 
 
 ProgressReport = Callable[[SweepProgress], None]
+
+
+class Progress:
+    """Counts what is done, stage by stage, over all rounds of a run, and tells whoever listens.
+
+    Args:
+        listener: called with the new state after each step; None where nobody listens.
+    """
+
+    def __init__(self, listener: ProgressReport | None = None) -> None:
+        self.tell: ProgressReport = listener or (lambda state: None)
+        self._states: dict[str, SweepProgress] = {}
+
+    def add(self, stage: str, done: int = 0, total: int = 0, trials: int = 0, settled: Settled | None = None) -> None:
+        """Add to the counts of a stage.
+
+        Args:
+            stage: "plans" or "trials".
+            done, total: so many more are finished, so many more are known.
+            trials: trials that were run for it.
+            settled: the point that has just settled.
+        """
+        last = self._states.get(stage, SweepProgress(stage, 0, 0))
+        self._states[stage] = SweepProgress(stage, last.done + done, last.total + total, last.trials + trials)
+        self.tell(replace(self._states[stage], settled=settled))

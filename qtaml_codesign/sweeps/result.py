@@ -1,32 +1,50 @@
-"""What a sweep returns."""
+"""What a sweep returns: its tables, what they stand for, and the files that hold them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import partial
+import io
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from qtaml_codesign.cards import DeviceCard
 from qtaml_codesign.errors import InputError
-from qtaml_codesign.frontier import Frontier
+from qtaml_codesign.frontier import CROSSING, Frontier
 from qtaml_codesign.nets.counts import TrialCounts
 from qtaml_codesign.nets.metric import Metric, accuracy_of
-from qtaml_codesign.nets.target import as_target
-from qtaml_codesign.physics.flip import flip_probability
+from qtaml_codesign.nets.target import Target, as_target
+from qtaml_codesign.physics.corners import Corner, corners
+from qtaml_codesign.plots import save_sweep
 from qtaml_codesign.statistics import Interval
-from qtaml_codesign.sweeps import outputs
-from qtaml_codesign.sweeps.adaptive import with_ends
-from qtaml_codesign.sweeps.settings import SweepSettings
+from qtaml_codesign.sweeps.coordinates import flip_law
+from qtaml_codesign.sweeps.options import SweepOptions
+from qtaml_codesign.sweeps.outputs import RECORD, command_line, csv_text, versions, writable_folder, write_files
+from qtaml_codesign.sweeps.task import ENGINE_VERSION, content_digest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from qtaml_codesign.nets.exposure import Exposure
+
+_UNITS = (
+    "thickness_nm in nm; flip_probability per bit and inference window; overhead and budget in 0..1; "
+    "overhead = protected bits / stored bits; nominal_ber and realised_ber = expected and counted flips per exposed bit"
+)
+
+
+@dataclass(frozen=True)
+class CardRange:
+    """One crossing of a frontier, and where it lies at the ends of each range of the card, one field at a time."""
+
+    method: str
+    budget: float
+    thickness_nm: float
+    flip_probability: float
+    corners: tuple[Corner, ...]
 
 
 @dataclass(frozen=True)
@@ -37,16 +55,13 @@ class Sweep:
         points: one row per method, budget and thickness, in that order, see `to_frame`.
         knots: measured points in the same columns that lie closer together where the curves cross the target; the
             frontier is found there. None when nothing was measured beside `points`.
-        interpolated: True when `points` was interpolated between the knots.
         card: the device card.
-        grid_nm: the oxide thicknesses, rising, shape (n,).
-        settings: methods, budgets, seed, target, allocation and stopping rule.
+        options: what was asked for.
         workload_name, workload_digest: the network and its evaluation set.
         exposure: what share of the network lies in the tunnelling memory, and what does not.
         clean_interval: the metric of the float network, no quantisation, no flips, with its interval over evaluation
             samples.
         samples: scores of the evaluation set.
-        options: what was asked for and acts on the tables, as plain values.
         counts: sum over the distinct tasks of the sweep.
         tasks: number of distinct tasks; points that store the same codes under the same rates share one.
         new_trials: trials that this call ran; the others were in its store, or in one that it was allowed to reuse.
@@ -56,16 +71,13 @@ class Sweep:
 
     points: pd.DataFrame
     knots: pd.DataFrame | None
-    interpolated: bool
     card: DeviceCard
-    grid_nm: NDArray[np.float64]
-    settings: SweepSettings
+    options: SweepOptions
     workload_name: str
     workload_digest: str
     exposure: Exposure
     clean_interval: Interval
     samples: int
-    options: Mapping[str, object]
     counts: TrialCounts
     tasks: int
     new_trials: int
@@ -74,24 +86,34 @@ class Sweep:
 
     def __repr__(self) -> str:
         """A few lines: what was measured, and the answers."""
-        settings, grid = self.settings, self.grid_nm
+        options, grid = self.options, self.grid_nm
         return "\n".join([
             f"Sweep of {self.workload_name} on card {self.card.name}: {len(self.points)} points, "
             f"{grid[0]:.4g} to {grid[-1]:.4g} nm, {self.counts.trials} trials",
-            f"methods {', '.join(settings.methods)}",
-            f"budgets {', '.join(f'{budget:g}' for budget in settings.budgets)}",
-            f"clean {self.metric.name} {self.clean_value:.6g}",
+            f"methods {', '.join(options.methods)}",
+            f"budgets {', '.join(f'{budget:g}' for budget in options.budgets)}",
+            f"clean {self.metric.name} {self.metric.text(self.clean_value)}",
             repr(self.frontier()),
         ])
 
     @property
+    def grid_nm(self) -> NDArray[np.float64]:
+        """The oxide thicknesses of the table in nm, rising, shape (n,)."""
+        return np.unique(self.points["thickness_nm"].to_numpy(float))
+
+    @property
+    def interpolated(self) -> bool:
+        """Whether `points` was interpolated between the knots."""
+        return self.options.rows == "interpolated"
+
+    @property
     def metric(self) -> Metric:
         """What was measured."""
-        return self.settings.rule.metric
+        return self.options.stopping.metric
 
     @property
     def clean_value(self) -> float:
-        """The metric of the float network, no quantisation, no flips."""
+        """The metric of the float network."""
         return self.clean_interval.estimate
 
     @property
@@ -112,27 +134,113 @@ class Sweep:
         """
         return self.points.copy()
 
-    def frontier(self, target: float | str | None = None) -> Frontier:
+    def frontier(self, target: float | str | Target | None = None) -> Frontier:
         """The thinnest oxide that keeps `target` (as in `sweep`; default: the sweep's), per method and budget.
 
         Another target than the sweep's is read off the grid as it is, without the interval over evaluation samples,
-        which is paired with the sweep's own target; and refused where only that was looked for (`find_frontier`).
+        which is paired with the sweep's own target.
+
+        Raises:
+            InputError: another target, where only the sweep's was looked for (`find_frontier`).
         """
-        own = self.settings.wanted
+        own = self.options.wanted
         wanted = own if target is None else as_target(target)
-        if self.settings.rule.threshold is not None and wanted != own:
+        if self.options.rows == "knots" and wanted != own:
             raise InputError("this search has looked for another target", where="frontier(target)",
                              rule=f"target {own}, or a sweep over a grid of thickness",
                              value=wanted, next_step="call find_frontier(..., target=...), or qc.sweep")
-        knots = with_ends(self.knots, self.points) if self.interpolated and self.knots is not None else self.knots
-        points, unpaired = self.to_frame(), [] if wanted == own else ["image_half_width"]
-        return Frontier(points.drop(columns=unpaired), wanted, partial(_flip_probability_at, self.card),
+        knots = self._with_ends(self.knots) if self.interpolated and self.knots is not None else self.knots
+        unpaired = [] if wanted == own else ["image_half_width"]
+        return Frontier(self.points.drop(columns=unpaired), wanted, flip_law(self.card),
                         None if knots is None else knots.drop(columns=unpaired), self.metric)
+
+    def card_ranges(self) -> tuple[CardRange, ...]:
+        """For each crossing of the frontier; empty where the card states no range, or `has_cells_apart`.
+
+        Where all cells are alike the accuracy depends on the card through the flip probability alone, and the answer
+        keeps its own.
+        """
+        if not states_ranges(self.card) or has_cells_apart(self.card):
+            return ()
+        table = self.frontier().to_frame()
+        rows = table[(table["status"] == CROSSING) & table["flip_probability"].between(0.0, 1.0, "neither")]
+        return tuple(
+            CardRange(str(row["method"]), float(row["budget"]), float(row["thickness_nm"]),
+                      float(row["flip_probability"]), corners(self.card, float(row["flip_probability"])))
+            for _, row in rows.iterrows()
+        )
 
     def save(self, folder: str | Path) -> tuple[Path, ...]:
         """Write sweep.csv, frontier.csv, frontier.png and run.json into a folder; returns their paths."""
-        return outputs.write_outputs(self, outputs.writable_folder(folder))
+        record = self._record()
+        files = {
+            "sweep.csv": csv_text(self.points).encode(),
+            **({} if self.knots is None else {"knots.csv": csv_text(self.knots).encode()}),
+            "frontier.csv": csv_text(self.frontier().to_frame()).encode(),
+            "frontier.png": self._picture(),
+            RECORD: (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode(),
+        }
+        return write_files(writable_folder(folder), files, record["options"])
+
+    def _with_ends(self, knots: pd.DataFrame) -> pd.DataFrame:
+        """Knots, and the rows of the table at those of its ends that are no knots; thickness rising in each curve."""
+        ends = self.points["thickness_nm"].agg(["min", "max"])
+        edges = self.points[self.points["thickness_nm"].isin(ends)]
+        both = pd.concat([knots, edges], ignore_index=True) if len(knots) else edges
+        once = both.drop_duplicates(["method", "budget", "thickness_nm"])
+        groups = once.groupby(["method", "budget"], sort=False)
+        return pd.concat([rows.sort_values("thickness_nm") for _, rows in groups], ignore_index=True)
+
+    def _picture(self) -> bytes:
+        picture, stopping = io.BytesIO(), self.options.stopping
+        save_sweep(self.points, self.frontier().to_frame(), self.options.wanted, picture,
+                   f"{self.card.name} card, {self.workload_name}", metric=self.metric, window_s=self.card.window_s,
+                   confidence=stopping.confidence, knots=self.knots if self.interpolated else None,
+                   searched=stopping.threshold is not None)
+        return picture.getvalue()
+
+    def _record(self) -> dict[str, Any]:
+        """What `run.json` holds: enough to know, and to repeat, what was run."""
+        options, stopping, clean, metric = self.options, self.options.stopping, self.clean_interval, self.metric
+        return {
+            "command": command_line(),
+            "card": self.card.model_dump(mode="json"),
+            "card_provenance": {field: origin.model_dump(mode="json", exclude_none=True)
+                                for field, origin in self.card.provenance.items()},
+            "workload": {
+                "name": self.workload_name, "digest": self.workload_digest, "samples": self.samples,
+                metric.clean_column: clean.estimate, f"{metric.clean_column}_low": clean.low,
+                f"{metric.clean_column}_high": clean.high,
+                "interval": f"{'Clopper-Pearson' if self.counts.is_counted else 'Student'} over evaluation samples",
+            },
+            "exposure": self.exposure.to_json(),
+            **options.to_json(), "confidence": stopping.confidence, "interval": stopping.describe_interval(),
+            "image_interval": f"Student over evaluation samples, of {metric.name} - target, paired with clean",
+            "interpolated": self.interpolated,
+            "options": options_record(self.card, self.workload_digest, options),
+            "card_ranges": [asdict(found) for found in self.card_ranges()],
+            "tasks": self.tasks, "trials": self.counts.trials, "warnings": list(self.warnings),
+            "units": _UNITS, "engine": ENGINE_VERSION, "versions": versions(),
+        }
 
 
-def _flip_probability_at(card: DeviceCard, thickness_nm: float) -> float:
-    return float(flip_probability(card, thickness_nm).probability)
+def options_record(card: DeviceCard, workload_digest: str, options: SweepOptions) -> dict[str, Any]:
+    """Everything that acts on the tables, as plain values that survive JSON: the same gives the same tables.
+
+    Args:
+        card: told by its digest.
+        workload_digest: `Workload.digest`.
+        options: what was asked for.
+    """
+    return {"card": content_digest(card.to_dict()), "workload": workload_digest, **options.to_json(),
+            "engine": ENGINE_VERSION}
+
+
+def states_ranges(card: DeviceCard) -> bool:
+    """Whether any number of the card has a range."""
+    return any(origin.low is not None or origin.high is not None for origin in card.provenance.values())
+
+
+def has_cells_apart(card: DeviceCard) -> bool:
+    """Whether regions or bit planes of a card have numbers of their own, and do not follow its base cell."""
+    return bool(card.regions or card.bit_planes)

@@ -26,7 +26,7 @@ def check_evaluation(network: Workload, target: Target) -> tuple[str, ...]:
         WorkloadError, InputError: as above.
 
     Example:
-        >>> from qtaml_codesign.nets.workload import load_workload
+        >>> from qtaml_codesign.nets.loading import load_workload
         >>> check_evaluation(load_workload("small-cnn"), Target(0.95))
         ()
     """

@@ -1,6 +1,6 @@
 """What a task is, and the name its content gives it.
 
-Two points of a sweep that store the same codes under the same error rates are the same task, whatever their budget,
+Two points of a sweep that store the same words under the same error rates are the same task, whatever their budget,
 thickness or card: the trials are run once and shared.
 """
 
@@ -9,71 +9,59 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 
-from qtaml_codesign.cards import Encoding
+from qtaml_codesign.bits.cell_law import CellLaw
+from qtaml_codesign.codecs.codec import Codec
 
 ENGINE_VERSION = "4"
 """Raised whenever the same task would give other counts; old results then keep their old names."""
 
 
 @dataclass(frozen=True)
-class StoredLayer:
-    """How one tensor lies in the memory, and the error rates of its cells.
+class TaskGroup:
+    """One stored tensor of a task.
 
     Args:
         name: tensor name in the network.
-        bits, encoding: the format of its codes.
-        scale: the tensor is divided by this before it is quantised.
-        factor: the weights are enlarged by this before they are clipped and quantised (the mean correction).
-        depth: how many bit planes are protected, 0..bits.
-        one_to_zero, zero_to_one: P(1 -> 0) and P(0 -> 1) of each plane of the raw cells, plane 0 = LSB.
-        deeper: how many of the weights protect one plane more.
-        block: runs of this many weights share their flips (`CellLaw.block`).
-        spread: sigma of the logarithm of the rate from cell to cell (`CellLaw.spread`).
-        planes: which planes are protected, where they are not the top `depth` ones.
-        readout_gain, offset: a code is worth scale * (readout_gain * level * step + offset).
-
-    Fields with a default are left out of the content where they have it.
+        codec: how the memory holds it.
+        law: flip rates of its raw cells.
     """
 
     name: str
-    bits: int
-    encoding: Encoding
-    scale: float
-    factor: float
-    depth: int
-    one_to_zero: tuple[float, ...]
-    zero_to_one: tuple[float, ...]
-    deeper: int = 0
-    block: int = 1
-    spread: float = 0.0
-    readout_gain: float = 1.0
-    offset: float = 0.0
-    planes: tuple[int, ...] = ()
+    codec: Codec
+    law: CellLaw
 
     def to_json(self) -> dict[str, object]:
-        """Plain values; a field at its default is left out, so that older content keeps its name."""
-        defaults = {field.name: field.default for field in fields(self) if field.default is not MISSING}
-        return {name: value for name, value in asdict(self).items()
-                if name not in defaults or value != defaults[name]}
+        """Plain values; the name and the patterns of the law's region act on no count and are left out."""
+        law = {name: value for name, value in self.law.to_json().items() if name not in ("name", "tensors")}
+        return {"name": self.name, "codec": self.codec.to_json(), "law": law}
 
 
 @dataclass(frozen=True)
 class SweepTask:
     """Everything that acts on the counts of a trial, and nothing else.
 
+    Args:
+        engine: `ENGINE_VERSION`.
+        workload_digest: `Workload.digest`.
+        groups: every stored tensor, in the order in which they are written.
+        seed: key of the trials.
+
     Example:
-        >>> layer = StoredLayer("fc.weight", 8, "offset_binary", 1.0, 1.0, 0, (0.1,) * 8, (0.1,) * 8)
-        >>> task = SweepTask(ENGINE_VERSION, "workload digest", (layer,), seed=0)
-        >>> task.strong_id == SweepTask(ENGINE_VERSION, "workload digest", (layer,), seed=0).strong_id
+        >>> from qtaml_codesign.bits.cell_law import BitErrorProfile
+        >>> from qtaml_codesign.codecs.plane_protected import PlaneProtected
+        >>> law = BitErrorProfile.uniform(0.1).regions[0]
+        >>> group = TaskGroup("fc.weight", PlaneProtected(law.format, scale=1.0), law)
+        >>> task = SweepTask(ENGINE_VERSION, "workload digest", (group,), seed=0)
+        >>> task.strong_id == SweepTask(ENGINE_VERSION, "workload digest", (group,), seed=0).strong_id
         True
     """
 
     engine: str
     workload_digest: str
-    layers: tuple[StoredLayer, ...]
+    groups: tuple[TaskGroup, ...]
     seed: int
 
     @cached_property
@@ -83,8 +71,8 @@ class SweepTask:
 
     def to_json(self) -> dict[str, object]:
         """Plain values: dictionaries, lists, text and numbers."""
-        layers = [layer.to_json() for layer in self.layers]
-        return {"engine": self.engine, "workload_digest": self.workload_digest, "layers": layers, "seed": self.seed}
+        groups = [group.to_json() for group in self.groups]
+        return {"engine": self.engine, "workload_digest": self.workload_digest, "groups": groups, "seed": self.seed}
 
 
 def canonical_json(value: object) -> str:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import cast
 
@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 
 from qtaml_codesign.bits.cell_law import BitErrorProfile, CellLaw
 from qtaml_codesign.bits.law import ReadLaw
-from qtaml_codesign.errors import shown
-from qtaml_codesign.nets.prefix import LayerAlone
+from qtaml_codesign.codecs.plane_protected import PlaneProtected, largest_magnitude
+from qtaml_codesign.memory.groups import StoredGroup
+from qtaml_codesign.nets.layer_alone import LayerAlone
 from qtaml_codesign.nets.probes import Progress
 from qtaml_codesign.nets.residual import residual_floors
 from qtaml_codesign.nets.sensitivity import JacobianGains, jacobian_gains
-from qtaml_codesign.nets.storage import StoredModel, StoredTensor, largest_magnitude, store_tensor
 from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.tac import allocation as allocations
 from qtaml_codesign.tac.allocation import AllocationProblem, Protection
@@ -46,6 +46,7 @@ from qtaml_codesign.tac.methods import METHOD_RULES, MethodRule
 from qtaml_codesign.tac.plan import LayerPlan, Method, TacPlan, weights_digest
 from qtaml_codesign.tac.saturation import saturation_ratio
 
+Layers = Mapping[str, ProtectedLayer]
 StageProgress = Callable[[str, int, int], None]
 """(stage, steps done, steps known so far); the stages are calibration, scores and correction."""
 
@@ -61,6 +62,7 @@ class Planner:
     correction_trials: int
     sensitivity: str
     progress: StageProgress = lambda stage, done, total: None
+    gains: JacobianGains | None = None
 
     def make(self, method: str, budget: float) -> TacPlan:
         """Steps 1 to 4 of Algorithm 1, or what the baseline does instead of them."""
@@ -90,42 +92,40 @@ class Planner:
         )
 
     def _predicted(
-        self, scores: Mapping[str, float], layers: Mapping[str, ProtectedLayer],
-        corrections: Mapping[str, MeanCorrection],
+        self, scores: Mapping[str, float], layers: Layers, corrections: Mapping[str, MeanCorrection]
     ) -> float:
         """Linear-response E||dz||^2 of the plan: sum_l s_l n_l sigma_l^2 of what is really stored and read."""
         return sum(
-            scores[name] * _output_variance(layer.stored(corrections[name]), self.errors[name])
-            for name, layer in layers.items()
+            scores[name] * _output_variance(layer.stored(corrections[name])) for name, layer in layers.items()
         )
 
     def _gains(self, rule: MethodRule) -> JacobianGains | None:
         """Jacobian gains where the method allocates by them, or the user says how to measure them."""
         if rule.needs_gains or self.sensitivity != "auto":
-            return measured_gains(self.workload, self.sensitivity, self.seed, self._of("calibration"))
+            return self.gains or jacobian_gains(self.workload, self.sensitivity, seed=self.seed,
+                                                progress=self._of("calibration"))
         return None
 
-    def _store(self) -> StoredModel:
-        """Every tensor uncorrected and unprotected."""
-        return StoredModel(tuple(
-            store_tensor(name, self.workload.weights[name], errors.format) for name, errors in self.errors.items()
-        ))
+    def _store(self) -> Layers:
+        """Every layer uncorrected and unprotected."""
+        weights = self.workload.weights
+        return {name: ProtectedLayer.unprotected(name, weights[name], law) for name, law in self.errors.items()}
 
-    def _scores(self, rule: MethodRule, jacobian: Mapping[str, float], stored: StoredModel) -> dict[str, float]:
+    def _scores(self, rule: MethodRule, jacobian: Mapping[str, float], stored: Layers) -> dict[str, float]:
         if rule.score == "magnitude":
             return {name: _magnitude(self.workload, name) for name in self.errors}
         if rule.score == "sensitivity":
             return self._deviations(stored)
         return dict(jacobian)
 
-    def _deviations(self, stored: StoredModel) -> dict[str, float]:
+    def _deviations(self, stored: Layers) -> dict[str, float]:
         """Squared deviation of the logits per weight of each layer, simulated alone."""
         tell, scores = self._of("scores"), dict[str, float]()
         alone = LayerAlone(self.workload.network, samples_for(self.workload))
         tell(0, len(self.errors))
-        for name in self.errors:
-            deviation = layer_deviation(alone, stored, self.errors, name, self.seed, self.correction_trials)
-            scores[name] = deviation / self.workload.weights[name].size
+        for name, layer in stored.items():
+            deviation = layer_deviation(alone, layer.plain, self.seed, self.correction_trials)
+            scores[name] = deviation / layer.weights.size
             tell(len(scores), len(self.errors))
         return scores
 
@@ -157,14 +157,14 @@ class Planner:
         return math.floor(budget * stored + 1e-6)
 
     def _problem(
-        self, scores: Mapping[str, float], stored: StoredModel, floors: NDArray[np.int64], budget: float,
+        self, scores: Mapping[str, float], stored: Layers, floors: NDArray[np.int64], budget: float,
         use_half: bool = True,
     ) -> AllocationProblem:
         rows = tuple(
-            self.workload.weights[name].size * scores[name] * _residual_variance(stored, name, errors, use_half)
-            for name, errors in self.errors.items()
+            layer.weights.size * scores[name] * _residual_variance(layer.plain, use_half)
+            for name, layer in stored.items()
         )
-        sizes = np.array([self.workload.weights[name].size for name in self.errors], dtype=np.int64)
+        sizes = np.array([layer.weights.size for layer in stored.values()], dtype=np.int64)
         return AllocationProblem(sizes, rows, floors, self._budget_bits(budget))
 
     def _protection(
@@ -185,19 +185,13 @@ class Planner:
             return Protection.top(depths)
         return Protection.top(allocations.SOLVERS[self.allocation](problem))
 
-    def _protected(self, stored: StoredModel, protection: Protection) -> dict[str, ProtectedLayer]:
+    def _protected(self, stored: Layers, protection: Protection) -> Layers:
         """Every layer with its protection and plain codes."""
-        rows = zip(stored, protection.depths.tolist(), protection.deeper.tolist(), protection.planes, strict=True)
-        return {
-            tensor.name: ProtectedLayer(
-                replace(tensor, depth=depth, deeper=deeper, planes=planes), self.workload.weights[tensor.name],
-                self.errors[tensor.name],
-            )
-            for tensor, depth, deeper, planes in rows
-        }
+        rows = zip(protection.depths.tolist(), protection.deeper.tolist(), protection.planes, strict=True)
+        return {name: layer.protected(*row) for (name, layer), row in zip(stored.items(), rows, strict=True)}
 
     def _corrections(
-        self, rule: MethodRule, layers: Mapping[str, ProtectedLayer], warnings: list[str]
+        self, rule: MethodRule, layers: Layers, warnings: list[str]
     ) -> dict[str, MeanCorrection]:
         chosen = RULES[rule.correction]
         corrections = decide(
@@ -211,19 +205,15 @@ class Planner:
 
     def _layers(
         self, scores: Mapping[str, float], squares: Mapping[str, float], floors: NDArray[np.int64],
-        layers: Mapping[str, ProtectedLayer], corrections: Mapping[str, MeanCorrection],
+        layers: Layers, corrections: Mapping[str, MeanCorrection],
     ) -> tuple[LayerPlan, ...]:
         return tuple(
-            LayerPlan(
-                name=name, weights=layer.weights.size, bits=layer.tensor.format.bits,
-                encoding=layer.tensor.format.encoding, scale=layer.tensor.scale,
-                jacobian_gain=math.sqrt(squares[name]) if squares else None, score=scores.get(name),
-                floor=int(floors[index]),
-                depth=layer.tensor.depth, corrected=corrections[name] != NOTHING, factor=corrections[name].factor,
-                gain=corrections[name].gain, offset=corrections[name].offset, deeper=layer.tensor.deeper,
-                planes=layer.tensor.planes,
+            LayerPlan.of_codec(
+                layer.codec(corrections[name]), name=name, weights=layer.weights.size,
+                jacobian_gain=math.sqrt(squares[name]) if squares else None, score=scores.get(name), floor=int(floor),
+                corrected=corrections[name] != NOTHING,
             )
-            for index, (name, layer) in enumerate(layers.items())
+            for (name, layer), floor in zip(layers.items(), floors, strict=True)
         )
 
 
@@ -232,15 +222,14 @@ def _magnitude(workload: Workload, name: str) -> float:
     return largest_magnitude(workload.weights[name]) ** 2
 
 
-def _residual_variance(stored: StoredModel, name: str, errors: CellLaw, use_half: bool) -> NDArray[np.float64]:
+def _residual_variance(group: StoredGroup[PlaneProtected], use_half: bool) -> NDArray[np.float64]:
     """(B + 1,) mean conditional variance of the read value by protection depth, averaged over the stored codes.
 
     When no plane can flip (p underflows) an even rate of 1/2 stands in, if asked, so that depths keep their order.
     """
-    if use_half and errors.silent:
-        errors = BitErrorProfile.uniform(0.5, errors.format).regions[0]
-    share = stored[name].histogram / stored[name].codes.size
-    return np.array([share @ variance for variance in _read_variances(errors)])
+    law = BitErrorProfile.uniform(0.5, group.law.format).regions[0] if use_half and group.law.silent else group.law
+    share = group.histogram / group.words.size
+    return np.array([share @ variance for variance in _read_variances(law)])
 
 
 @lru_cache(maxsize=16)
@@ -249,29 +238,10 @@ def _read_variances(errors: CellLaw) -> tuple[NDArray[np.float64], ...]:
     return tuple(ReadLaw(errors, depth).variance() for depth in range(errors.format.bits + 1))
 
 
-def _output_variance(tensor: StoredTensor, errors: CellLaw) -> float:
+def _output_variance(group: StoredGroup[PlaneProtected]) -> float:
     """n gain^2 v: what the tensor as written and read adds to the output variance, per unit of its score."""
-    open_rates = tensor.exposed_rates(errors)
-    total = float(tensor.histogram @ ReadLaw(open_rates).variance())
-    if tensor.deeper:
-        below = float(tensor.histogram @ ReadLaw(open_rates, tensor.depth + 1).variance())
-        total -= (total - below) * tensor.deeper / tensor.codes.size
-    return tensor.gain**2 * total
-
-
-_GAINS: dict[tuple[str, str, int], JacobianGains] = {}
-
-
-def measured_gains(
-    workload: Workload, sensitivity: str, seed: int, progress: Progress | None = None
-) -> JacobianGains:
-    """Jacobian gains of a workload, measured once per process: they do not depend on budget or flip probability."""
-    key = (workload.digest, shown(sensitivity, str), seed)
-    if key not in _GAINS:
-        _GAINS[key] = jacobian_gains(workload, method=sensitivity, seed=seed, progress=progress)
-    return _GAINS[key]
-
-
-def keep_gains(workload_digest: str, sensitivity: str, seed: int, gains: JacobianGains) -> None:
-    """Gains that another process has measured."""
-    _GAINS[workload_digest, sensitivity, seed] = gains
+    codec, total = group.codec, float(group.histogram @ ReadLaw(group.residual).variance())
+    if codec.deeper:
+        below = float(group.histogram @ ReadLaw(group.residual, codec.depth + 1).variance())
+        total -= (total - below) * codec.deeper / group.words.size
+    return codec.gain**2 * total

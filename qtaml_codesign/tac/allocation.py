@@ -12,16 +12,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qtaml_codesign.checks import is_one_of
-from qtaml_codesign.errors import InputError, did_you_mean
+from qtaml_codesign.checks import one_of
+from qtaml_codesign.tac.choices import need_method
+from qtaml_codesign.tac.methods import ALLOCATING_METHODS
 
 Floats = NDArray[np.float64]
 Depths = NDArray[np.int64]
@@ -48,21 +49,16 @@ class AllocationProblem:
         """(L,) depth at which a whole layer is protected: its bit count."""
         return np.array([len(row) - 1 for row in self.residual_variance], dtype=np.int64)
 
-    @property
-    def floor_bits(self) -> int:
-        """Bits that the floors alone cost."""
-        return int(self.weights @ self.floors)
-
     def variance(self, depths: Depths) -> float:
-        """Objective: sum_l v_l(k_l)."""
+        """Objective: sum_l v_l(k_l) at `depths` (L,)."""
         return float(sum(row[depth] for row, depth in zip(self.residual_variance, depths, strict=True)))
 
     def can_fall(self, depths: Depths) -> NDArray[np.bool_]:
-        """(L,) whether more depth takes variance away from each layer."""
+        """(L,) whether more than `depths` (L,) takes variance away from each layer."""
         return np.array([row[depth] > row[-1] for row, depth in zip(self.residual_variance, depths, strict=True)])
 
     def cost(self, depths: Depths) -> int:
-        """Protected bits: sum_l n_l k_l."""
+        """Protected bits: sum_l n_l k_l at `depths` (L,)."""
         return int(self.weights @ depths)
 
 
@@ -82,12 +78,22 @@ class Protection:
 
     @classmethod
     def top(cls, depths: Depths, deeper: NDArray[np.int64] | None = None) -> Protection:
-        """The top planes of each layer."""
+        """The top planes of each layer.
+
+        Args:
+            depths: (L,) how many.
+            deeper: (L,) weights that protect one plane more; None: none.
+        """
         return cls(depths, np.zeros_like(depths) if deeper is None else deeper, ((),) * depths.size)
 
     @classmethod
     def of_planes(cls, planes: tuple[tuple[int, ...], ...], bits: Depths) -> Protection:
-        """Given planes of each layer, ascending, of `bits` (L,) there are."""
+        """Given planes of each layer, ascending, of `bits` (L,) there are.
+
+        Args:
+            planes: of each layer, 0 = LSB.
+            bits: (L,) planes that there are.
+        """
         depths = np.array([len(chosen) for chosen in planes], dtype=np.int64)
         tops = (tuple(range(high - len(chosen), high)) for chosen, high in zip(planes, bits.tolist(), strict=True))
         named = tuple(() if chosen == top else chosen for chosen, top in zip(planes, tops, strict=True))
@@ -95,7 +101,7 @@ class Protection:
 
 
 def greedy(problem: AllocationProblem) -> Depths:
-    """Algorithm 1, step 2: raise the layer that removes most variance per bit until nothing fits.
+    """Algorithm 1, step 2: raise the layer of the `problem` that removes most variance per bit until nothing fits.
 
     A layer whose variance cannot fall any more, such as one of zero score, is left alone. Not optimal for unequal n_l:
     a budget that cannot pay for the next large layer goes to whatever still fits.
@@ -123,7 +129,7 @@ def _gain_per_bit(problem: AllocationProblem, layer: int, depth: int) -> float:
 
 
 def exact(problem: AllocationProblem) -> Depths:
-    """The optimum of the integer programme, by HiGHS branch and bound (`scipy.optimize.milp`).
+    """The optimum of the `problem` as an integer programme, by HiGHS branch and bound (`scipy.optimize.milp`).
 
     One binary x[l, k] per layer and depth, sum_k x[l, k] = 1, sum n_l k x[l, k] <= T. Never worse than `greedy`.
 
@@ -138,9 +144,8 @@ def exact(problem: AllocationProblem) -> Depths:
     layer, depth = _columns(problem)
     objective = np.array([problem.residual_variance[i][k] for i, k in zip(layer, depth, strict=True)])
     scale = float(objective.max(initial=0.0)) or 1.0
-    one_depth = sparse.csr_array(
-        (np.ones(layer.size), (layer, np.arange(layer.size))), shape=(len(problem.residual_variance), layer.size)
-    )
+    one_depth = sparse.csr_array((np.ones(layer.size), (layer, np.arange(layer.size))),
+                                 shape=(len(problem.residual_variance), layer.size))
     cost = sparse.csr_array((problem.weights[layer] * depth).astype(float)[None, :] / problem.weights.sum())
     with _standard_output_closed():
         found = optimize.milp(
@@ -190,7 +195,7 @@ def _columns(problem: AllocationProblem) -> tuple[NDArray[np.int64], NDArray[np.
 
 
 def uniform(problem: AllocationProblem) -> Depths:
-    """Uniform-MSP: the largest depth that every layer can have at once.
+    """Uniform-MSP: the largest depth that every layer of the `problem` can have at once.
 
     Example:
         >>> rows = tuple(4.0 ** np.arange(8, -1, -1) - 1 for _ in range(2))
@@ -204,7 +209,7 @@ def uniform(problem: AllocationProblem) -> Depths:
 def fractional(problem: AllocationProblem) -> tuple[Depths, NDArray[np.int64]]:
     """Uniform-MSP without steps: (depths, deeper), the same depth everywhere and one more plane on `deeper` weights.
 
-    The budget that whole planes leave over is shared out by layer size, to the bit.
+    The budget of the `problem` that whole planes leave over is shared out by layer size, to the bit.
 
     Example:
         >>> rows = tuple(4.0 ** np.arange(8, -1, -1) - 1 for _ in range(2))
@@ -220,7 +225,7 @@ def fractional(problem: AllocationProblem) -> tuple[Depths, NDArray[np.int64]]:
 
 
 def random_layers(problem: AllocationProblem, key: tuple[int, ...]) -> Depths:
-    """Protect the next plane of a layer drawn at random, until nothing fits; keyed, floors ignored."""
+    """(L,) depths of the `problem`: the next plane of a layer drawn by `key`, until nothing fits; floors ignored."""
     generator = _generator(key)
     depths = np.zeros_like(problem.floors)
     left = problem.budget_bits
@@ -236,7 +241,7 @@ def random_layers(problem: AllocationProblem, key: tuple[int, ...]) -> Depths:
 def random_planes(problem: AllocationProblem, key: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
     """Random ECC: (layer, plane) pairs drawn without replacement; a pair that does not fit any more is left out.
 
-    Any plane may be drawn, not only the next one from the MSB down; floors are ignored.
+    Any plane of the `problem` may be drawn by `key`, not only the next one from the MSB down; floors are ignored.
 
     Returns:
         The protected planes of each layer, ascending, 0 = LSB.
@@ -267,12 +272,21 @@ Allocation = Literal["greedy", "exact"]
 SOLVERS: dict[Allocation, Callable[[AllocationProblem], Depths]] = {"greedy": greedy, "exact": exact}
 
 
-def checked_allocation(allocation: str) -> Allocation:
-    """The name of a solver, checked."""
-    for name in SOLVERS:
-        if is_one_of(allocation, (name,)):
-            return name
-    raise InputError(
-        "unknown allocation", where="allocation", rule=f"one of {', '.join(SOLVERS)}", value=allocation,
-        next_step=did_you_mean(allocation, SOLVERS),
-    )
+def checked_allocation(allocation: str | None, methods: Sequence[str] = ALLOCATING_METHODS) -> Allocation:
+    """The solver that allocates for these methods; `greedy` where none is asked for.
+
+    Args:
+        allocation: name of a solver, or None.
+        methods: the methods that are asked for.
+
+    Raises:
+        InputError: an unknown solver, or one that none of the methods would use.
+
+    Example:
+        >>> checked_allocation(None), checked_allocation("exact", ["tac"])
+        ('greedy', 'exact')
+    """
+    if allocation is None:
+        return "greedy"
+    need_method("allocation (--allocation)", allocation, "allocates by score", methods, ALLOCATING_METHODS)
+    return cast("Allocation", one_of("allocation", "allocation (--allocation)", allocation, SOLVERS))

@@ -11,14 +11,17 @@ from numpy.typing import ArrayLike
 
 from qtaml_codesign.bits.cell_law import BitErrorProfile, as_profile
 from qtaml_codesign.bits.formats import BitFormat, Encoding
-from qtaml_codesign.checks import is_one_of, number_within, whole_number
-from qtaml_codesign.errors import InputError, did_you_mean
-from qtaml_codesign.nets.evaluate import single_threaded
-from qtaml_codesign.nets.workload import Workload, load_workload
+from qtaml_codesign.checks import number_within, one_of, whole_number
+from qtaml_codesign.errors import InputError
+from qtaml_codesign.nets.loading import load_workload
+from qtaml_codesign.nets.sensitivity import JacobianGains
+from qtaml_codesign.nets.threads import single_threaded
+from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.physics.flip import FlipProbability
-from qtaml_codesign.tac import allocation as allocations
 from qtaml_codesign.tac.algorithm import Planner, StageProgress
-from qtaml_codesign.tac.methods import BUDGET_FREE_METHODS, METHOD_RULES, METHODS
+from qtaml_codesign.tac.allocation import checked_allocation
+from qtaml_codesign.tac.choices import need_method
+from qtaml_codesign.tac.methods import BUDGET_FREE_METHODS, METHODS, SPENDING_METHODS
 from qtaml_codesign.tac.plan import LayerPlan, TacPlan, weights_digest
 
 __all__ = ["BUDGET_FREE_METHODS", "METHODS", "LayerPlan", "TacPlan", "plan", "weights_digest"]
@@ -40,6 +43,7 @@ def plan(
     encoding: str | None = None,
     correction_trials: int = CORRECTION_TRIALS,
     progress: StageProgress | None = None,
+    gains: JacobianGains | None = None,
 ) -> TacPlan:
     """Choose which bit planes to protect and which layers to correct; no labels, no retraining.
 
@@ -57,11 +61,17 @@ def plan(
         sensitivity: how Jacobian gains are measured. `auto`: only for methods that allocate by them, by reverse passes
             up to 128 logits per input and random signs beyond. `reverse`, `finite-difference` or `random-sign`: so, for
             every method.
-        bits, encoding: storage format, 8 and offset_binary when left out; with a `FlipProbability` or a profile the
-            format is theirs, and giving one here is refused.
+        bits: B, 2 to 16, per stored weight; 8 when left out. With a `FlipProbability` or a profile it is theirs.
+        encoding: how a weight becomes a code; `offset_binary` when left out. Likewise.
         correction_trials: drawings per layer for the mean-correction decision.
         progress: called with (stage, steps done, steps known so far) as the work goes on; the stages are calibration
             (Jacobian gains), scores and correction (simulations of one layer alone).
+        gains: what `nets.sensitivity.jacobian_gains` found for this network, where several plans share it; None
+            measures them if the method needs them.
+
+    Raises:
+        InputError: an argument that is unknown, out of bounds, or would have no effect.
+        WorkloadError: a network or inputs that cannot be used.
 
     Example:
         >>> import qtaml_codesign as qc
@@ -69,56 +79,43 @@ def plan(
         >>> set(chosen.depths.values()), chosen.overhead
         ({2}, 0.25)
     """
-    _check(method, budget, seed, correction_trials)
-    if flip_probability is None:
-        raise InputError(
-            "no flip probability was given", where="flip_probability", rule="a number, an array or a FlipProbability",
-            value=None, next_step="pass flip_probability=0.1 or qc.flip_probability(card)",
-        )
-    solver = _solver(method, allocation)
-    network = load_workload(workload)
+    one_of("protection method", "method", method, METHODS)
+    number_within("budget", budget, 0.0, 1.0, "0 <= budget <= 1, the protected-bit fraction", "5 % is written 0.05")
+    if budget > 0.0:
+        need_method("budget", budget, "spends a budget", [method], SPENDING_METHODS)
+    whole_number("seed", seed, least=0)
+    whole_number("correction_trials", correction_trials, least=1)
+    solver = checked_allocation(allocation, [method])
     profile = _rates(flip_probability, bits, encoding)
+    network = load_workload(workload)
     errors = profile.assign(list(network.weights))
     with single_threaded():
         return Planner(
-            network, errors, seed, solver, correction_trials, sensitivity, progress or (lambda stage, done, total: None)
+            network, errors, seed, solver, correction_trials, sensitivity,
+            progress or (lambda stage, done, total: None), _of_network(gains, network),
         ).make(method, float(budget))
 
 
-def _solver(method: str, allocation: str | None) -> allocations.Allocation:
-    if allocation is not None and METHOD_RULES[method].spend != "allocate":
+def _of_network(gains: JacobianGains | None, network: Workload) -> JacobianGains | None:
+    if gains is not None and gains.gains.keys() != network.weights.keys():
         raise InputError(
-            f"method {method} does not allocate by score, so an allocation would have no effect", where="allocation",
-            rule="only for " + ", ".join(name for name in METHODS if METHOD_RULES[name].spend == "allocate"),
-            value=allocation, next_step="leave the allocation out, or choose another method",
+            "the Jacobian gains belong to another network", where="gains", rule="a gain for each stored tensor",
+            value=sorted(gains.gains.keys() ^ network.weights.keys()),
+            next_step="leave gains out, or pass jacobian_gains(workload) of the same workload",
         )
-    return allocations.checked_allocation("greedy" if allocation is None else allocation)
+    return gains
 
 
-def _rates(flip_probability: FlipInput, bits: int | None, encoding: str | None) -> BitErrorProfile:
+def _rates(flip_probability: FlipInput | None, bits: int | None, encoding: str | None) -> BitErrorProfile:
+    if flip_probability is None:
+        raise InputError("no flip probability was given", where="flip_probability",
+                         rule="a number, an array or a FlipProbability", value=None,
+                         next_step="pass flip_probability=0.1 or qc.flip_probability(card)")
     if not isinstance(flip_probability, (FlipProbability, BitErrorProfile)):
         form = BitFormat(8 if bits is None else bits, cast(Encoding, "offset_binary" if encoding is None else encoding))
         return as_profile(flip_probability, form)
     if bits is not None or encoding is not None:
-        raise InputError(
-            "the storage format is given twice", where="bits, encoding", rule="the card or profile names its own",
-            value=(bits, encoding), next_step="leave bits and encoding out, or change the card's storage",
-        )
+        raise InputError("the storage format is given twice", where="bits, encoding",
+                         rule="the card or profile names its own", value=(bits, encoding),
+                         next_step="leave bits and encoding out, or change the card's storage")
     return as_profile(flip_probability)
-
-
-def _check(method: str, budget: float, seed: int, correction_trials: int) -> None:
-    if not is_one_of(method, METHODS):
-        raise InputError(
-            "unknown protection method", where="method", rule=f"one of {', '.join(METHODS)}", value=method,
-            next_step=did_you_mean(method, METHODS),
-        )
-    number_within("budget", budget, 0.0, 1.0, "0 <= budget <= 1, the protected-bit fraction", "5 % is written 0.05")
-    if method in BUDGET_FREE_METHODS and budget > 0.0:
-        raise InputError(
-            f"method {method} protects nothing, so a budget would have no effect", where="budget",
-            rule="budget = 0 for mean-only and none", value=budget,
-            next_step="leave the budget out, or choose another method",
-        )
-    whole_number("seed", seed, least=0)
-    whole_number("correction_trials", correction_trials, least=1)

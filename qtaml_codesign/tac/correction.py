@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import final
 
 import numpy as np
@@ -22,10 +22,13 @@ from numpy.typing import NDArray
 
 from qtaml_codesign.bits.cell_law import CellLaw
 from qtaml_codesign.bits.law import ReadLaw
+from qtaml_codesign.codecs.codec import Codec
+from qtaml_codesign.codecs.plane_protected import PlaneProtected
+from qtaml_codesign.memory.deploy import DeployedModel
+from qtaml_codesign.memory.groups import StoredGroup
 from qtaml_codesign.nets.inputs import Inputs, map_tensors, sample_count
-from qtaml_codesign.nets.prefix import LayerAlone
+from qtaml_codesign.nets.layer_alone import LayerAlone
 from qtaml_codesign.nets.probes import Progress
-from qtaml_codesign.nets.storage import StoredModel, StoredTensor, store_tensor
 from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.tac.methods import Correction
 
@@ -59,34 +62,44 @@ class ProtectedLayer:
     """One layer whose protection is settled and whose correction is not.
 
     Attributes:
-        tensor: its uncorrected codes, with their protection.
+        plain: its uncorrected words, with their protection and the raw law of their cells.
         weights: the float weights.
-        errors: raw flip rates, before protection.
     """
 
-    tensor: StoredTensor
+    plain: StoredGroup[PlaneProtected]
     weights: NDArray[np.floating]
-    errors: CellLaw
+
+    @classmethod
+    def unprotected(cls, name: str, weights: NDArray[np.floating], law: CellLaw) -> ProtectedLayer:
+        """A layer quantised from float, without protection."""
+        codec = PlaneProtected.fitted(weights, law.format)
+        return cls(StoredGroup(name, codec.encode(weights), codec, law), weights)
+
+    def protected(self, depth: int, deeper: int = 0, planes: tuple[int, ...] = ()) -> ProtectedLayer:
+        """The same words under this protection (see `PlaneProtected`)."""
+        codec = replace(self.plain.codec, depth=depth, deeper=deeper, planes=planes)
+        return replace(self, plain=replace(self.plain, codec=codec))
 
     @property
     def paper_factor(self) -> float:
         """1 / slope of the raw law, as if nothing were protected; 1 where no factor can undo the drift."""
-        return correction_factor(self.errors, self.tensor.histogram) or 1.0
+        return correction_factor(self.plain.law, self.plain.histogram) or 1.0
 
     @property
     def own_factor(self) -> float:
         """1 / slope under the layer's own protection, below 1 where reading enlarges; 1 where no factor helps."""
-        return correction_factor(self.tensor.exposed_rates(self.errors), self.tensor.histogram) or 1.0
+        return correction_factor(self.plain.residual, self.plain.histogram) or 1.0
 
-    def stored(self, correction: MeanCorrection) -> StoredTensor:
+    def stored(self, correction: MeanCorrection) -> StoredGroup[PlaneProtected]:
         """The layer written and read with this correction."""
-        plain = self.tensor
         if correction == NOTHING:
-            return plain
-        return store_tensor(
-            plain.name, self.weights, plain.format, scale=plain.scale or None, factor=correction.factor,
-            depth=plain.depth, deeper=plain.deeper, gain=correction.gain, offset=correction.offset, planes=plain.planes,
-        )
+            return self.plain
+        codec = self.codec(correction)
+        return replace(self.plain, codec=codec, words=codec.encode(self.weights))
+
+    def codec(self, correction: MeanCorrection) -> PlaneProtected:
+        """How the layer is held with this correction."""
+        return replace(self.plain.codec, **asdict(correction))
 
     def centred(self, correction: MeanCorrection) -> MeanCorrection:
         """The correction with the offset that takes away what the flips add to all weights alike.
@@ -95,12 +108,12 @@ class ProtectedLayer:
         units of the scale, at the layer's own protection. Symmetric laws (loss = gain of the cells) keep offset 0, as
         in the paper.
         """
-        if np.array_equal(self.errors.one_to_zero, self.errors.zero_to_one):
+        if np.array_equal(self.plain.law.one_to_zero, self.plain.law.zero_to_one):
             return correction
         written = self.stored(correction)
-        law = ReadLaw(written.exposed_rates(self.errors))
-        wanted, read = self.tensor.histogram @ law.values, written.histogram @ law.conditional_mean()
-        return replace(correction, offset=float(wanted - correction.gain * read) / max(written.codes.size, 1))
+        law = ReadLaw(written.residual)
+        wanted, read = self.plain.histogram @ law.values, written.histogram @ law.conditional_mean()
+        return replace(correction, offset=float(wanted - correction.gain * read) / max(written.words.size, 1))
 
 
 def correction_factor(errors: CellLaw, histogram: NDArray[np.int64] | None = None) -> float | None:
@@ -170,7 +183,7 @@ class WhereUnprotected(CorrectionRule):
 
     def options(self, layer: ProtectedLayer) -> tuple[MeanCorrection, ...]:
         """The factor at depth 0, else none; centred."""
-        return (layer.centred(NOTHING if layer.tensor.depth else MeanCorrection(layer.paper_factor)),)
+        return (layer.centred(NOTHING if layer.plain.codec.depth else MeanCorrection(layer.paper_factor)),)
 
 
 @final
@@ -234,30 +247,28 @@ def samples_for(workload: Workload) -> Inputs:
 def _least_disturbing(
     alone: LayerAlone, layer: ProtectedLayer, options: tuple[MeanCorrection, ...], seed: int, trials: int
 ) -> MeanCorrection:
-    def deviation(option: MeanCorrection) -> float:
-        stored = StoredModel((layer.stored(option),))
-        name = layer.tensor.name
-        return layer_deviation(alone, stored, {name: layer.errors}, name, seed, trials)
-
-    return min(options, key=deviation)
+    return min(options, key=lambda option: layer_deviation(alone, layer.stored(option), seed, trials))
 
 
-def layer_deviation(
-    alone: LayerAlone, stored: StoredModel, errors: Mapping[str, CellLaw], name: str, seed: int, trials: int
-) -> float:
-    """E ||z(noisy layer) - z||^2 per calibration sample: the score of sensitivity-based protection."""
-    total = 0.0
-    for trial in range(trials):
-        read = stored.read(seed, trial, errors, only=name, purpose=PURPOSE)
-        total += _deviation(alone, name, read.weights[name])
-    return total / trials
+def layer_deviation(alone: LayerAlone, group: StoredGroup[Codec], seed: int, trials: int) -> float:
+    """E ||z(noisy layer) - z||^2 per calibration sample: the score of sensitivity-based protection.
+
+    Args:
+        alone: runs the network with one layer replaced.
+        group: that layer in the memory.
+        seed: key of the flips, which are drawn apart from those of the trials.
+        trials: drawings, >= 1.
+    """
+    reader = DeployedModel((group,)).prepare(seed, purpose=PURPOSE)
+    drawn = (reader.read(trial).weights[group.name] for trial in range(trials))
+    return sum(_deviation(alone, group.name, weight) for weight in drawn) / trials
 
 
 def _distinct(*options: MeanCorrection) -> tuple[MeanCorrection, ...]:
     return tuple(dict.fromkeys(options))
 
 
-def _deviation(alone: LayerAlone, name: str, weight: NDArray[np.floating]) -> float:
+def _deviation(alone: LayerAlone, name: str, weight: torch.Tensor) -> float:
     """Squared distance of the logits from the clean ones, summed over outputs, averaged over samples; float64."""
     moved = alone.run(name, weight).double() - alone.clean
     return float(moved.square().sum()) / moved.shape[0]

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from qtaml_codesign.bits.cell_law import BitErrorProfile, CellLaw, as_profile
-from qtaml_codesign.bits.formats import BitFormat
-from qtaml_codesign.bits.noise import NoiseModel, noise_model
+from qtaml_codesign.bits.noise import CellNoise, noise_model
 from qtaml_codesign.checks import number_within, whole_number
 from qtaml_codesign.errors import PlanError
+from qtaml_codesign.memory.deploy import DeployedModel, deploy
+from qtaml_codesign.memory.trial import Trials
 from qtaml_codesign.nets.counts import TrialCounts
-from qtaml_codesign.nets.device import placed
-from qtaml_codesign.nets.evaluate import Trials, single_threaded
+from qtaml_codesign.nets.loading import load_workload
 from qtaml_codesign.nets.metric import Metric, accuracy_of
-from qtaml_codesign.nets.storage import StoredModel, store_tensor
 from qtaml_codesign.nets.target import Target
-from qtaml_codesign.nets.workload import Workload, load_workload
+from qtaml_codesign.nets.threads import single_threaded
+from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.physics.flip import FlipProbability
 from qtaml_codesign.tac.api import FlipInput, weights_digest
 from qtaml_codesign.tac.plan import TacPlan
@@ -84,7 +84,7 @@ def evaluate(
     seed: int = 0,
     *,
     confidence: float = 0.95,
-    noise: str | NoiseModel | None = None,
+    noise: str | CellNoise | None = None,
     metric: str | Metric | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
@@ -107,6 +107,10 @@ def evaluate(
         metric: what is measured, a name or a `Metric`; None: the workload's own.
         progress: called with (trials done, trials) after each trial.
 
+    Raises:
+        InputError: fewer than two trials, a seed or a confidence out of bounds, or rates of another format.
+        PlanError: no plan, or a plan of another network.
+
     Example:
         >>> import qtaml_codesign as qc
         >>> workload = qc.load_workload("small-cnn")
@@ -125,14 +129,10 @@ def evaluate(
         )
     network = load_workload(workload)
     network = network if metric is None else network.with_metric(metric)
-    stored = placed(deploy(network, plan), network.network.device)
-    errors = errors_for(network, plan, flip_probability)
-    if noise is not None:
-        sizes = {name: weight.size for name, weight in network.weights.items()}
-        errors = noise_model(noise).apply_to(errors, sizes, seed)
+    model = deploy_plan(network, plan, flip_probability, noise, seed)
     by_trial = []
     with single_threaded():
-        drawings = Trials(network, stored, errors, seed)
+        drawings = Trials(network, model, seed)
         for trial in range(trials):
             by_trial.append(drawings.run(trial))
             if progress is not None:
@@ -157,17 +157,29 @@ def _notes(trials: int, confidence: float) -> tuple[str, ...]:
             f"is skewed, and a rare bad trial may be missing; {FEW_TRIALS} or more are needed",)
 
 
-def deploy(workload: Workload, plan: TacPlan) -> StoredModel:
-    """Store the network as the plan says: scaled per tensor, corrected, clipped, quantised once, planes protected."""
+def deploy_plan(
+    workload: Workload, plan: TacPlan, flip_probability: FlipInput, noise: str | CellNoise | None = None,
+    seed: int = 0,
+) -> DeployedModel:
+    """Write the network into the memory as the plan says.
+
+    Args:
+        workload: the network the plan was made for.
+        plan: how each tensor is held.
+        flip_probability: as for `evaluate`.
+        noise: as for `evaluate`.
+        seed: which memory a noise model makes.
+
+    Raises:
+        PlanError: the plan belongs to another network.
+        InputError: the plan stores in another format than the card.
+    """
     check_same_network(workload, plan)
-    return StoredModel(tuple(
-        store_tensor(
-            layer.name, workload.weights[layer.name], BitFormat(layer.bits, layer.encoding), scale=layer.scale or None,
-            factor=layer.factor, depth=layer.depth, deeper=layer.deeper, gain=layer.gain, offset=layer.offset,
-            planes=layer.planes,
-        )
-        for layer in plan.layers
-    ))
+    laws = laws_for(workload, plan, flip_probability)
+    if noise is not None:
+        sizes = {name: weight.size for name, weight in workload.weights.items()}
+        laws = noise_model(noise).apply_to(laws, sizes, seed)
+    return deploy(workload.weights, plan.codecs, laws)
 
 
 def check_same_network(workload: Workload, plan: TacPlan) -> None:
@@ -188,24 +200,10 @@ def check_same_network(workload: Workload, plan: TacPlan) -> None:
         )
 
 
-def errors_for(workload: Workload, plan: TacPlan, flip_probability: FlipInput) -> dict[str, CellLaw]:
+def laws_for(workload: Workload, plan: TacPlan, flip_probability: FlipInput) -> dict[str, CellLaw]:
     """Flip rates of each stored tensor, in the plan's formats; all zero is quantisation alone."""
-    formats = {layer.name: BitFormat(layer.bits, layer.encoding) for layer in plan.layers}
+    formats = {name: codec.format for name, codec in plan.codecs.items()}
     if isinstance(flip_probability, (FlipProbability, BitErrorProfile)):
-        errors = as_profile(flip_probability).assign(list(workload.weights))
-    else:
-        by_format = {fmt: as_profile(flip_probability, fmt).regions[0] for fmt in set(formats.values())}
-        errors = {name: by_format[fmt] for name, fmt in formats.items()}
-    _check_formats(errors, formats)
-    return errors
-
-
-def _check_formats(errors: Mapping[str, CellLaw], formats: Mapping[str, BitFormat]) -> None:
-    for name, wanted in formats.items():
-        if name in errors and errors[name].format != wanted:
-            raise PlanError(
-                "the plan stores a tensor in another format than the card", where=name,
-                rule=f"{wanted.bits} bits, {wanted.encoding} (the plan)",
-                value=f"{errors[name].format.bits} bits, {errors[name].format.encoding} (the card)",
-                next_step="make the plan with the same card, or give a flip probability as a number",
-            )
+        return as_profile(flip_probability).assign(list(workload.weights))
+    by_format = {form: as_profile(flip_probability, form).regions[0] for form in set(formats.values())}
+    return {name: by_format[form] for name, form in formats.items()}

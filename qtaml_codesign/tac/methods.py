@@ -79,10 +79,15 @@ METHOD_RULES: dict[str, MethodRule] = {
 }
 METHODS = tuple(METHOD_RULES)
 BUDGET_FREE_METHODS = tuple(name for name, rule in METHOD_RULES.items() if rule.spend == "nothing")
+SPENDING_METHODS = tuple(name for name in METHODS if name not in BUDGET_FREE_METHODS)
+ALLOCATING_METHODS = tuple(name for name, rule in METHOD_RULES.items() if rule.spend == "allocate")
 
 
 def method_label(name: str) -> str:
     """Short name of a method for tables and plots; a name that this version does not know stands as it is.
+
+    Args:
+        name: one of `METHODS`.
 
     Example:
         >>> method_label("tac-bits-only")

@@ -5,14 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, ValidationError
 
-from qtaml_codesign.errors import PlanError
+from qtaml_codesign.bits.formats import BitFormat
+from qtaml_codesign.cards import Encoding
+from qtaml_codesign.codecs.plane_protected import PlaneProtected
+from qtaml_codesign.errors import InputError, PlanError
 from qtaml_codesign.records import Record
 from qtaml_codesign.tac.plan_file import PLAN_FORMAT, PLAN_VERSION, read_content
 
@@ -23,6 +27,9 @@ Method = Literal[
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+
+
+_AGAIN = "or make the plan again with `codesign plan`"
 
 
 class _Frozen(Record):
@@ -54,7 +61,7 @@ class LayerPlan(_Frozen):
     name: str
     weights: Annotated[int, Field(ge=1)]
     bits: Annotated[int, Field(ge=2, le=16)]
-    encoding: Literal["offset_binary", "twos_complement", "sign_magnitude"]
+    encoding: Encoding
     scale: NonNegative
     jacobian_gain: NonNegative | None
     score: NonNegative | None
@@ -66,6 +73,18 @@ class LayerPlan(_Frozen):
     offset: Finite = 0.0
     deeper: Annotated[int, Field(ge=0)] = 0
     planes: tuple[int, ...] = ()
+
+    @classmethod
+    def of_codec(cls, codec: PlaneProtected, **rest: Any) -> LayerPlan:
+        """The entry of a tensor that is held by this codec; `rest` are the fields that the codec does not know."""
+        own = {field.name: getattr(codec, field.name) for field in fields(codec) if field.name != "format"}
+        return cls(bits=codec.format.bits, encoding=codec.format.encoding, **own, **rest)
+
+    @property
+    def codec(self) -> PlaneProtected:
+        """How the memory holds the tensor."""
+        return PlaneProtected(BitFormat(self.bits, self.encoding), self.scale, self.factor, self.depth, self.deeper,
+                              self.gain, self.offset, self.planes)
 
 
 class TacPlan(_Frozen):
@@ -108,6 +127,11 @@ class TacPlan(_Frozen):
     uniform_variance: NonNegative | None
     layers: Annotated[tuple[LayerPlan, ...], Field(min_length=1)]
     warnings: tuple[str, ...]
+
+    @property
+    def codecs(self) -> dict[str, PlaneProtected]:
+        """How the memory holds each tensor, by tensor name."""
+        return {layer.name: layer.codec for layer in self.layers}
 
     @property
     def depths(self) -> dict[str, int]:
@@ -160,7 +184,15 @@ class TacPlan(_Frozen):
 
     @classmethod
     def from_json(cls, text: str, where: str = "plan") -> TacPlan:
-        """The plan back from its JSON text, every field checked."""
+        """The plan back from its JSON text, every field checked.
+
+        Args:
+            text: what `to_json` gave.
+            where: how an error names it.
+
+        Raises:
+            PlanError: not a plan, or one whose fields contradict each other.
+        """
         content = read_content(text, where)
         try:
             found = cls.model_validate_json(json.dumps(content))
@@ -170,7 +202,14 @@ class TacPlan(_Frozen):
         return found
 
     def save(self, path: str | Path) -> None:
-        """Write the plan as JSON."""
+        """Write the plan as JSON.
+
+        Args:
+            path: the file.
+
+        Raises:
+            PlanError: the file cannot be written.
+        """
         try:
             Path(path).write_text(self.to_json() + "\n", encoding="utf-8")
         except (OSError, ValueError, TypeError) as failure:
@@ -181,7 +220,14 @@ class TacPlan(_Frozen):
 
     @classmethod
     def load(cls, path: str | Path) -> TacPlan:
-        """Read a plan that `save` wrote; nothing is ever unpickled."""
+        """Read a plan that `save` wrote; nothing is ever unpickled.
+
+        Args:
+            path: the file.
+
+        Raises:
+            PlanError: the file cannot be read, or is no plan.
+        """
         try:
             text = Path(path).read_text(encoding="utf-8")
         except (OSError, ValueError, TypeError) as failure:
@@ -193,7 +239,11 @@ class TacPlan(_Frozen):
 
 
 def weights_digest(weights: Mapping[str, NDArray[np.floating]]) -> str:
-    """SHA-256 over names, shapes and values of the stored tensors: the identity a plan belongs to."""
+    """SHA-256 over names, shapes and values of the stored tensors: the identity a plan belongs to.
+
+    Args:
+        weights: stored tensors by name, in order.
+    """
     digest = hashlib.sha256()
     for name, weight in weights.items():
         digest.update(f"{name} {weight.shape} {weight.dtype.str}".encode())
@@ -205,47 +255,25 @@ def _plan_error(failure: ValidationError, where: str) -> PlanError:
     first = failure.errors()[0]
     field = ".".join(str(part) for part in first["loc"])
     missing = first["type"] == "missing"
-    return PlanError(
-        f"the plan's field {field} is {'missing' if missing else 'not usable'}", where=f"{where}, {field}",
-        rule=first["msg"], value="(missing)" if missing else first["input"],
-        next_step="correct the field, or make the plan again with `codesign plan`",
-    )
+    return PlanError(f"the plan's field {field} is {'missing' if missing else 'not usable'}", where=f"{where}, {field}",
+                     rule=first["msg"], value="(missing)" if missing else first["input"],
+                     next_step=f"correct the field, {_AGAIN}")
 
 
 def _check_layers(plan: TacPlan, where: str) -> None:
     for layer in plan.layers:
-        if not 0 <= layer.depth <= layer.bits:
-            raise PlanError(
-                "a layer protects more planes than it stores", where=f"{where}, {layer.name}, depth",
-                rule=f"0 <= depth <= bits = {layer.bits}", value=layer.depth, next_step="correct the depth",
-            )
-        if layer.deeper and (layer.deeper >= layer.weights or layer.depth == layer.bits):
-            raise PlanError(
-                "a layer protects one plane more on weights it does not have", where=f"{where}, {layer.name}, deeper",
-                rule="deeper < weights, and 0 where depth = bits", value=layer.deeper,
-                next_step="raise the depth instead",
-            )
-        _check_planes(layer, where)
+        try:
+            layer.codec.check_size(layer.weights)
+        except InputError as failure:
+            raise PlanError(failure.what, where=f"{where}, {layer.name}, {failure.where}", rule=failure.rule,
+                            value=failure.value, next_step=f"correct the field, {_AGAIN}") from None
         if layer.corrected == ((layer.factor, layer.gain, layer.offset) == (1.0, 1.0, 0.0)):
-            raise PlanError(
-                "a layer's readout does not fit its mean correction", where=f"{where}, {layer.name}, corrected",
-                rule="corrected is true exactly when factor, gain, offset are not 1, 1, 0",
-                value=(layer.corrected, layer.factor, layer.gain, layer.offset),
-                next_step="correct the fields, or make the plan again with `codesign plan`",
-            )
+            raise PlanError("a layer's readout does not fit its mean correction",
+                            where=f"{where}, {layer.name}, corrected",
+                            rule="corrected is true exactly when factor, gain, offset are not 1, 1, 0",
+                            value=(layer.corrected, layer.factor, layer.gain, layer.offset),
+                            next_step=f"correct the fields, {_AGAIN}")
     names = [layer.name for layer in plan.layers]
     if len(set(names)) != len(names):
-        raise PlanError(
-            "a tensor stands in the plan twice", where=f"{where}, layers", rule="one entry per tensor", value=names,
-            next_step="remove the second entry",
-        )
-
-
-def _check_planes(layer: LayerPlan, where: str) -> None:
-    known = set(layer.planes) <= set(range(layer.bits))
-    if layer.planes and (not known or len(set(layer.planes)) != layer.depth or layer.deeper):
-        raise PlanError(
-            "a layer's protected planes do not fit its depth", where=f"{where}, {layer.name}, planes",
-            rule=f"depth = {layer.depth} different planes of 0 to {layer.bits - 1}, and deeper = 0",
-            value=layer.planes, next_step="correct the planes, or make the plan again with `codesign plan`",
-        )
+        raise PlanError("a tensor stands in the plan twice", where=f"{where}, layers", rule="one entry per tensor",
+                        value=names, next_step="remove the second entry")

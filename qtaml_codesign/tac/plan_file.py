@@ -15,17 +15,23 @@ _RENAMED_METHODS = {"tac": "tac-rescaled", "random": "random-layers"}
 
 
 def read_content(text: str, where: str) -> dict[str, Any]:
-    """The fields of a plan, without its header, in the meaning of this version."""
+    """The fields of a plan, without its header, in the meaning of this version.
+
+    Args:
+        text: content of a plan file.
+        where: how an error names it.
+
+    Raises:
+        PlanError: not JSON, or no plan of a version that is known.
+    """
     content = _parse(text, where)
     header = (content.pop("format", None), content.pop("version", None))
     if header == (PLAN_FORMAT, 1):
         return _from_version_1(content)
     if header != (PLAN_FORMAT, PLAN_VERSION):
-        raise PlanError(
-            "this is not a plan that this version can read", where=f"{where}, format and version",
-            rule=f"format {PLAN_FORMAT!r}, version 1 to {PLAN_VERSION}", value=header,
-            next_step="make the plan again with `codesign plan`",
-        )
+        raise PlanError("this is not a plan that this version can read", where=f"{where}, format and version",
+                        rule=f"format {PLAN_FORMAT!r}, version 1 to {PLAN_VERSION}", value=header,
+                        next_step="make the plan again with `codesign plan`")
     return content
 
 
@@ -52,18 +58,14 @@ def _parse(text: str, where: str) -> dict[str, Any]:
     try:
         content = json.loads(text)
     except json.JSONDecodeError as failure:
-        raise PlanError(
-            "the plan is not valid JSON", where=f"{where}, line {failure.lineno}", rule="complete JSON text",
-            value=failure.msg, next_step="the file may be truncated; make the plan again with `codesign plan`",
-        ) from None
+        raise PlanError("the plan is not valid JSON", where=f"{where}, line {failure.lineno}",
+                        rule="complete JSON text", value=failure.msg,
+                        next_step="the file may be truncated; make the plan again with `codesign plan`") from None
     except (ValueError, RecursionError) as failure:
-        raise PlanError(
-            "the plan is not JSON that can be read", where=where, rule="an object with format, version, layers, ...",
-            value=failure, next_step="make the plan again with `codesign plan`",
-        ) from None
+        content = failure
     if not isinstance(content, dict):
-        raise PlanError(
-            "the plan is not a JSON object", where=where, rule="an object with format, version, layers, ...",
-            value=type(content).__name__, next_step="make the plan again with `codesign plan`",
-        )
+        raise PlanError("the plan is not a JSON object", where=where,
+                        rule="an object with format, version, layers, ...",
+                        value=content if isinstance(content, Exception) else type(content).__name__,
+                        next_step="make the plan again with `codesign plan`")
     return content

@@ -21,6 +21,10 @@ def saturation_ratio(weights: ArrayLike, scores: ArrayLike) -> float:
     Layers of score zero (an unused or all-zero tensor) need no protection and are left out: N counts the weights of the
     others. A network of such layers alone gives 1.
 
+    Args:
+        weights: (L,) n_l.
+        scores: (L,) s_l >= 0.
+
     Example:
         >>> saturation_ratio([1, 1], [4.0, 1.0])
         0.8

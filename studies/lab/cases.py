@@ -117,31 +117,40 @@ def _digest(title: str, recipe: dict[str, str], case: Case) -> str:
 
 
 def recipe_of(function: Callable[..., Any], root: Path = STUDIES) -> dict[str, str]:
-    """Name -> source text of a function and of every function below `root` that it uses; name -> value of constants.
+    """Name -> source text of a function and of all functions and classes below `root` that it uses; name -> constant.
 
     What makes tables, figures and verdicts is not used by `measure`, so that changing it keeps the cases.
     """
     found: dict[str, str] = {}
-    pending = [function]
+    pending: list[Any] = [function]
     while pending:
         current = pending.pop()
         file = Path(inspect.getfile(current)).stem
         if (own := f"{file}.{current.__qualname__}") in found:
             continue
         found[own] = inspect.getsource(current)
+        if inspect.isclass(current):
+            pending += [member for member in vars(current).values() if inspect.isfunction(member)]
+            continue
         for name in _globals_read(current.__code__) & set(current.__globals__):
             value = inspect.unwrap(current.__globals__[name])
             if _is_constant(value):
                 found[f"{file}.{name}"] = repr(value)
-            elif inspect.isfunction(value) and Path(inspect.getfile(value)).is_relative_to(root):
+            elif (inspect.isfunction(value) or inspect.isclass(value)) and _below(root, value):
                 pending.append(value)
     return found
 
 
 def _is_constant(value: object) -> bool:
     """A value whose text says all of it, in every process the same."""
-    held = value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else ()
-    return isinstance(value, (bool, int, float, str, tuple, dict)) and all(map(_is_constant, held))
+    return not callable(value) and not inspect.ismodule(value) and " at 0x" not in repr(value)
+
+
+def _below(root: Path, thing: Any) -> bool:
+    try:
+        return Path(inspect.getfile(thing)).is_relative_to(root)
+    except TypeError:  # built in
+        return False
 
 
 def _globals_read(code: CodeType) -> set[str]:

@@ -17,10 +17,12 @@ from lab.networks import BATCH, examples
 from qtaml_codesign.bits.cell_law import BitErrorProfile
 from qtaml_codesign.bits.flips import flip_key
 from qtaml_codesign.bits.law import ReadLaw
-from qtaml_codesign.nets.storage import StoredTensor, store_tensor
+from qtaml_codesign.codecs.plane_protected import PlaneProtected
+from qtaml_codesign.memory.deploy import DeployedModel
+from qtaml_codesign.memory.groups import StoredGroup
 
 Noise = Literal["flips", "gaussian", "none"]
-ReadWeights = Callable[[StoredTensor, int], NDArray[np.float32]]
+ReadWeights = Callable[[str, NDArray[np.float32], int], NDArray[np.float32]]
 
 
 def fine_tune(
@@ -59,21 +61,28 @@ def fine_tune(
 
 def _straight_through(name: str, weight: Tensor, read: ReadWeights, step: int) -> Tensor:
     """The value that is read, with the gradient of the float weight."""
-    stored = store_tensor(name, weight.detach().numpy())
-    return weight + (torch.from_numpy(read(stored, step)) - weight).detach()
+    return weight + (torch.from_numpy(read(name, weight.detach().numpy(), step)) - weight).detach()
 
 
 def _reader(noise: Noise, flip_probability: float, seed: int) -> ReadWeights:
-    errors = BitErrorProfile.uniform(flip_probability).regions[0]
-    sigma = float(np.sqrt(ReadLaw(errors).variance()[0]))  # of a stored value in [-1, 1), the same for every code
+    law = BitErrorProfile.uniform(flip_probability).regions[0]
+    sigma = float(np.sqrt(ReadLaw(law).variance()[0]))  # of a stored value in [-1, 1), the same for every code
 
-    def flips(stored: StoredTensor, step: int) -> NDArray[np.float32]:
-        return stored.weights(stored.read(errors, flip_key(seed, stored.name, "fine-tuning"), step).codes)
+    def store(name: str, weights: NDArray[np.float32]) -> StoredGroup[PlaneProtected]:
+        codec = PlaneProtected.fitted(weights)
+        return StoredGroup(name, codec.encode(weights), codec, law)
 
-    def gaussian(stored: StoredTensor, step: int) -> NDArray[np.float32]:
-        words = flip_key(seed, stored.name, "fine-tuning, gaussian").words
+    def flips(name: str, weights: NDArray[np.float32], step: int) -> NDArray[np.float32]:
+        reading = DeployedModel((store(name, weights),)).prepare(seed, purpose="fine-tuning").read(step)
+        return reading.weights[name].numpy()
+
+    def gaussian(name: str, weights: NDArray[np.float32], step: int) -> NDArray[np.float32]:
+        words = flip_key(seed, name, "fine-tuning, gaussian").words
         generator = np.random.Generator(np.random.Philox(np.random.SeedSequence([*words, step])))
-        noise = generator.standard_normal(stored.codes.shape, dtype=np.float32)
-        return stored.weights() + np.float32(sigma * stored.scale) * noise
+        noise, group = generator.standard_normal(weights.shape, dtype=np.float32), store(name, weights)
+        return group.weights() + np.float32(sigma * group.codec.scale) * noise
 
-    return {"flips": flips, "gaussian": gaussian, "none": lambda stored, step: stored.weights()}[noise]
+    def quantised(name: str, weights: NDArray[np.float32], step: int) -> NDArray[np.float32]:
+        return store(name, weights).weights()
+
+    return {"flips": flips, "gaussian": gaussian, "none": quantised}[noise]

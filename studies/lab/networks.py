@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 import qtaml_codesign as qc
-from lab.cases import in_parallel
+from lab.cases import in_parallel, recipe_of
 from qtaml_codesign.nets.architectures import BUILDERS
 from qtaml_codesign.nets.datasets import EVALUATION_SEQUENCES, LabelledInputs, digits, sequences
 from qtaml_codesign.nets.randomness import global_randomness_kept
@@ -85,4 +87,6 @@ def _train_to(wanted: tuple[str, int], folder: Path) -> None:
 
 
 def _path(name: str, seed: int, folder: Path) -> Path:
-    return folder / f"{name}-{seed}.safetensors"
+    """Where a network lies; trained by another recipe it lies elsewhere, and its cases are others too."""
+    recipe = hashlib.sha256(json.dumps(recipe_of(train), sort_keys=True).encode()).hexdigest()
+    return folder / f"{name}-{seed}-{recipe[:8]}.safetensors"

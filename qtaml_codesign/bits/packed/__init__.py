@@ -1,1 +1,0 @@
-"""Several small tensors read in one call: the flips of `bits.kernels`, then a table of values."""

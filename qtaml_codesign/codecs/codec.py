@@ -1,0 +1,112 @@
+"""What every kind of store must say of itself: how weights become words, and what a read word is worth."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qtaml_codesign.bits.cell_law import CellLaw
+from qtaml_codesign.bits.formats import BitFormat, Codes
+
+PIECE = 2**16
+
+
+class Codec(ABC):
+    """How a group of weights is held in cells: a frozen value that can be compared, hashed and sent.
+
+    Each weight has one word, an unsigned integer of B bits, and each bit plane of a word is a cell. A group of weights
+    is written with `encode`. Its cells flip by the law that `residual` leaves of the raw one; the read words go through
+    `corrected`, and `values[words]` are the weights as they are read.
+
+    A kind of store from outside derives from this class; `memory.deploy` takes it as it takes those shipped.
+    """
+
+    format: BitFormat
+    """Bit count and encoding of a word."""
+
+    @property
+    @abstractmethod
+    def values(self) -> NDArray[np.float32]:
+        """(2^B,) float32: what each word is worth when it is read."""
+
+    @property
+    @abstractmethod
+    def metadata_bits(self) -> int:
+        """Bits kept for the whole group outside of its cells, such as a scale."""
+
+    @abstractmethod
+    def encode(self, weights: NDArray[np.floating]) -> Codes:
+        """Words of finite weights, in their shape: uint8 up to B = 8, else uint16."""
+
+    @abstractmethod
+    def to_json(self) -> dict[str, Any]:
+        """Everything that acts on words and values, as plain values: what names the codec in results that are kept."""
+
+    @property
+    def cells(self) -> float:
+        """Cells per weight, B by default."""
+        return float(self.format.bits)
+
+    def residual(self, law: CellLaw) -> CellLaw:
+        """The law of the cells with what protection leaves of it; the raw law by default."""
+        return law
+
+    @property
+    def corrects(self) -> bool:
+        """Whether `corrected` can change a word."""
+        return False
+
+    def corrected(self, read: Codes, stored: Codes) -> Codes:
+        """The words that the protection hands on; by default those that were read.
+
+        Args:
+            read: words as one reading finds them, any shape.
+            stored: the words that were written, in the same shape; ideal protection looks at them.
+        """
+        return read
+
+    def open_cells(self, words: Codes) -> NDArray[np.int64]:
+        """(2, B) cells of a group that protection leaves open, by stored bit (0, then 1) and plane (0 = LSB).
+
+        Example:
+            >>> from qtaml_codesign.codecs.plane_protected import PlaneProtected
+            >>> words = np.array([0b1111, 0b0001], np.uint8)
+            >>> PlaneProtected(BitFormat(4), scale=1.0, depth=1).open_cells(words).tolist()
+            [[0, 1, 1, 0], [2, 1, 1, 0]]
+        """
+        return planes_of(histogram(words, self.format))
+
+
+def histogram(words: Codes, form: BitFormat) -> NDArray[np.int64]:
+    """(2^B,) how many words of any shape hold each value.
+
+    Example:
+        >>> histogram(np.array([1, 3, 3], np.uint8), BitFormat(2)).tolist()
+        [0, 1, 0, 2]
+    """
+    counts = np.zeros(form.code_count, np.int64)
+    for piece in pieces(words):
+        counts += np.bincount(piece, minlength=counts.size)
+    return counts
+
+
+def planes_of(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(2, B) how many words hold a 0, and a 1, in each plane, 0 = LSB, from their `histogram` (2^B,).
+
+    Example:
+        >>> planes_of(np.array([0, 1, 0, 2])).tolist()
+        [[0, 1], [3, 2]]
+    """
+    planes = np.arange(counts.size.bit_length() - 1)[:, None]
+    ones = (np.arange(counts.size) >> planes & 1) @ counts
+    return np.stack([counts.sum() - ones, ones])
+
+
+def pieces(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Flat views of an array in C order (of a copy otherwise), so large that a core's cache holds the work on each."""
+    flat = array.reshape(-1)
+    return (flat[start : start + PIECE] for start in range(0, flat.size, PIECE))
