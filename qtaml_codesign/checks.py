@@ -98,11 +98,11 @@ def number_within(where: str, value: object, low: float, high: float, rule: str,
         >>> number_within("budget", 0.05, 0.0, 1.0, "0 <= budget <= 1", "5 % is written 0.05")
         0.05
     """
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(as_float(value)):
-        raise InputError(f"{where} is not a number", where=where, rule=rule, value=value, next_step=next_step)
-    if not low <= as_float(value) <= high:
-        raise InputError(f"{where} is out of bounds", where=where, rule=rule, value=value, next_step=next_step)
-    return float(value)
+    real = math.nan if isinstance(value, bool) or not isinstance(value, numbers.Real) else as_float(value)
+    if not low <= real <= high:
+        what = "out of bounds" if math.isfinite(real) else "not a number"
+        raise InputError(f"{where} is {what}", where=where, rule=rule, value=value, next_step=next_step)
+    return real
 
 
 def as_float(value: numbers.Real) -> float:
@@ -149,11 +149,10 @@ def one_of(what: str, where: str, value: object, known: Iterable[str]) -> str:
         'poisson'
     """
     names = list(known)
-    for name in names:
-        if is_one_of(value, (name,)):
-            return name
-    raise InputError(f"unknown {what}", where=where, rule=f"one of {', '.join(names)}", value=value,
-                     next_step=did_you_mean(value, names))
+    if not is_one_of(value, names):
+        raise InputError(f"unknown {what}", where=where, rule=f"one of {', '.join(names)}", value=value,
+                         next_step=did_you_mean(value, names))
+    return names[names.index(str(value))]
 
 
 def plain_array(where: str, value: object, rule: str, next_step: str) -> NDArray[Any]:

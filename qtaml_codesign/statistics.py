@@ -62,11 +62,7 @@ def trial_interval(
         >>> [round(v, 4) for v in trial_interval(total=270, total_of_squares=24302, trials=3, samples=100)]
         [0.9, 0.8752, 0.9248]
     """
-    mean, error = _mean_and_error(total, total_of_squares, trials, samples)
-    if trials == 1:
-        return Interval(mean, 0.0, 1.0)
-    half = student_quantile(confidence, trials - 1) * error
-    return _within_bounds(mean, mean - half, mean + half, 3.0 / (trials * samples))
+    return _interval(*_mean_and_error(total, total_of_squares, trials, samples), 0.0, trials, samples, confidence)
 
 
 def hall_interval(
@@ -101,15 +97,12 @@ def hall_interval(
         [0.894, 0.795, 0.914]
     """
     mean, error = _mean_and_error(total, total_of_squares, trials, samples)
-    if trials == 1:
-        return Interval(mean, 0.0, 1.0)
-    quantile, a = student_quantile(confidence, trials - 1), 0.0
+    a = 0.0
     if trials > 2 and error > 0.0:
         third = trials**2 * total_of_cubes - 3 * trials * total * total_of_squares + 2 * total**3
         third_moment = third / (trials * (trials - 1) * (trials - 2)) / samples**3
         a = third_moment / (6.0 * trials**2 * error**3)
-    low, high = (mean - _without_skewness(sign * quantile, a) * error for sign in (1.0, -1.0))
-    return _within_bounds(mean, low, high, 3.0 / (trials * samples))
+    return _interval(mean, error, a, trials, samples, confidence)
 
 
 def union_interval(
@@ -183,7 +176,12 @@ def _without_skewness(quantile: float, a: float) -> float:
     return (math.cbrt(1.0 + 6.0 * a * (quantile - a)) - 1.0) / (2.0 * a)
 
 
-def _within_bounds(mean: float, low: float, high: float, floor: float) -> Interval:
+def _interval(mean: float, error: float, a: float, trials: int, samples: int, confidence: float) -> Interval:
+    """mean - g^-1(+-t) error, no narrower than the floor and inside [0, 1]; a = 0 is Student's."""
+    if trials == 1:
+        return Interval(mean, 0.0, 1.0)
+    quantile, floor = student_quantile(confidence, trials - 1), 3.0 / (trials * samples)
+    low, high = (mean - _without_skewness(sign * quantile, a) * error for sign in (1.0, -1.0))
     return Interval(mean, max(min(low, mean - floor), 0.0), min(max(high, mean + floor), 1.0))
 
 
