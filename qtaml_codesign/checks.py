@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import numbers
-import operator
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 from qtaml_codesign.errors import InputError, did_you_mean, shown
 
@@ -41,7 +40,7 @@ def whole_number(where: str, value: object, least: int) -> int:
         >>> whole_number("trials", 30, least=2)
         30
     """
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or int(value) < least:
+    if not is_whole_within(value, least, math.inf):
         raise InputError(f"{where} is not a whole number in range", where=where, rule=f"an integer >= {least}",
                          value=value, next_step=f"give {least} or more, without a decimal point")
     return int(value)
@@ -67,10 +66,10 @@ def whole_number_within(where: str, value: object, low: int, high: int, next_ste
     if not is_whole_within(value, low, high):
         raise InputError(f"{where} is not a whole number in range", where=where,
                          rule=f"an integer, {low} <= {where} <= {high}", value=shown(value), next_step=next_step)
-    return operator.index(value)  # type: ignore[arg-type]
+    return int(value)
 
 
-def is_whole_within(value: object, low: int, high: int) -> bool:
+def is_whole_within(value: object, low: float, high: float) -> TypeGuard[numbers.Integral]:
     """Whether a value is an integer (not a bool) with low <= value <= high.
 
     Example:
@@ -99,7 +98,7 @@ def number_within(where: str, value: object, low: float, high: float, rule: str,
         0.05
     """
     real = math.nan if isinstance(value, bool) or not isinstance(value, numbers.Real) else as_float(value)
-    if not low <= real <= high:
+    if not (low <= real <= high and math.isfinite(real)):
         what = "out of bounds" if math.isfinite(real) else "not a number"
         raise InputError(f"{where} is {what}", where=where, rule=rule, value=value, next_step=next_step)
     return real

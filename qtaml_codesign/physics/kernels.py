@@ -67,10 +67,9 @@ def deviance(x: float, mean: float) -> float:
     if abs(x - mean) >= 0.1 * (x + mean):
         return x * math.log(x / mean) + mean - x
     v = (x - mean) / (x + mean)
-    total, power, order = (x - mean) * v, 2.0 * x * v, 1
-    while order < 1000:
+    total, power = (x - mean) * v, 2.0 * x * v
+    for order in range(3, 1002, 2):
         power *= v * v
-        order += 2
         longer = total + power / order
         if longer == total:
             break
