@@ -22,8 +22,7 @@ from qtaml_codesign.bits import kernels
 from qtaml_codesign.bits.cell_law import CellLaw
 from qtaml_codesign.bits.flips import FlipKey, flip_key
 from qtaml_codesign.codecs.codec import Codec
-from qtaml_codesign.memory.groups import StoredGroup
-from qtaml_codesign.memory.reader import HostReader, Reader, Reading
+from qtaml_codesign.memory.reader import HostReader, Reader, Reading, StoredGroup
 
 PIECE = 2**21
 LOW = 0xFFFFFFFF
@@ -52,10 +51,10 @@ class CudaReader(Reader):
 
     def _read(self, trial: int) -> Reading:
         here, there = self._here.read(trial), {name: cells.read(trial) for name, cells in self._there.items()}
-        weights = {name: read.to(self._device) for name, read in here.weights.items()}
-        weights |= {name: read for name, (read, _) in there.items()}
         flips = here.flips_by_plane | _counts({name: planes for name, (_, planes) in there.items()})
-        return Reading({name: weights[name] for name in self._order}, {name: flips[name] for name in self._order})
+        weights = {name: there[name][0] if name in there else here.weights[name].to(self._device)
+                   for name in self._order}
+        return Reading(weights, {name: flips[name] for name in self._order})
 
 
 def drawn_there(group: StoredGroup[Codec]) -> bool:

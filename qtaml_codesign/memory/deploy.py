@@ -14,8 +14,7 @@ from qtaml_codesign.bits.cell_law import CellLaw
 from qtaml_codesign.codecs.codec import Codec
 from qtaml_codesign.errors import InputError
 from qtaml_codesign.memory.cuda_reader import CudaReader
-from qtaml_codesign.memory.groups import StoredGroup
-from qtaml_codesign.memory.reader import HostReader, Reader
+from qtaml_codesign.memory.reader import HostReader, Reader, StoredGroup
 
 V = TypeVar("V")
 HOST = torch.device("cpu")
