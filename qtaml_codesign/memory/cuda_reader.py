@@ -73,7 +73,8 @@ class DeviceCells:
 
     def __init__(self, group: StoredGroup[Codec], key: FlipKey, device: torch.device) -> None:
         flat, law = group.words.reshape(-1), group.residual
-        padded = np.pad(flat, (0, -flat.size % 8))
+        padded = np.zeros(-(-flat.size // 8) * 8, flat.dtype)
+        padded[: flat.size] = flat
         self.words = [torch.from_numpy((padded >> (8 * byte)).astype(np.uint8).view(np.int64)).to(device)
                       for byte in range(flat.itemsize)]
         self.patterns = [patterns(law, byte) for byte in range(flat.itemsize)]
