@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from qtaml_codesign.frontier import Frontier
     from qtaml_codesign.nets.counts import TrialCounts
     from qtaml_codesign.nets.loading import load_workload
+    from qtaml_codesign.nets.metric import Metric
     from qtaml_codesign.nets.workload import Workload
     from qtaml_codesign.physics.cells import flip_probability_of_cells
     from qtaml_codesign.physics.flip import FlipProbability, flip_probability, thickness_for
@@ -61,6 +62,7 @@ _HOME = {
     "Evaluation": "tac.evaluation",
     "FlipProbability": "physics.flip",
     "Frontier": "frontier",
+    "Metric": "nets.metric",
     "NOISE_MODELS": "bits.noise",
     "NoiseModel": "bits.noise",
     "ReadLaw": "bits.law",
@@ -88,7 +90,7 @@ __all__ = [  # noqa: RUF022  (in the order of the pipeline)
     "flip_probability", "flip_probability_of_cells", "thickness_for", "FlipProbability",
     "BitFormat", "BitErrorProfile", "ReadLaw", "read_back",
     "noise_model", "NoiseModel", "NOISE_MODELS",
-    "load_workload", "Workload", "TrialCounts",
+    "load_workload", "Workload", "Metric", "TrialCounts",
     "plan", "TacPlan", "evaluate", "Evaluation",
     "sweep", "Sweep", "find_frontier", "Frontier",
     "CodesignError",

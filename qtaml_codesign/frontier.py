@@ -8,15 +8,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from qtaml_codesign.errors import InputError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from qtaml_codesign.nets.metric import ACCURACY, Metric, as_metric
+from qtaml_codesign.nets.target import Target, as_target
 
 CROSSING = "crossing"
 AT_OR_BELOW = "at-or-below-range"
@@ -24,11 +25,10 @@ BEYOND = "beyond-range"
 
 COLUMNS = ("method", "budget", "overhead", "thickness_nm", "thickness_low_nm", "thickness_high_nm",
            "flip_probability", "status", "image_low_nm", "image_high_nm")
-BUDGET_COLUMNS = ("method", "thickness_nm", "flip_probability", "budget", "overhead", "accuracy", "status")
-_NEEDED = ("thickness_nm", "flip_probability", "method", "budget", "overhead", "accuracy", "accuracy_low",
-           "accuracy_high", "clean_accuracy")
 
 _SHOWN_ANSWERS = 12
+
+Array = NDArray[np.float64]
 
 FlipLaw = Callable[[float], float]
 """Oxide thickness in nm -> flip probability."""
@@ -36,14 +36,20 @@ FlipLaw = Callable[[float], float]
 
 @dataclass(frozen=True)
 class Frontier:
-    """The thinnest oxide that keeps `target` x clean accuracy, for each method and budget.
+    """The thinnest oxide that keeps the target, for each method and budget.
 
     Args:
         points: the table of the sweep (columns of `sweep.csv`).
-        target: fraction of the clean accuracy to keep, in (0, 1].
+        target: what is to be kept, as in `sweep`: 0.95 (of the clean value), "clean + 0.1" or "= 12.5"; default: the
+            metric's usual one.
         flip_law: exact thickness -> flip probability; None interpolates ln p between the grid points.
         knots: measured points of the same columns that lie closer to the crossing; it is looked for there. None: in
             `points`.
+        metric: what the sweep has measured; it names the columns and says which way is better.
+
+    Raises:
+        InputError: a target that cannot be read, or is better than the clean network; columns that are missing; a point
+            that is there twice.
 
     Example:
         >>> points = pd.DataFrame({"thickness_nm": [1.0, 2.0], "flip_probability": [0.1, 0.001], "method": "tac",
@@ -54,17 +60,22 @@ class Frontier:
     """
 
     points: pd.DataFrame
-    target: float = 0.95
+    target: float | str | Target | None = None
     flip_law: FlipLaw | None = None
     knots: pd.DataFrame | None = None
+    metric: Metric | str = ACCURACY
 
     def __post_init__(self) -> None:
-        check_target(self.target)
-        missing = [name for name in _NEEDED if name not in self.points.columns]
+        metric = self._metric
+        needed = ("thickness_nm", "flip_probability", "method", "budget", "overhead", *metric.columns,
+                  metric.clean_column)
+        missing = [name for name in needed if name not in self.points.columns]
         if missing:
             raise InputError("the table of the sweep lacks columns", where="Frontier(points)",
-                             rule=f"columns {', '.join(_NEEDED)}", value=", ".join(missing),
-                             next_step="pass Sweep.to_frame(), or sweep.csv as it was written")
+                             rule=f"columns {', '.join(needed)}", value=", ".join(missing),
+                             next_step="pass Sweep.to_frame(), or sweep.csv as it was written, and its metric")
+        for clean in self.points[metric.clean_column].unique():
+            metric.check_target(self._target, float(clean))
         twice = self.points.duplicated(["method", "budget", "thickness_nm"])
         if bool(twice.any()):
             first = self.points[twice].iloc[0]
@@ -79,22 +90,22 @@ class Frontier:
         shown = table.head(_SHOWN_ANSWERS)
         lines = [f"  {row['method']} {row['budget']:g}: {_range_text(row)}" for _, row in shown.iterrows()]
         more = [f"  and {len(table) - _SHOWN_ANSWERS} more; see to_frame()"] if len(table) > _SHOWN_ANSWERS else []
-        return "\n".join([f"Frontier: thinnest oxide that keeps {self.target:g} x clean accuracy", *lines, *more])
+        return "\n".join([f"Frontier: thinnest oxide that keeps {self._target.of(self._metric.name)}", *lines, *more])
 
     def to_frame(self) -> pd.DataFrame:
         """One row per method and budget, in the order of the sweep: the columns of `frontier.csv`.
 
         thickness_nm is where the straight line between the last grid point below the threshold and the next one
         meets the threshold; every thicker grid point keeps it. thickness_low_nm and thickness_high_nm are the same
-        for the upper and the lower end of the accuracy's interval (the upper end allows a thinner oxide).
+        for the two ends of the metric's interval (the better end allows a thinner oxide).
 
-        image_low_nm and image_high_nm are where accuracy + and - `image_half_width` meet it: the interval over
+        image_low_nm and image_high_nm are where the metric +- `image_half_width` meets it: the interval over
         evaluation samples; NaN in a table without that column.
 
         status: "crossing"; "at-or-below-range" when already the thinnest grid point keeps the threshold (then
         thickness_nm is that grid point, and thickness_low_nm is NaN); "beyond-range" when the thickest one misses
-        it (thickness_nm is NaN). A bound that lies outside the grid is NaN. An accuracy equal to the threshold
-        keeps it; an accuracy that is NaN does not, and the line is then replaced by the next grid point.
+        it (thickness_nm is NaN). A bound that lies outside the grid is NaN. A value equal to the threshold keeps it;
+        one that is NaN or infinite does not, and the line is then replaced by the next grid point.
         overhead is that of the first grid point that keeps the threshold, or of the thickest one.
         """
         measured = self.points if self.knots is None else self.knots
@@ -105,7 +116,7 @@ class Frontier:
     def smallest_budgets(self) -> pd.DataFrame:
         """One row per method and thickness: the smallest overhead among the budgets that keep the threshold.
 
-        status: "certain" when the whole interval of that accuracy is at or above the threshold, "uncertain" when
+        status: "certain" when the whole interval of that value keeps the threshold, "uncertain" when
         the interval holds the threshold, "none" when no budget of the sweep keeps it (the numbers are then NaN).
         Of two budgets with the same overhead the smaller is named. Rows run by method, then rising thickness. Refused
         where the budgets were not measured at the same thicknesses, as a bisection leaves them.
@@ -115,33 +126,53 @@ class Frontier:
                              where="Frontier.smallest_budgets", rule="every thickness with every method and budget",
                              value="the points of a bisection",
                              next_step="run qc.sweep over a grid of thickness: its frontier is bisected too")
-        order = list(dict.fromkeys(self.points["method"]))
-        rows = []
-        for method in order:
-            for thickness, group in self.points[self.points["method"] == method].groupby("thickness_nm"):
-                rows.append(self._smallest(method, float(str(thickness)), group))
-        return pd.DataFrame(rows, columns=list(BUDGET_COLUMNS))
+        columns = ["method", "thickness_nm", "flip_probability", "budget", "overhead", self._metric.column, "status"]
+        rows = [
+            (method, float(str(thickness)), *self._smallest(group))
+            for method, own in self.points.groupby("method", sort=False)
+            for thickness, group in own.groupby("thickness_nm")
+        ]
+        return pd.DataFrame(rows, columns=columns)
 
     def plot(self, ax: Any = None) -> Any:
         """Draw thinnest oxide (nm) against ECC overhead (% of stored bits); returns the matplotlib axes."""
         from qtaml_codesign.plots import draw_frontier
 
-        return draw_frontier(self.points, self.to_frame(), self.target, ax)
+        return draw_frontier(self.points, self.to_frame(), self._target, ax)
+
+    @cached_property
+    def _metric(self) -> Metric:
+        return as_metric(self.metric)
+
+    @cached_property
+    def _target(self) -> Target:
+        return self._metric.usual_target if self.target is None else as_target(self.target)
+
+    def _margins(self, group: pd.DataFrame, values: pd.Series) -> Array:
+        """By how much values of some points keep the target: (n,), negative where they do not."""
+        clean: Array = group[self._metric.clean_column].to_numpy(float)
+        return self._metric.margin(values.to_numpy(float), self._target.value(clean))
 
     def _row(self, method: object, budget: object, group: pd.DataFrame) -> tuple[object, ...]:
         group = group.sort_values("thickness_nm")
         thickness = group["thickness_nm"].to_numpy(float)
-        threshold = self.target * group["clean_accuracy"].to_numpy(float)
-        found, first, status = crossing(thickness, group["accuracy"].to_numpy(float), threshold)
-        low, high = _bounds(thickness, group["accuracy_low"], group["accuracy_high"], threshold)
-        image = (math.nan, math.nan)
-        if "image_half_width" in group.columns:
-            half = group["image_half_width"]
-            image = _bounds(thickness, group["accuracy"] - half, group["accuracy"] + half, threshold)
+        value, low, high = (group[name] for name in self._metric.columns)
+        half = group["image_half_width"] if "image_half_width" in group.columns else math.nan
+        found, first, status = crossing(thickness, self._margins(group, value))
         flips = self._flips_at(found, thickness, group["flip_probability"].to_numpy(float))
-        return (method, budget, float(group["overhead"].iloc[first]), found, low, high, flips, status, *image)
+        return (method, budget, float(group["overhead"].iloc[first]), found, *self._bounds(group, low, high), flips,
+                status, *self._bounds(group, value - half, value + half))
 
-    def _flips_at(self, found: float, thickness: NDArray[np.float64], flips: NDArray[np.float64]) -> float:
+    def _bounds(self, group: pd.DataFrame, low: pd.Series, high: pd.Series) -> tuple[float, float]:
+        """Thinnest and thickest crossing that the two ends of an interval allow; NaN outside the grid, or without."""
+        thickness, margins = group["thickness_nm"].to_numpy(float), [self._margins(group, end) for end in (low, high)]
+        if np.isnan(margins).all():
+            return math.nan, math.nan
+        thin, _, status = crossing(thickness, np.maximum(*margins))
+        thick, _, _ = crossing(thickness, np.minimum(*margins))
+        return (math.nan if status == AT_OR_BELOW else thin), thick
+
+    def _flips_at(self, found: float, thickness: Array, flips: Array) -> float:
         if math.isnan(found):
             return math.nan
         on_grid = np.flatnonzero(thickness == found)
@@ -153,24 +184,18 @@ class Frontier:
             log_flips = np.interp(found, thickness, np.log(flips))
         return 0.0 if math.isnan(log_flips) else math.exp(log_flips)
 
-    def _smallest(self, method: str, thickness: float, group: pd.DataFrame) -> tuple[object, ...]:
-        flips = float(group["flip_probability"].iloc[0])
-        kept = group[group["accuracy"] >= self.target * group["clean_accuracy"]]
+    def _smallest(self, group: pd.DataFrame) -> tuple[object, ...]:
+        flips, names = float(group["flip_probability"].iloc[0]), self._metric.columns
+        group = group.reset_index(drop=True)
+        margins = group.assign(**{name: self._margins(group, group[name]) for name in names})
+        kept = margins[margins[names[0]] >= 0.0]
         if kept.empty:
-            return (method, thickness, flips, math.nan, math.nan, math.nan, "none")
-        best = kept.sort_values(["overhead", "budget"]).iloc[0]
-        certain = best["accuracy_low"] >= self.target * best["clean_accuracy"]
-        return (method, thickness, flips, float(best["budget"]), float(best["overhead"]), float(best["accuracy"]),
+            return flips, math.nan, math.nan, math.nan, "none"
+        best = kept.sort_values(["overhead", "budget"]).index[0]
+        certain = (margins.loc[best, list(names)] >= 0.0).all()
+        row = group.loc[best]
+        return (flips, float(row["budget"]), float(row["overhead"]), float(row[names[0]]),
                 "certain" if certain else "uncertain")
-
-
-def _bounds(
-    thickness: NDArray[np.float64], lower: pd.Series, upper: pd.Series, threshold: NDArray[np.float64]
-) -> tuple[float, float]:
-    """Thinnest and thickest crossing that the two ends of an interval of the accuracy allow; NaN outside the grid."""
-    low, _, status = crossing(thickness, upper.to_numpy(float), threshold)
-    high, _, _ = crossing(thickness, lower.to_numpy(float), threshold)
-    return (math.nan if status == AT_OR_BELOW else low), high
 
 
 def _range_text(row: pd.Series) -> str:
@@ -182,35 +207,26 @@ def _range_text(row: pd.Series) -> str:
     return f"{bound}{row['thickness_nm']:.4f}{ends} nm"
 
 
-def crossing(
-    thickness: NDArray[np.float64], accuracy: NDArray[np.float64], threshold: NDArray[np.float64]
-) -> tuple[float, int, str]:
-    """Where an accuracy curve rises above a threshold for good: (thickness, first index that keeps it, status).
+def crossing(thickness: Array, margin: Array) -> tuple[float, int, str]:
+    """Where a curve comes to keep its target for good: (thickness, first index that keeps it, status).
 
     Args:
         thickness: rising, shape (n,), n >= 1.
-        accuracy, threshold: shape (n,); NaN in `accuracy` does not keep the threshold.
+        margin: by how much the target is kept, shape (n,); negative and NaN do not keep it.
 
     Example:
-        >>> crossing(np.array([1.0, 2.0, 3.0]), np.array([0.2, 0.6, 0.9]), np.full(3, 0.75))
+        >>> crossing(np.array([1.0, 2.0, 3.0]), np.array([-0.5, -0.25, 0.25]))
         (2.5, 2, 'crossing')
     """
-    misses = np.flatnonzero(~(accuracy >= threshold))
+    misses = np.flatnonzero(~(margin >= 0.0))
     if misses.size == 0:
         return float(thickness[0]), 0, AT_OR_BELOW
     last = int(misses[-1])
     if last == len(thickness) - 1:
         return math.nan, last, BEYOND
-    below, above = accuracy[last] - threshold[last], accuracy[last + 1] - threshold[last + 1]
-    if math.isnan(below):
+    below, above = margin[last], margin[last + 1]
+    if not math.isfinite(below):
         return float(thickness[last + 1]), last + 1, CROSSING
     share = float(-below / (above - below))
     found = float(thickness[last] + share * (thickness[last + 1] - thickness[last]))
     return found, last + 1, CROSSING
-
-
-def check_target(target: float) -> None:
-    """Refuse a target outside (0, 1]."""
-    if not 0.0 < target <= 1.0:
-        raise InputError("the target is out of bounds", where="target (--target)", rule="0 < target <= 1",
-                         value=target, next_step="0.95 keeps 95 % of the clean accuracy")

@@ -98,7 +98,7 @@ def measure(case: dict[str, Any], networks: Path) -> list[dict[str, Any]]:
 def right_answers(workload: qc.Workload, plan: qc.TacPlan, rate: Any, trials: int) -> np.ndarray:
     """Right answers of so many trials, (trials,)."""
     drawings = Trials(workload, deploy_plan(workload, plan, rate), SEED)
-    return np.array([drawings.run(trial).correct for trial in range(trials)])
+    return np.array([drawings.run(trial).score for trial in range(trials)])
 
 
 def moments(accuracy: np.ndarray) -> dict[str, float]:
@@ -125,8 +125,8 @@ def summed(correct: list[int], samples: int) -> TrialCounts:
     """Counts of many trials from their right answers alone."""
     sums = [sum(count**power for count in correct) for power in (1, 2, 3)]
     return TrialCounts(
-        trials=len(correct), samples=samples, correct=sums[0], correct_squares=sums[1], correct_cubes=sums[2],
-        correct_by_group=sums[:1], bits_stored=1, bits_exposed=1, bits_flipped=0, expected_flips=1.0, seconds=0.0,
+        trials=len(correct), samples=samples, score=sums[0], score_squares=sums[1], score_cubes=sums[2],
+        score_by_group=sums[:1], bits_stored=1, bits_exposed=1, bits_flipped=0, expected_flips=1.0, seconds=0.0,
     )
 
 
@@ -172,13 +172,13 @@ def cover_search(workload: qc.Workload, case: dict[str, Any]) -> dict[str, float
     coordinate = coordinate_for(card)
     highest, lowest = coordinate.at(np.array(SEARCHED_NM)).tolist()
     options = sweep_options(card, thickness_nm=SEARCHED_NM, methods=[case["method"]], budgets=[case["budget"]],
-                            target=TARGET, search=True).deciding(workload.clean_accuracy)
+                            target=TARGET, search=True).measuring(workload.metric, workload.clean_value).deciding()
     drawn = Drawn(workload, options, cast(Any, None), cast(Any, None), Progress(), size=case["population"])
     start, thickness_nm = [coordinate.place(x) for x in (lowest, highest)], cache(coordinate.thickness_nm)
 
     def crossings() -> list[float]:
         (curve,) = measure_curves(drawn, coordinate, start, (lowest, highest)).values()
-        return [crossing_nm(curve, name, threshold, thickness_nm) for name in ("accuracy", "high", "low")]
+        return [crossing_nm(curve, name, threshold, thickness_nm) for name in ("value", "high", "low")]
 
     truth, generator = crossings()[0], np.random.default_rng(SEED)
     hits, width, repeats, seen = 0, 0.0, case["draws"][0], len(drawn.populations)
@@ -194,7 +194,7 @@ def crossing_nm(curve: MeasuredCurve, name: str, threshold: float, thickness_nm:
     """Thickness at which one of a curve's values rises to the threshold."""
     knots = curve.curve.knots[::-1]
     values = np.array([getattr(knot, name) for knot in knots])
-    return crossing(np.array([thickness_nm(knot.x) for knot in knots]), values, np.full(len(knots), threshold))[0]
+    return crossing(np.array([thickness_nm(knot.x) for knot in knots]), values - threshold)[0]
 
 
 def coverage(row: pd.Series) -> Interval:

@@ -8,8 +8,7 @@ from qtaml_codesign.nets.counts import TrialCounts
 def one_trial(correct: int, samples: int, *, stored: int = 80, exposed: int = 60, flipped: int = 3,
               expected: float = 2.5, seconds: float = 0.25) -> TrialCounts:
     """A trial that has answered its first `correct` samples right, each sample a group of its own."""
-    return TrialCounts(
-        trials=1, samples=samples, correct=correct, correct_squares=correct**2, correct_cubes=correct**3,
-        correct_by_group=[1] * correct + [0] * (samples - correct), bits_stored=stored, bits_exposed=exposed,
+    return TrialCounts.of_trial(
+        [1] * correct + [0] * (samples - correct), samples, bits_stored=stored, bits_exposed=exposed,
         bits_flipped=flipped, expected_flips=expected, seconds=seconds,
     )

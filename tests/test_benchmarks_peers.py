@@ -65,7 +65,7 @@ def test_the_flips_of_a_mask_are_in_the_weights_that_are_evaluated():
     network = Network()
     mask = np.random.default_rng(0).integers(0, 256, network.codes.size).astype(np.uint8) * (network.codes % 3 == 0)
     masks = Masks(network, lambda: mask)
-    assert masks.trial(0) < network.workload.clean_correct
+    assert masks.trial(0) < network.workload.scoring.clean_by_group.sum()
     assert masks.flipped() == sum(int(code).bit_count() for code in mask)
     weights = torch.cat([network.module.get_parameter(group.name).ravel() for group in network.stored.groups]).numpy()
     read = zip(network.stored.groups, _split(network, network.codes ^ mask), strict=True)
@@ -76,7 +76,7 @@ def test_the_flips_of_a_mask_are_in_the_weights_that_are_evaluated():
 def test_without_flips_every_injector_finds_the_quantised_network():
     network = Network()
     network.load(network.codes)
-    assert network.correct() == network.workload.count_correct(network.stored.clean_weights())
+    assert network.correct() == network.workload.score_by_group(network.stored.clean_weights()).sum()
 
 
 def test_a_peer_that_is_not_installed_keeps_its_row_and_says_so(monkeypatch):

@@ -117,7 +117,7 @@ def test_evaluate_under_a_model_is_evaluate_with_its_rates(model: qc.NoiseModel)
     rates = model.apply(0.1, {name: weight.size for name, weight in workload.weights.items()}, seed=7)
     named = qc.evaluate(workload, plan, 0.1, trials=2, seed=7, noise=model)
     given = qc.evaluate(workload, plan, rates, trials=2, seed=7)
-    assert named.correct_by_trial == given.correct_by_trial
+    assert named.score_by_trial == given.score_by_trial
     assert (named.counts.bits_flipped, named.nominal_ber) == (given.counts.bits_flipped, given.nominal_ber)
 
 

@@ -54,7 +54,7 @@ def test_evaluate_gives_the_counts_of_the_host(name, request):
     drawn = request.getfixturevalue("drawn_there")
     there = qc.evaluate(workload, made, flip_probability=0.05, trials=3, seed=8)
     assert len(drawn) == 3 * len(workload.weights)
-    assert there.correct_by_trial == here.correct_by_trial
+    assert there.score_by_trial == here.score_by_trial
     assert without_time(there.counts) == without_time(here.counts)
 
 
@@ -77,7 +77,7 @@ def test_the_jobs_of_a_sweep_draw_there_once_placed(drawn_there, monkeypatch):
     there = run_trials(Workers(workload).handle, tasks[0], 0, 2)
     assert len(drawn_there) == 2 * len(workload.weights)
     evaluated = qc.evaluate(workload, made, flip_probability=0.05, trials=2, seed=21)
-    assert [counts.correct for counts in there] == list(evaluated.correct_by_trial)
+    assert [counts.score for counts in there] == list(evaluated.score_by_trial)
     monkeypatch.setattr(deploy, "DRAWS_THERE", set())
     del drawn_there[:]
     run_trials(Workers(workload).handle, tasks[1], 0, 1)
@@ -110,7 +110,7 @@ def test_a_network_on_the_gpu_is_evaluated_under_the_flips_of_the_host():
         on_gpu, on_cpu = (Trials(workload, model, 0).run(trial) for workload in (there, here))
         assert (on_gpu.bits_exposed, on_gpu.bits_flipped) == (on_cpu.bits_exposed, on_cpu.bits_flipped)
         assert on_gpu.expected_flips == on_cpu.expected_flips
-        assert abs(on_gpu.correct - on_cpu.correct) <= 3
+        assert abs(on_gpu.score - on_cpu.score) <= 3
     made = plan_for(here)
     on_gpu, on_cpu = (qc.evaluate(workload, made, flip_probability=0.05, trials=2) for workload in (there, here))
     assert on_gpu.counts.bits_flipped == on_cpu.counts.bits_flipped

@@ -33,17 +33,17 @@ def test_counts_of_a_trial_from_first_principles(small):
 
 def test_trials_do_not_depend_on_order(small):
     trials = Trials(small, network_stored(small, uniform(0.05)), seed=0)
-    forward = [trials.run(trial).correct for trial in range(4)]
-    assert forward == [trials.run(trial).correct for trial in reversed(range(4))][::-1]
+    forward = [trials.run(trial).score for trial in range(4)]
+    assert forward == [trials.run(trial).score for trial in reversed(range(4))][::-1]
     assert len(set(forward)) > 1
 
 
 def test_without_flips_the_quantised_network_is_as_good(small):
     counts = Trials(small, network_stored(small, uniform(0.0)), 0).run(0)
     assert counts.bits_flipped == 0
-    assert abs(counts.correct - small.clean_correct) <= 2
+    assert abs(counts.score - small.scoring.clean_by_group.sum()) <= 2
     protected = Trials(small, network_stored(small, uniform(0.3), depth=8), 0).run(0)
-    assert (protected.correct, protected.bits_exposed) == (counts.correct, 0)
+    assert (protected.score, protected.bits_exposed) == (counts.score, 0)
 
 
 def test_flips_hurt_as_much_as_reported_for_this_network(small):
@@ -51,7 +51,7 @@ def test_flips_hurt_as_much_as_reported_for_this_network(small):
     found = []
     for depth in (0, 1, 2):
         trials = Trials(small, network_stored(small, uniform(0.1), depth=depth), 0)
-        found.append(TrialCounts.total([trials.run(trial) for trial in range(12)]).accuracy())
+        found.append(TrialCounts.total([trials.run(trial) for trial in range(12)]).interval())
     assert [interval.estimate for interval in found] == pytest.approx([0.26, 0.865, 0.974], abs=0.1)
 
 
@@ -60,7 +60,7 @@ def test_only_some_tensors_stored(small):
     part = DeployedModel(tuple(group for group in groups if group.name == "fc1.weight"))
     counts = Trials(small, part, 0).run(0)
     assert counts.bits_stored == 32768 * 8
-    assert counts.correct > 0.5 * 360
+    assert counts.score > 0.5 * 360
 
 
 def test_a_noise_model_reaches_the_trial(small):
@@ -133,4 +133,4 @@ def test_tied_weights_are_stored_and_flipped_once():
     table = model.prepare(0).read(1).weights["embedding.weight"]
     counts = Trials(workload, model, 0).run(1)
     assert counts.bits_stored == 20 * 8
-    assert counts.correct == int(((table @ table.T).argmax(1) == tokens).sum())
+    assert counts.score == int(((table @ table.T).argmax(1) == tokens).sum())

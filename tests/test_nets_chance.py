@@ -12,6 +12,7 @@ from qtaml_codesign.errors import InputError, WorkloadError
 from qtaml_codesign.nets.architectures import BUILDERS
 from qtaml_codesign.nets.chance import check_clean, is_above
 from qtaml_codesign.nets.datasets import digits
+from qtaml_codesign.nets.target import Target
 from qtaml_codesign.nets.zoo import trained_network
 from qtaml_codesign.sweeps.soundness import check_evaluation
 
@@ -70,16 +71,16 @@ def test_twelve_images_are_too_few_for_the_target():
         with pytest.raises(InputError, match="cannot be told from the clean accuracy") as caught:
             run(workload, "3nm", [1.9, 2.0], [0.05])
         assert "x 12 = 0.6" in str(caught.value)
-        assert "60 or more right answers" in caught.value.next_step
-    assert len(check_evaluation(workload, target=0.9)) == 2
+        assert "60 or more evaluation samples" in caught.value.next_step
+    assert len(check_evaluation(workload, Target(0.9))) == 2
     found = qc.sweep(workload, "3nm", **SWEEP, target=0.7)
     assert found.warnings == (warning,)
 
 
 def test_a_target_of_one_leaves_no_room():
     with pytest.raises(InputError, match="cannot be told") as caught:
-        check_evaluation(small(), target=1.0)
-    assert "below 1" in caught.value.next_step
+        check_evaluation(small(), Target(1.0))
+    assert "for instance 0.95" in caught.value.next_step
 
 
 class Given(nn.Module):
@@ -105,14 +106,14 @@ def test_a_constant_answer_that_keeps_the_target_is_told():
     answers[:20] = 1 - answers[:20]
     workload = answering(answers, labels)
     assert workload.warnings == ()
-    (note,) = check_evaluation(workload, target=0.95)
+    (note,) = check_evaluation(workload, Target(0.95))
     assert "always gives the commonest label, 0.9400" in note
-    assert check_evaluation(workload, target=0.97) == ()
+    assert check_evaluation(workload, Target(0.97)) == ()
 
 
 def test_one_class_alone_says_nothing():
     with pytest.raises(WorkloadError, match="share of the commonest label"):
-        check_evaluation(answering(torch.zeros(100), torch.zeros(100, dtype=torch.long)), target=0.9)
+        check_evaluation(answering(torch.zeros(100), torch.zeros(100, dtype=torch.long)), Target(0.9))
 
 
 @pytest.mark.parametrize("chance", [1e-4, 0.1, 0.5, 0.9])

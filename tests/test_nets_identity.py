@@ -203,7 +203,7 @@ def workload(most: float = 50.0, logits: object = None) -> Workload:
 
 def test_workloads_with_the_same_clean_predictions_are_told_apart():
     made = [workload(), workload(most=60.0), workload(logits=lambda z: z.softmax(-1))]
-    assert all(torch.equal(one.clean_predictions, made[0].clean_predictions) for one in made)
+    assert all(torch.equal(one.scoring.clean_predictions, made[0].scoring.clean_predictions) for one in made)
     assert len({one.digest for one in made}) == 3
     assert workload().digest == made[0].digest
 

@@ -141,12 +141,12 @@ def test_the_callers_things_stay_as_they_are():
 def test_later_changes_by_the_caller_do_not_reach_the_workload():
     model, inputs, labels = mlp(), drawn(12, 6), torch.zeros(12, dtype=torch.long)
     workload = make(model, inputs, labels)
-    correct = workload.count_correct()
+    correct = workload.score_by_group().sum()
     with torch.no_grad():
         model[0].weight.zero_()
         inputs.zero_()
         labels.fill_(2)
-    assert workload.count_correct() == correct == workload.clean_correct
+    assert workload.score_by_group().sum() == correct == workload.scoring.clean_by_group.sum()
     assert workload.weights["0.weight"].any()
     with pytest.raises(ValueError, match="read-only"):
         workload.weights["0.weight"][0, 0] = 1.0
@@ -184,7 +184,8 @@ def test_sequence_labels_count_one_by_one():
     labels = torch.arange(28).reshape(4, 7) % 3
     workload = make(nn.Linear(6, 3), drawn(4, 7, 6), labels, batch_size=3)
     expected = int((workload.run(workload.calibration).argmax(-1) == labels).sum())
-    assert (workload.samples, workload.clean_correct, workload.count_correct()) == (28, expected, expected)
+    clean = workload.scoring.clean_by_group.sum()
+    assert (workload.samples, clean, workload.score_by_group().sum()) == (28, expected, expected)
 
 
 def test_each_batch_meets_its_own_labels():
@@ -192,12 +193,12 @@ def test_each_batch_meets_its_own_labels():
     model, inputs = nn.Linear(6, 3), drawn(50, 6)
     labels = model(inputs).argmax(1)
     for size in (1, 7, 50):
-        assert make(model, inputs, labels, batch_size=size).count_correct() == 50
+        assert make(model, inputs, labels, batch_size=size).score_by_group().sum() == 50
 
 
 def test_nan_logits_count_as_wrong():
     workload = make(nn.Linear(6, 3))
-    assert workload.count_correct({"weight": np.full((3, 6), np.nan, np.float32)}) == 0
+    assert workload.score_by_group({"weight": np.full((3, 6), np.nan, np.float32)}).sum() == 0
 
 
 def test_logits_function_brings_any_output_into_form():
@@ -212,7 +213,7 @@ def test_logits_function_brings_any_output_into_form():
 def test_results_do_not_depend_on_batch_size():
     torch.manual_seed(KEY)
     model = mlp()
-    counts = {make(model, batch_size=size).clean_correct for size in (1, 5, 12, 100)}
+    counts = {make(model, batch_size=size).scoring.clean_by_group.sum() for size in (1, 5, 12, 100)}
     assert len(counts) == 1
 
 

@@ -107,7 +107,7 @@ BAD = {
     "too few labels": (linear(), X, (X, Y[:7]), {}, "differ in number", "same samples"),
     "one-hot labels": (linear(), X, (X, torch.zeros(8, 2, dtype=torch.long)), {}, "do not fit", "one-hot"),
     "float labels": (linear(), X, (X, Y.float()), {}, "not whole numbers", "labels.long()"),
-    "no labels": (linear(), X, (X, None), {}, "not whole numbers", "labels.long()"),
+    "no labels": (linear(), X, (X, None), {}, "not a pair", "metric='agreement'"),
     "label too large": (linear(), X, (X, Y + 2), {}, "outside of the classes", "from 0"),
     "ignored label": (linear(), X, (X, Y - 100), {}, "outside of the classes", "from 0"),
     "returns a dict": (Custom(lambda z: {"logits": z}), X, (X, Y), {}, "tensor of logits", "logits=lambda"),

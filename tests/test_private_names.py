@@ -88,7 +88,7 @@ def test_a_private_name_is_seen(source: str) -> None:
 
 
 @pytest.mark.parametrize("source", [
-    "self._parameters", "self._kept = 1", "os._exit(1)", "from qtaml_codesign.nets.labels import _thing",
+    "self._parameters", "self._kept = 1", "os._exit(1)", "from qtaml_codesign.nets.scoring import _thing",
     "value.__dict__", "_kept = 1", "'_other'", "row._asdict()",
 ])
 def test_our_own_names_are_ours(source: str) -> None:

@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 import termios
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from qtaml_codesign.commands.glossary import TERMS, as_markdown
 from qtaml_codesign.commands.show import fold, table_lines
 from qtaml_codesign.nets.exposure import Exposure
 from qtaml_codesign.physics.corners import corners
-from qtaml_codesign.report import frontier_report, sweep_report
+from qtaml_codesign.report import sweep_report
 from qtaml_codesign.report.notes import limit_notes, spending_notes
 from qtaml_codesign.report.words import oxide_cells
 from tests.conftest import ROOT
@@ -213,7 +214,8 @@ def test_the_card_range_stands_beside_the_answer(ranged: qc.Sweep) -> None:
     assert f"[{row.image_low_nm:.3f},{row.image_high_nm:.3f}]" in made.tables[0].rows[0]
     assert "drawings of the flips" in made.tables[0].note
     assert "nothing else" in made.tables[0].note
-    assert len(frontier_report(ranged).tables) == 2
+    searched = replace(ranged, options=replace(ranged.options, rows="knots"))
+    assert (len(made.tables), len(sweep_report(searched).tables)) == (3, 2)
 
 
 def test_ranges_say_nothing_about_cells_with_numbers_of_their_own() -> None:

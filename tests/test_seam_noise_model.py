@@ -56,13 +56,13 @@ def test_the_trials_are_those_of_the_rates_that_the_model_gives() -> None:
     by_hand = measured(None, [8 * RATE, *[0.0] * 7])
     mine = measured(DeadPlane(0))
     assert mine.counts.bits_flipped == by_hand.counts.bits_flipped > 0
-    assert mine.correct_by_trial == by_hand.correct_by_trial
+    assert mine.score_by_trial == by_hand.score_by_trial
     assert mine.nominal_ber == pytest.approx(RATE, rel=1e-12)
     assert mine.accuracy > measured(DeadPlane(7)).accuracy + 0.2
 
 
 def test_it_is_found_under_its_own_name(named: str) -> None:
-    assert measured(named).correct_by_trial == measured(DeadPlane(0)).correct_by_trial
+    assert measured(named).score_by_trial == measured(DeadPlane(0)).score_by_trial
     with pytest.raises(InputError, match="unknown noise model") as caught:
         qc.noise_model("dead-lbs")
     assert named in caught.value.next_step

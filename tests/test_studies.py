@@ -241,7 +241,7 @@ def test_layer_variation_is_drawn_anew_for_every_trial() -> None:
     workload = qc.load_workload("small-cnn")
     plan = qc.plan(workload, "uniform-msp", 0.1, 0.125)
     same = noise_models.redrawn(workload, plan, qc.noise_model("uniform"), 2, seed=3)
-    assert same.correct == qc.evaluate(workload, plan, 0.1, 2, seed=3).counts.correct
+    assert same.score == qc.evaluate(workload, plan, 0.1, 2, seed=3).counts.score
     rates = [noise_models.rates_of(workload, plan, qc.noise_model("layer-variation-0.3"), 3, seed) for seed in (0, 1)]
     first = [errors["fc1.weight"].one_to_zero[0] for trials in rates for errors in trials]
     assert len(set(first)) == 6

@@ -41,7 +41,7 @@ def test_the_interval_holds_the_truth_everywhere_and_is_as_narrow_as_asked(centr
     curve = refined(lambda x: collapse(x, centre, width))
     truth = np.array([collapse(x, centre, width) for x in X])
     found = curve.between(X, P)
-    assert (np.abs(found.accuracy - truth) <= 0.015).all()
+    assert (np.abs(found.value - truth) <= 0.015).all()
     assert ((found.low <= truth + 1e-12) & (truth <= found.high + 1e-12)).all()
     assert (found.high - found.low <= 2.0 * 1.5 * 0.01 + 1e-9).all()
 
@@ -66,7 +66,7 @@ def test_both_ends_of_the_interval_are_looked_for():
     for level in (0.93 - 0.04, 0.93, 0.93 + 0.04):
         place = X[np.argmax(np.array([collapse(one) for one in X]) < level)]
         gap = np.diff(x)[np.searchsorted(x, place) - 1]
-        error = np.interp(place, x, [one.accuracy for one in wide.knots]) - collapse(place)
+        error = np.interp(place, x, [one.value for one in wide.knots]) - collapse(place)
         assert gap <= 0.5, level
         assert abs(error) <= 0.006, level
 
@@ -89,7 +89,7 @@ def test_on_a_knot_its_own_figures_come_back():
                         for index, x in enumerate((-3.0, -2.5, -2.0, -1.5))))
     x = np.array([one.x for one in curve.knots])
     found = curve.between(x, 2.0 ** (x - 1.0))
-    for name in ("accuracy", "low", "high", "trials", "overhead", "nominal_ber"):
+    for name in ("value", "low", "high", "trials", "overhead", "nominal_ber"):
         assert getattr(found, name).tolist() == pytest.approx([getattr(one, name) for one in curve.knots], rel=1e-12)
 
 

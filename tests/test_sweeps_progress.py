@@ -7,6 +7,8 @@ import math
 import pytest
 
 import qtaml_codesign as qc
+from qtaml_codesign.nets.metric import ACCURACY
+from qtaml_codesign.nets.target import Target
 from qtaml_codesign.report import answer_line, settled_line
 from qtaml_codesign.statistics import Interval
 from qtaml_codesign.sweeps.outputs import csv_text
@@ -64,7 +66,7 @@ def test_every_task_settles_once_with_the_numbers_of_its_row(heard):
     assert on_grid
     for one in on_grid:
         row = table.loc[(one.method, one.budget, one.thickness_nm)]
-        assert (one.accuracy.estimate, one.accuracy.low, one.accuracy.high, one.trials) == (
+        assert (one.found.estimate, one.found.low, one.found.high, one.trials) == (
             row.accuracy, row.accuracy_low, row.accuracy_high, row.trials)
 
 
@@ -77,14 +79,15 @@ def test_no_first_answer_where_there_is_none_to_give(network, options):
 
 def test_the_lines_say_it_in_words():
     ends = (1.72, 2.25)
-    answer = FirstAnswer("tac", 0.03, 0.0146, 0.95, 1.76, 1.7577, 1.7619, 0.107, "crossing", ends)
+    answer = FirstAnswer("tac", 0.03, 0.0146, Target(0.95), 1.76, 1.7577, 1.7619, 0.107, "crossing", ends)
     assert "TAC at 3 % ECC keeps 0.95 x clean down to 1.760 [1.758,1.762] nm, p = 0.107" in answer_line(answer)
-    below = FirstAnswer("tac", 0.03, 0.0146, 0.95, 1.72, math.nan, 1.72, 0.3, "at-or-below-range", ends)
+    below = FirstAnswer("tac", 0.03, 0.0146, Target(0.95), 1.72, math.nan, 1.72, 0.3, "at-or-below-range", ends)
     assert "<= 1.720 nm" in answer_line(below)
-    beyond = FirstAnswer("tac", 0.03, 0.0146, 0.95, math.nan, math.nan, math.nan, math.nan, "beyond-range", ends)
+    nowhere = (math.nan,) * 4
+    beyond = FirstAnswer("tac", 0.03, 0.0146, Target(0.95), *nowhere, "beyond-range", ends)
     assert "TAC at 3 % ECC does not keep 0.95 x clean up to 2.25 nm" in answer_line(beyond)
-    point = Settled("uniform-msp", 0.125, 1.8, 0.0257, Interval(0.5, 0.4, 0.6), 20)
+    point = Settled("uniform-msp", 0.125, 1.8, 0.0257, ACCURACY, Interval(0.5, 0.4, 0.6), 20)
     assert settled_line(point) == (
         "settled: Uniform-MSP 12.5 %, 1.8000 nm, p = 0.0257: accuracy 0.5000 [0.4000, 0.6000], 20 trials")
-    knot = Settled("tac", 0.0, math.nan, 2.5e-4, Interval(0.5, 0.4, 0.6), 20)
+    knot = Settled("tac", 0.0, math.nan, 2.5e-4, ACCURACY, Interval(0.5, 0.4, 0.6), 20)
     assert settled_line(knot).startswith("settled: TAC 0 %, p = 2.50e-04: ")

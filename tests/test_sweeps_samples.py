@@ -59,7 +59,7 @@ def test_the_half_width_of_a_point_is_that_of_its_own_trials(network):
     row = qc.sweep(network, "3nm", [1.78], [0.3], ["tac"], trials=8, target=0.8).to_frame().iloc[0]
     flips = qc.flip_probability(qc.load_card("3nm"), 1.78)
     result = qc.evaluate(network, qc.plan(network, "tac", flips, 0.3), flips, trials=8)
-    right, clean = result.counts.correct_by_group / 8, network.clean_predictions.numpy() == network.labels.numpy()
+    right, clean = result.counts.score_by_group / 8, network.scoring.clean_predictions.numpy() == network.labels.numpy()
     assert row.image_half_width == pytest.approx(mean_interval(right - 0.8 * clean).half_width, rel=1e-12)
 
 

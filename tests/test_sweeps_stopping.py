@@ -10,6 +10,7 @@ from scipy import stats
 
 from qtaml_codesign.errors import InputError
 from qtaml_codesign.nets.counts import TrialCounts
+from qtaml_codesign.nets.metric import ACCURACY
 from qtaml_codesign.statistics import hall_interval, union_interval
 from qtaml_codesign.sweeps.collect import missing_batches
 from qtaml_codesign.sweeps.stopping import StoppingRule
@@ -78,7 +79,7 @@ def test_small_limit_is_the_only_checkpoint():
 ])
 def test_values_out_of_bounds_are_refused(kwargs):
     with pytest.raises(InputError):
-        StoppingRule(**kwargs)
+        StoppingRule(**kwargs).measuring(ACCURACY, clean=1.0, target=0.95)
 
 
 @pytest.mark.parametrize("present", [set(), {0}, {3, 4}, set(range(40)), {9, 10, 11}])
@@ -99,7 +100,7 @@ def test_counts_add_up_whatever_the_grouping():
     for cut in range(1, 9):
         assert TrialCounts.total(parts[:cut]) + TrialCounts.total(parts[cut:]) == whole
     assert TrialCounts.total(parts[::-1]) == whole
-    assert whole.accuracy() == union_interval(*sums([p.correct for p in parts]), 9, 50)
+    assert whole.interval() == union_interval(*sums([p.score for p in parts]), 9, 50)
 
 
 def test_a_decided_point_is_left_at_once():
@@ -179,6 +180,6 @@ def test_the_intervals_of_skewed_trials_cover(rule, least):
 
 def counts_of(powers, trials, samples):
     """Counts of many trials from their sums alone."""
-    return TrialCounts(trials=trials, samples=samples, correct=powers[0], correct_squares=powers[1],
-                       correct_cubes=powers[2], correct_by_group=[powers[0]], bits_stored=trials, bits_exposed=trials,
+    return TrialCounts(trials=trials, samples=samples, score=powers[0], score_squares=powers[1],
+                       score_cubes=powers[2], score_by_group=[powers[0]], bits_stored=trials, bits_exposed=trials,
                        bits_flipped=0, expected_flips=1.0, seconds=0.0)

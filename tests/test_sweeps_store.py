@@ -35,7 +35,7 @@ def test_a_trial_that_is_there_stays_as_it_is(tmp_path):
     with ResultStore(tmp_path / "r.sqlite") as store:
         store.add_trials([("a", 0, [one(3)])])
         store.add_trials([("a", 0, [one(8), one(9)])])
-        assert [counts.correct for counts in store.trials("a").values()] == [3, 9]
+        assert [counts.score for counts in store.trials("a").values()] == [3, 9]
 
 
 def test_memory_store_leaves_no_file(tmp_path, monkeypatch):
@@ -48,8 +48,8 @@ def test_memory_store_leaves_no_file(tmp_path, monkeypatch):
 
 def test_a_batch_that_cannot_be_true_is_stored_not_even_in_part(tmp_path):
     class Odd:
-        trials, samples, correct, bits_stored, bits_exposed = 1, 10, 11, 80, 60
-        bits_flipped, expected_flips, seconds, correct_by_group = 3, 2.5, 0.1, np.ones(10, int)
+        trials, samples, plain_score, bits_stored, bits_exposed = 1, 10, 11, 80, 60
+        bits_flipped, expected_flips, seconds, score_by_group = 3, 2.5, 0.1, np.ones(10, int)
 
     with ResultStore(tmp_path / "r.sqlite") as store:
         with pytest.raises(StoreError, match="cannot be true"):
@@ -146,7 +146,7 @@ def test_two_writers_take_turns(tmp_path):
     with ResultStore(tmp_path / "r.sqlite") as first, ResultStore(tmp_path / "r.sqlite") as second:
         first.add_trials([("a", 0, [one(1)])])
         second.add_trials([("a", 0, [one(2)]), ("a", 1, [one(3)])])
-        assert [counts.correct for counts in first.trials("a").values()] == [1, 3]
+        assert [counts.score for counts in first.trials("a").values()] == [1, 3]
 
 
 def changed(path, statement):
@@ -158,13 +158,13 @@ def changed(path, statement):
 
 TASK, PLAN, TEXT = "a" * 64, "b" * 64, '{"depth": 1}'
 BY_HAND = {
-    "a count": "UPDATE trial SET correct = 8 WHERE trial = 1",
-    "groups": "UPDATE trial SET correct_by_group = x'789c03000000000001' WHERE trial = 1",
+    "a count": "UPDATE trial SET score = 8 WHERE trial = 1",
+    "groups": "UPDATE trial SET score_by_group = x'789c03000000000001' WHERE trial = 1",
     "a float": "UPDATE trial SET expected_flips = expected_flips + 1e-9 WHERE trial = 1",
     "a time": "UPDATE trial SET seconds = 0 WHERE trial = 1",
     "another trial": "UPDATE trial SET trial = 9 WHERE trial = 1",
     "the digest": "UPDATE trial SET digest = x'00' WHERE trial = 1",
-    "a type": "UPDATE trial SET correct_by_group = 'text' WHERE trial = 1",
+    "a type": "UPDATE trial SET score_by_group = 'text' WHERE trial = 1",
 }
 
 

@@ -19,16 +19,16 @@ def test_threads_do_not_share_the_weights_of_a_trial(monkeypatch):
     errors = BitErrorProfile.uniform(0.2).assign(workload.weights)
     task = task_for(workload.digest, plan(workload, "none", 0.2), errors, seed=0)
     handle = Workers(workload).handle
-    alone = [run_trials(handle, task, first, 1)[0].correct for first in (0, 1)]
-    both, count = threading.Barrier(2, timeout=20), Workload.count_by_group
+    alone = [run_trials(handle, task, first, 1)[0].score for first in (0, 1)]
+    both, count = threading.Barrier(2, timeout=20), Workload.score_by_group
 
     def wait_then_count(self, weights=None):
         both.wait()
         return count(self, weights)
 
-    monkeypatch.setattr(Workload, "count_by_group", wait_then_count)
+    monkeypatch.setattr(Workload, "score_by_group", wait_then_count)
     with ThreadPoolExecutor(2) as pool:
         jobs = [pool.submit(run_trials, handle, task, first, 1) for first in (0, 1)]
-        together = [job.result()[0].correct for job in jobs]
+        together = [job.result()[0].score for job in jobs]
     assert alone[0] != alone[1]
     assert together == alone

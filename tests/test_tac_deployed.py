@@ -106,6 +106,6 @@ def test_no_flips_are_quantisation_alone(small: qc.Workload) -> None:
     assert chosen.predicted_variance == 0.0
     result = qc.evaluate(small, chosen, flip_probability=[0.0] * 8, trials=3)
     quantised = {name: codec.values[codec.encode(small.weights[name])] for name, codec in chosen.codecs.items()}
-    assert result.correct_by_trial == (small.count_correct(quantised),) * 3
+    assert result.score_by_trial == (small.score_by_group(quantised).sum(),) * 3
     assert result.counts.bits_flipped == 0
     assert result.nominal_ber == result.realised_ber == 0.0

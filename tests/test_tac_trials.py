@@ -31,7 +31,7 @@ def test_same_call_same_plan_and_nothing_of_the_caller_changes() -> None:
     plans = [qc.plan(workload, method="tac", flip_probability=0.1, budget=0.2, seed=5) for _ in range(2)]
     results = [qc.evaluate(workload, plans[0], flip_probability=0.1, trials=3, seed=5) for _ in range(2)]
     assert plans[0] == plans[1]
-    assert results[0].counts.correct == results[1].counts.correct
+    assert results[0].counts.score == results[1].counts.score
     assert module.training
     assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
     assert torch.equal(inputs, inputs_before)
@@ -99,6 +99,6 @@ def test_refusals(small: qc.Workload) -> None:
 def test_an_evaluation_tells_its_trials_apart(small: qc.Workload) -> None:
     plan = qc.plan(small, "uniform-msp", 0.1, 0.25)
     four, two = (qc.evaluate(small, plan, 0.1, trials=trials) for trials in (4, 2))
-    assert sum(four.correct_by_trial) == four.counts.correct
-    assert sum(count**2 for count in four.correct_by_trial) == four.counts.correct_squares
-    assert four.correct_by_trial[:2] == two.correct_by_trial
+    assert sum(four.score_by_trial) == four.counts.score
+    assert sum(count**2 for count in four.score_by_trial) == four.counts.score_squares
+    assert four.score_by_trial[:2] == two.score_by_trial

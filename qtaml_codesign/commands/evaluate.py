@@ -1,4 +1,4 @@
-"""`codesign evaluate`: accuracy of a plan under flips."""
+"""`codesign evaluate`: the metric of a plan under flips."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qtaml_codesign.commands.inputs import flip_input, tell_extremes
-from qtaml_codesign.commands.options import Changed, FlipRate, MaybeDevice
+from qtaml_codesign.commands.options import Changed, FlipRate, MaybeDevice, Metric
 from qtaml_codesign.commands.running import tell_loading
 from qtaml_codesign.commands.show import say
 
@@ -27,6 +27,7 @@ def evaluate(
     changed: Changed = None,
     trials: Annotated[int, typer.Option("--trials", help="Drawings of all flips, at least 2.")] = 30,
     seed: Annotated[int, typer.Option("--seed", help="Key of the flips.")] = 0,
+    metric: Metric = None,
     noise: Annotated[
         str | None,
         typer.Option(
@@ -53,6 +54,7 @@ def evaluate(
     tell_extremes(flips)
     with _progress_bar(trials) as progress:
         network = load_workload(workload)
+        network = network if metric is None else network.with_metric(metric)
         result = measure(network, made, flips, trials, seed, noise=noise, progress=progress)
     _print(result, made.method, network.exposure.text)
     if noise is not None:
@@ -72,16 +74,18 @@ def _progress_bar(trials: int) -> Iterator[Progress]:
 
 
 def _print(result: Evaluation, method: str, exposed: str) -> None:
-    counts = result.counts
-    flips = result.nominal_ber > 0.0
-    interval = f"[{result.low:.4f}, {result.high:.4f}] at {result.confidence:.0%}" if flips else "in every trial"
-    say(f"accuracy under flips: {result.accuracy:.4f}  {interval}")
+    counts, metric, flips = result.counts, result.metric, result.nominal_ber > 0.0
+    value, low, high, image_low, image_high, clean = map(metric.text, (
+        result.value, result.low, result.high, result.image_low, result.image_high, result.clean_value))
+    interval = f"[{low}, {high}] at {result.confidence:.0%}" if flips else "in every trial"
+    say(f"{metric.name + ' under flips:':<21} {value}  {interval}")
     say(f"  exposed: {exposed}")
     over = " (interval over trials)" if flips else ""
     say(f"  plan {method}, {result.trials} trials x {counts.samples} samples{over}")
-    say(f"  over evaluation samples: [{result.image_low:.4f}, {result.image_high:.4f}], for these drawings")
-    kept = f"  (kept: {result.accuracy / result.clean_accuracy:.1%})" if result.clean_accuracy > 0.0 else ""
-    say(f"clean accuracy:       {result.clean_accuracy:.4f}{kept}")
+    say(f"  over evaluation samples: [{image_low}, {image_high}], for these drawings")
+    share = metric.larger_is_better and result.clean_value > 0.0
+    kept = f"  (kept: {result.value / result.clean_value:.1%})" if share else ""
+    say(f"{f'clean {metric.name}:':<21} {clean}{kept}")
     rates = f"nominal {result.nominal_ber:.6g}, realised {result.realised_ber:.6g}" if counts.bits_exposed else "none"
     say(f"bit error rate:       {rates}")
     say(f"  {counts.bits_flipped} flips over {counts.bits_exposed} exposed cells, {counts.bits_stored} stored cells")

@@ -35,9 +35,9 @@ def frontier(asked: FrontierCommand) -> None:
     """
     tell_loading(f"workload {asked.workload}", f"card {asked.device}")
     from qtaml_codesign.commands.ranges import parse_ends
-    from qtaml_codesign.report import frontier_report
+    from qtaml_codesign.report import sweep_report
     from qtaml_codesign.sweeps.api import find_frontier
 
     ends = None if asked.thickness is None else parse_ends(asked.thickness, "--thickness")
     result, folder = run_trials(find_frontier, asked, ends, suffix="-frontier")
-    print_report(frontier_report(result), folder)
+    print_report(sweep_report(result), folder)

@@ -45,6 +45,11 @@ FlipRate = Annotated[
     str | None,
     typer.Option("--flip-probability", help="Flip probability of every stored bit; 0 for quantisation alone."),
 ]
+Metric = Annotated[
+    str | None,
+    typer.Option("--metric", help="accuracy, top-5 (any K), cross-entropy, perplexity, rmse, mae or agreement (with "
+                 "the clean network). Default: the workload's own."),
+]
 Seed = Annotated[int, typer.Option("--seed", help="Key of every random choice.")]
 Allocation = Annotated[
     str | None, typer.Option("--allocation", help="greedy (the paper's, default) or exact (integer programme).")
@@ -74,11 +79,14 @@ class TrialOptions:
                      "uniform-msp.", autocompletion=_methods),
     ] = None
     target: Annotated[
-        str, typer.Option("--target", help="Fraction of the clean accuracy to keep, such as 0.95 or 95%.")
-    ] = "0.95"
+        str | None,
+        typer.Option("--target", help="What to keep: 0.95 or 95% of the clean value, 'clean + 0.1', 'clean - 0.02' or "
+                     "'= 12.5'. Default: 0.95, or 1.05 where smaller is better."),
+    ] = None
+    metric: Metric = None
     half_width: Annotated[
         float | None,
-        typer.Option("--half-width", help="A point has enough drawings when the 95 % interval of its accuracy is +- "
+        typer.Option("--half-width", help="A point has enough drawings when the 95 % interval of its value is +- "
                      "this. Default: 0.01."),
     ] = None
     max_trials: Annotated[

@@ -43,12 +43,12 @@ def run_trials(
         The result, and the folder that holds it.
     """
     from qtaml_codesign.cards import load_card, with_settings
-    from qtaml_codesign.commands.ranges import parse_fraction, parse_fractions
+    from qtaml_codesign.commands.ranges import parse_fractions
 
     card = with_settings(load_card(asked.device), asked.changed or [])
     folder = asked.out or default_folder(card.name, f"{_short(asked.workload)}{suffix}", asked.changed or [])
     given = {
-        "thickness_nm": thickness_nm, "target": parse_fraction(asked.target, "--target"), "seed": asked.seed,
+        "thickness_nm": thickness_nm, "target": asked.target, "metric": asked.metric, "seed": asked.seed,
         "budgets": None if asked.budget is None else parse_fractions(asked.budget, "--budget"),
         "methods": [name.strip() for text in asked.method or [] for name in text.split(",")] or None,
         "half_width": asked.half_width, "max_trials": asked.max_trials, "allocation": asked.allocation,
@@ -125,8 +125,9 @@ def print_report(report: SweepReport, folder: Path, knots: bool = False) -> None
     """Facts, tables and notes of a report on stdout, and which files were written into a folder, with knots or not."""
     from qtaml_codesign.commands.show import print_table, say
 
+    width = max(15, *(len(name) for name, _ in report.facts))
     for name, text in report.facts:
-        say(f"{name:<15} {text}", indent=" " * 16)
+        say(f"{name:<{width}} {text}", indent=" " * (width + 1))
     for content in report.tables:
         say(f"\n{content.title}")
         print_table(content.columns, content.rows, left=("method", "field"), keys=content.keys)

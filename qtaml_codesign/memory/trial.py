@@ -27,7 +27,7 @@ class Trials:
         >>> weights = (workload := load_workload("small-cnn")).weights
         >>> codecs = {name: PlaneProtected.fitted(weight, depth=2) for name, weight in weights.items()}
         >>> model = deploy(weights, codecs, BitErrorProfile.uniform(0.01).assign(weights))
-        >>> Trials(workload, model, seed=0).run(0).accuracy().estimate > 0.95
+        >>> Trials(workload, model, seed=0).run(0).interval().estimate > 0.95
         True
     """
 
@@ -44,10 +44,8 @@ class Trials:
         """
         started = time.perf_counter()
         reading = self._reader.read(trial)
-        by_group = self._workload.count_by_group(reading.weights)
-        correct, (stored, exposed, expected) = int(by_group.sum()), self._bits
-        return TrialCounts(
-            trials=1, samples=self._workload.samples, correct=correct, correct_squares=correct**2,
-            correct_cubes=correct**3, correct_by_group=by_group, bits_stored=stored, bits_exposed=exposed,
+        by_group, (stored, exposed, expected) = self._workload.score_by_group(reading.weights), self._bits
+        return TrialCounts.of_trial(
+            by_group, self._workload.samples, bits_stored=stored, bits_exposed=exposed,
             bits_flipped=reading.bits_flipped, expected_flips=expected, seconds=time.perf_counter() - started,
         )

@@ -87,9 +87,9 @@ def is_above(correct: int, samples: int, chance: float) -> bool:
     return float(special.betainc(correct, samples - correct + 1, chance)) <= 1.0 - CONFIDENCE
 
 
-def clean_notes(check: CleanCheck) -> tuple[str, ...]:
-    """Warnings for whoever uses the workload."""
-    notes = [] if check.problem is None else [f"{check.problem}: {check.advice}"]
-    if check.samples < FEW_SAMPLES:
-        notes.append(f"only {check.samples} evaluation samples: one of them is {1.0 / check.samples:.1%} of accuracy")
+def clean_notes(check: CleanCheck | None, samples: int, name: str) -> tuple[str, ...]:
+    """Warnings for whoever uses a workload of so many samples; no check: of a metric without a chance level."""
+    notes = [] if check is None or check.problem is None else [f"{check.problem}: {check.advice}"]
+    if samples < FEW_SAMPLES:
+        notes.append(f"only {samples} evaluation samples: one of them is {1.0 / samples:.1%} of {name}")
     return tuple(notes)

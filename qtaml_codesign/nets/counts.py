@@ -1,15 +1,18 @@
-"""What trials leave behind: whole numbers that add up, so that stopping and going on changes nothing."""
+"""What trials leave behind: exact sums that add up, so that stopping and going on changes nothing."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from functools import reduce
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from qtaml_codesign.errors import InputError
-from qtaml_codesign.statistics import Interval, group_half_width, hall_interval, union_interval
+from qtaml_codesign.nets.metric import ACCURACY, Metric
+from qtaml_codesign.nets.target import Target
+from qtaml_codesign.statistics import Exact, Interval, exact_sum, group_half_width, hall_interval, union_interval
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,35 +21,35 @@ class TrialCounts:
 
     Attributes:
         trials: number of trials.
-        samples: evaluation samples per trial; the same in everything that is added.
-        correct: correct answers, summed over trials.
-        correct_squares: (correct answers of a trial) squared, summed over trials.
-        correct_cubes: (correct answers of a trial) cubed, summed over trials.
-        correct_by_group: (G,) right answers of each group of evaluation samples (`nets.labels.group_index`), summed
-            over trials; read-only.
+        samples: scores per trial, one per evaluation sample or token; the same in everything that is added.
+        score: the scores of a trial (right answers, or real numbers) in one sum, and summed over trials.
+        score_squares: (score of a trial)^2, summed over trials.
+        score_cubes: (score of a trial)^3, summed over trials.
+        score_by_group: (G,) scores of each group of evaluation samples (`nets.scoring.group_index`), summed over
+            trials; read-only; int64 where a sample is right or wrong, else float64.
         bits_stored: cells of the network, summed over trials.
         bits_exposed: cells that no ideal protection covers, summed over trials.
         bits_flipped: exposed cells that flipped, summed over trials.
         expected_flips: flips that the law expects for the stored codes, summed over trials.
         seconds: wall time, summed over trials.
 
-    `+` is commutative, and associative up to the rounding of the two float fields.
+    `+` is commutative, and associative up to the rounding of the float fields: the three sums of scores are exact,
+    whole numbers or fractions, or infinite once a trial is.
 
     Example:
-        >>> one = TrialCounts(trials=1, samples=10, correct=9, correct_squares=81, correct_cubes=729,
-        ...                   correct_by_group=[1] * 9 + [0], bits_stored=80, bits_exposed=40, bits_flipped=3,
-        ...                   expected_flips=4.0, seconds=0.5)
+        >>> one = TrialCounts.of_trial([1] * 9 + [0], samples=10, bits_stored=80, bits_exposed=40, bits_flipped=3,
+        ...                            expected_flips=4.0, seconds=0.5)
         >>> both = one + one
-        >>> both.trials, both.correct, both.realised_ber, both.nominal_ber
+        >>> both.trials, both.score, both.realised_ber, both.nominal_ber
         (2, 18, 0.075, 0.1)
     """
 
     trials: int
     samples: int
-    correct: int
-    correct_squares: int
-    correct_cubes: int
-    correct_by_group: NDArray[np.int64]
+    score: Exact
+    score_squares: Exact
+    score_cubes: Exact
+    score_by_group: NDArray[Any]
     bits_stored: int
     bits_exposed: int
     bits_flipped: int
@@ -54,52 +57,69 @@ class TrialCounts:
     seconds: float
 
     def __post_init__(self) -> None:
-        by_group = np.array(self.correct_by_group, dtype=np.int64, ndmin=1)
+        by_group = np.array(self.score_by_group, ndmin=1)
         by_group.setflags(write=False)
-        object.__setattr__(self, "correct_by_group", by_group)
+        object.__setattr__(self, "score_by_group", by_group)
         possible = (
             self.trials >= 1
             and self.samples >= 1
-            and 0 <= self.correct <= self.trials * self.samples
             and 0 <= self.bits_flipped <= self.bits_exposed <= self.bits_stored
-            and self.correct**2 <= self.trials * self.correct_squares
-            and self.correct_squares <= self.samples * self.correct
-            and self.correct_squares**2 <= self.correct * self.correct_cubes
-            and self.correct_cubes <= self.samples * self.correct_squares
+            and self.score**2 <= self.trials * self.score_squares
             and by_group.ndim == 1
-            and bool((by_group >= 0).all())
-            and int(by_group.sum()) == self.correct
+            and (not self.is_counted or self._may_be_counts())
         )
         if not possible:
             raise InputError(
                 "these counts cannot come from trials", where="TrialCounts",
-                rule="trials, samples >= 1; 0 <= correct <= trials * samples, the sum over groups; "
+                rule="trials, samples >= 1; 0 <= right answers <= trials * samples, the sum over groups; "
                 "0 <= flipped <= exposed <= stored bits",
-                value=self._values(), next_step="build TrialCounts with run_trial, or check the file they come from",
+                value=self._values(), next_step="build TrialCounts with of_trial, or check the file they come from",
             )
+
+    def _may_be_counts(self) -> bool:
+        score, squares, cubes = self.score, self.score_squares, self.score_cubes
+        return bool(
+            0 <= score <= self.trials * self.samples
+            and squares <= self.samples * score
+            and squares**2 <= score * cubes
+            and cubes <= self.samples * squares
+            and (self.score_by_group >= 0).all()
+            and int(self.score_by_group.sum()) == score
+        )
+
+    @classmethod
+    def of_trial(
+        cls, by_group: ArrayLike, samples: int, bits_stored: int, bits_exposed: int, bits_flipped: int,
+        expected_flips: float, seconds: float,
+    ) -> TrialCounts:
+        """One trial, from the scores of each group of evaluation samples; the other arguments are the attributes."""
+        found = np.array(by_group, ndmin=1)
+        score = exact_sum(found)
+        return cls(1, samples, score, score**2, score**3, found, bits_stored, bits_exposed, bits_flipped,
+                   expected_flips, seconds)
+
+    @property
+    def plain_score(self) -> int | float:
+        """The score as a whole number or a float."""
+        return int(self.score) if self.is_counted else float(self.score)
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether the scores are right answers, in whole numbers."""
+        return self.score_by_group.dtype.kind in "iu"
 
     def __add__(self, other: TrialCounts) -> TrialCounts:
         if not isinstance(other, TrialCounts):
             return NotImplemented
-        if other.samples != self.samples or other.correct_by_group.shape != self.correct_by_group.shape:
+        if other.samples != self.samples or other.score_by_group.shape != self.score_by_group.shape:
             raise InputError(
                 "trials over different evaluation sets cannot be added", where="TrialCounts + TrialCounts",
                 rule="the same number of samples per trial", value=(self.samples, other.samples),
                 next_step="keep the counts of different evaluation sets apart",
             )
-        return TrialCounts(
-            trials=self.trials + other.trials,
-            samples=self.samples,
-            correct=self.correct + other.correct,
-            correct_squares=self.correct_squares + other.correct_squares,
-            correct_cubes=self.correct_cubes + other.correct_cubes,
-            correct_by_group=self.correct_by_group + other.correct_by_group,
-            bits_stored=self.bits_stored + other.bits_stored,
-            bits_exposed=self.bits_exposed + other.bits_exposed,
-            bits_flipped=self.bits_flipped + other.bits_flipped,
-            expected_flips=self.expected_flips + other.expected_flips,
-            seconds=self.seconds + other.seconds,
-        )
+        names = [field.name for field in fields(self) if field.name != "samples"]
+        sums = {name: getattr(self, name) + getattr(other, name) for name in names}
+        return TrialCounts(samples=self.samples, **sums)
 
     @classmethod
     def total(cls, parts: list[TrialCounts] | tuple[TrialCounts, ...]) -> TrialCounts:
@@ -118,34 +138,44 @@ class TrialCounts:
         return hash(self._values())
 
     def _values(self) -> tuple[object, ...]:
-        plain = [getattr(self, field.name) for field in fields(self) if field.name != "correct_by_group"]
-        return (*plain, tuple(self.correct_by_group.tolist()))
+        plain = [getattr(self, field.name) for field in fields(self) if field.name != "score_by_group"]
+        return (*plain, tuple(self.score_by_group.tolist()))
 
-    def accuracy(self, confidence: float = 0.95) -> Interval:
-        """Mean accuracy in 0..1 with its interval over a fixed number of trials (`statistics.union_interval`)."""
-        sums = (self.correct, self.correct_squares, self.correct_cubes)
-        return union_interval(*sums, self.trials, self.samples, confidence)
-
-    def skewed_accuracy(self, confidence: float = 0.95) -> Interval:
-        """Mean accuracy in 0..1 with Hall's skewness-corrected interval over trials (`statistics.hall_interval`)."""
-        sums = (self.correct, self.correct_squares, self.correct_cubes)
-        return hall_interval(*sums, self.trials, self.samples, confidence)
-
-    def image_half_width(
-        self, clean_by_group: NDArray[np.int64], sizes: NDArray[np.int64], share: float, confidence: float = 0.95
-    ) -> float:
-        """Half-width over evaluation samples of accuracy - share x clean accuracy, for these drawings of the flips.
-
-        Both are counted on the same samples, so it is the interval of a paired difference (`group_half_width`). With
-        share 0 it is that of the accuracy itself.
+    def interval(self, metric: Metric = ACCURACY, confidence: float = 0.95, skewed: bool = False) -> Interval:
+        """The metric over trials, as it is shown, with its interval.
 
         Args:
-            clean_by_group: (G,) right answers of the clean network in each group.
-            sizes: (G,) samples in each group.
-            share: part of the clean accuracy that is to be kept.
+            metric: what the scores are.
             confidence: two-sided level in (0, 1).
+            skewed: Hall's interval (`statistics.hall_interval`) instead of that for a fixed number of trials
+                (`statistics.union_interval`).
         """
-        return group_half_width(self.correct_by_group / self.trials - share * clean_by_group, sizes, confidence)
+        sums = (self.score, self.score_squares, self.score_cubes)
+        rule = hall_interval if skewed else union_interval
+        return metric.show_interval(rule(*sums, self.trials, self.samples, confidence, bounds=metric.bounds))
+
+    def image_half_width(
+        self, clean_by_group: NDArray[Any], sizes: NDArray[np.int64], target: Target, confidence: float = 0.95,
+        metric: Metric = ACCURACY,
+    ) -> float:
+        """Half-width over evaluation samples of the metric beyond its target, for these drawings of the flips.
+
+        Both are measured on the same samples, so it is the interval of a paired difference (`group_half_width`); a
+        metric that is not shown as the mean itself is taken as linear about the two means. Infinite scores have none:
+        nan.
+
+        Args:
+            clean_by_group: (G,) scores of the clean network in each group.
+            sizes: (G,) scores in each group.
+            target: what is to be kept; an absolute one gives the half-width of the metric itself.
+            confidence: two-sided level in (0, 1).
+            metric: what the scores are.
+        """
+        slope = metric.slope(float(self.score / (self.trials * self.samples)))
+        clean_slope = metric.slope(float(clean_by_group.sum() / sizes.sum())) * target.factor if target.factor else 0.0
+        with np.errstate(invalid="ignore"):
+            excess = slope * (self.score_by_group / self.trials) - clean_slope * clean_by_group
+            return group_half_width(excess, sizes, confidence, self.is_counted)
 
     @property
     def realised_ber(self) -> float:

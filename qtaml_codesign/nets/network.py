@@ -199,13 +199,13 @@ def _as_array(name: str, parameter: nn.Parameter, own: Weights | None) -> Weight
 def _checked(output: object, samples: int) -> Tensor:
     if not isinstance(output, Tensor):
         raise WorkloadError(
-            "the module does not return a tensor of logits", where="model output", rule="a tensor (N, ..., C)",
+            "the module does not return a tensor of logits", where="model output", rule="a tensor (N, ...)",
             value=describe(output), next_step="pass logits=..., for instance logits=lambda output: output.logits",
         )
-    if output.ndim < 2 or output.shape[0] != samples or output.shape[-1] < 2 or not output.is_floating_point():
+    if output.ndim < 1 or output.shape[0] != samples or not output.is_floating_point() or not output.numel():
         raise WorkloadError(
             "the module's output has not the form of logits", where="model output",
-            rule=f"real numbers of shape (N, ..., C) with N = {samples} samples first and C >= 2 classes last",
+            rule=f"real numbers of shape (N, ...) with N = {samples} samples first",
             value=describe(output),
             next_step="pass logits=... to bring it into that form, for instance lambda z: z.movedim(1, -1)",
         )

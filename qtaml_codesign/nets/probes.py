@@ -50,7 +50,7 @@ class Probe:
 
     def logits(self, inputs: Inputs) -> Tensor:
         """Logits that depend on the stored tensors, (samples, outputs)."""
-        return self.workload.network.call(self.module, inputs, dtype=self.dtype).flatten(1)
+        return self.workload.network.call(self.module, inputs, dtype=self.dtype).reshape(sample_count(inputs), -1)
 
     def samples_at_once(self, logits: int) -> int:
         """Samples whose logits are at most this many, one or more; never more than the workload's batch."""

@@ -1,4 +1,4 @@
-"""A workload: the network, unlabelled inputs to calibrate on, and labelled inputs to measure accuracy on."""
+"""A workload: the network, unlabelled inputs to calibrate on, and inputs with targets to measure a metric on."""
 
 from __future__ import annotations
 
@@ -6,24 +6,23 @@ import glob
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from qtaml_codesign.errors import WorkloadError, did_you_mean
-from qtaml_codesign.nets.chance import check_clean, clean_notes
 from qtaml_codesign.nets.exposure import measure_exposure
 from qtaml_codesign.nets.identity import code_identity, content_digest
-from qtaml_codesign.nets.inputs import Inputs, describe, private_inputs, sample_count, tensors_of
-from qtaml_codesign.nets.labels import checked_labels, count_right, group_index, predictions
+from qtaml_codesign.nets.inputs import Inputs, describe, private_inputs, tensors_of
+from qtaml_codesign.nets.metric import ACCURACY, Metric, accuracy_of, as_metric
 from qtaml_codesign.nets.network import GivenWeights, Logits, Network, Weights
 from qtaml_codesign.nets.parcel import Parcel, pack
 from qtaml_codesign.nets.randomness import global_randomness_kept
+from qtaml_codesign.nets.scoring import Scoring, Sums
 from qtaml_codesign.nets.selection import aliases
 from qtaml_codesign.nets.threads import single_threaded
 
@@ -37,17 +36,20 @@ class Workload:
         calibration: unlabelled inputs, one batch: a tensor (N, ...), or a tuple, list or dict of tensors, passed as
             module(x), module(*inputs) or module(**inputs).
         evaluation: (inputs, labels); labels are integers (N,) for logits (N, C), or (N, T) for logits (N, T, C), where
-            each of the N T labels counts as a sample.
+            each of the N T labels counts as a sample. A metric of values takes real numbers of the outputs' shape; a
+            metric of agreement takes (inputs, None), or inputs alone where they are one tensor or a dict.
         name: name for tables and folders.
         tensors: glob patterns of the parameters to store instead of the default, for instance ("*.weight", "*.bias").
         residual_floors: smallest protection depth by tensor name, others 0; None finds residual branches itself.
         batch_size: samples per forward pass.
         logits: turns what the module returns into the logits, for instance `lambda output: output.logits`.
+        metric: what is measured: a name ("accuracy", "top-5", "cross-entropy", "perplexity", "rmse", "mae",
+            "agreement"), or a `Metric` of one's own.
 
     The module must give the same logits every time in eval mode, without drawing random numbers.
 
     Raises:
-        WorkloadError: a module, inputs or labels that cannot be used, or weights that flips would not reach.
+        WorkloadError: a module, inputs, targets or a metric that cannot be used, or weights that flips would not reach.
 
     Example:
         >>> generator = torch.Generator().manual_seed(0)
@@ -61,34 +63,32 @@ class Workload:
         self,
         model: nn.Module,
         calibration: Inputs | list[Tensor],
-        evaluation: tuple[Any, Any],
+        evaluation: Any,
         *,
         name: str = "custom",
         tensors: str | Iterable[str] | None = None,
         residual_floors: Mapping[str, int] | None = None,
         batch_size: int = 512,
         logits: Logits | None = None,
+        metric: str | Metric = ACCURACY,
     ) -> None:
-        _check_plain(name, batch_size, evaluation)
+        self.metric = as_metric(metric)
+        inputs, targets = _checked_pair(evaluation, self.metric)
+        _check_plain(name, batch_size)
         with global_randomness_kept() as was_drawn, single_threaded():
             self.network = Network(model, tensors, logits, int(batch_size))
             self.calibration: Inputs = private_inputs(calibration, "calibration")
-            self.evaluation_inputs: Inputs = private_inputs(evaluation[0], "evaluation[0]")
+            self.evaluation_inputs: Inputs = private_inputs(inputs, "evaluation[0]")
             self._check_repeatable(was_drawn)
             clean = self.network.run(self.evaluation_inputs)
             self.exposure, notes = measure_exposure(self.network, self.calibration, model, tensors is not None)
         self.name = name
         self.source: str | None = None
         self.load: Callable[[str], Workload] | None = None
-        self.labels: Tensor = checked_labels(evaluation[1], clean, sample_count(self.evaluation_inputs))
-        self.classes = int(clean.shape[-1])
-        self.clean_predictions: Tensor = predictions(clean).cpu()
-        self.groups: NDArray[np.int64] = group_index(self.labels)
-        self.clean_by_group: NDArray[np.int64] = np.zeros(self.group_sizes.size, dtype=np.int64)
-        count_right(clean, self.labels, self.groups, self.clean_by_group)
-        self.clean_correct: int = int(self.clean_by_group.sum())
-        self.clean_check = check_clean(self.labels, self.clean_predictions, self.clean_correct, self.classes)
-        self.warnings: tuple[str, ...] = (*notes, *clean_notes(self.clean_check))
+        self.scoring = Scoring(self.metric, targets, clean, self.batch_size)
+        self.labels: Tensor | None = self.scoring.labels
+        self.outputs_per_sample: int = clean[0].numel()
+        self.warnings: tuple[str, ...] = (*notes, *self.scoring.notes)
         self.given_floors = None if residual_floors is None else self._checked_floors(residual_floors)
 
     @property
@@ -103,13 +103,40 @@ class Workload:
 
     @property
     def samples(self) -> int:
-        """Labels of the evaluation set."""
-        return int(self.labels.numel())
+        """Scores of the evaluation set: one per sample, or per label of it."""
+        return self.scoring.samples
+
+    @property
+    def clean_value(self) -> float:
+        """The metric of the float network, as it is shown."""
+        return self.scoring.clean_value
 
     @property
     def clean_accuracy(self) -> float:
-        """Accuracy of the float network, in 0..1."""
-        return self.clean_correct / self.samples
+        """Accuracy of the float network, in 0..1; refused where another metric is measured."""
+        return accuracy_of(self.metric, self.clean_value)
+
+    def with_metric(self, metric: str | Metric) -> Workload:
+        """The same network and evaluation set, with another metric.
+
+        Args:
+            metric: as for `Workload`.
+
+        Raises:
+            WorkloadError: the labels do not fit the metric.
+
+        Example:
+            >>> from qtaml_codesign.nets.loading import load_workload
+            >>> load_workload("small-cnn").with_metric("top-2").clean_value > 0.99
+            True
+        """
+        wanted = as_metric(metric)
+        if wanted == self.metric:
+            return self
+        arguments, named = self.parts()
+        other = Workload(*arguments, **(named | {"metric": wanted}))
+        other.source, other.load = self.source, self.load
+        return other
 
     def run(self, inputs: Inputs, weights: GivenWeights | None = None) -> Tensor:
         """Logits (N, ..., C), from any thread; they do not depend on what ran before.
@@ -120,27 +147,13 @@ class Workload:
         """
         return self.network.run(inputs, weights)
 
-    def count_correct(self, weights: GivenWeights | None = None) -> int:
-        """Right answers over the evaluation set; a sample with a NaN logit counts as wrong."""
-        return int(self.count_by_group(weights).sum())
-
-    def count_by_group(self, weights: GivenWeights | None = None) -> NDArray[np.int64]:
-        """(G,) right answers of each group of evaluation samples (`nets.labels.group_index`)."""
-        right, first = np.zeros(self.group_sizes.size, dtype=np.int64), 0
-        for logits in self.network.run_batches(self.evaluation_inputs, weights):
-            batch = slice(first, first + logits.shape[0])
-            count_right(logits, self.labels[batch], self.groups[batch], right)
-            first += logits.shape[0]
-        return right
-
-    @cached_property
-    def group_sizes(self) -> NDArray[np.int64]:
-        """(G,) labels in each group of evaluation samples."""
-        return np.bincount(self.groups.reshape(-1)).astype(np.int64)
+    def score_by_group(self, weights: GivenWeights | None = None) -> Sums:
+        """(G,) scores of each group of evaluation samples, summed (`Scoring.sums_of`); `weights` as for `run`."""
+        return self.scoring.sums_of(self.network.run_batches(self.evaluation_inputs, weights))
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 (hex) over all that acts on plans and counts: module, code, floors, inputs, labels, predictions."""
+        """SHA-256 (hex) over all that acts on plans and counts: module, code, floors, inputs, metric, targets."""
         module = self.network.module
         structure = re.sub(r" at 0x[0-9a-f]+", "", repr(module))
         floors = None if self.given_floors is None else sorted(self.given_floors.items())
@@ -148,8 +161,9 @@ class Workload:
         for label, inputs in (("calibration", self.calibration), ("evaluation", self.evaluation_inputs)):
             keys = list(inputs) if isinstance(inputs, dict) else range(len(tensors_of(inputs)))
             named += [(f"{label} {key}", part) for key, part in zip(keys, tensors_of(inputs), strict=True)]
-        named += [("labels", self.labels), ("clean predictions", self.clean_predictions)]
-        content = (structure, self.network.stored, self.batch_size, floors, code_identity(module, self.network.logits),
+        named += self.scoring.content
+        functions = (self.network.logits, *(getattr(self.metric, field.name) for field in fields(self.metric)))
+        content = (structure, self.network.stored, self.batch_size, floors, code_identity(module, functions),
                    [(name, content_digest(tensor)) for name, tensor in named])
         return hashlib.sha256(repr(content).encode()).hexdigest()
 
@@ -165,7 +179,7 @@ class Workload:
         given = {
             "name": self.name, "tensors": [glob.escape(name) for name in self.network.stored],
             "residual_floors": None if self.given_floors is None else dict(self.given_floors),
-            "batch_size": self.batch_size, "logits": self.network.logits,
+            "batch_size": self.batch_size, "logits": self.network.logits, "metric": self.metric,
         }
         return (self.network.module, self.calibration, (self.evaluation_inputs, self.labels)), given
 
@@ -174,7 +188,8 @@ class Workload:
         second = self.network.run(self.calibration)
         if not torch.isfinite(first).all():
             raise WorkloadError(
-                "the clean network gives logits that are not finite", where="model(calibration)", rule="finite logits",
+                "the clean network gives outputs that are not finite", where="model(calibration)",
+                rule="finite outputs",
                 value=f"{int((~torch.isfinite(first)).sum())} of {first.numel()} are nan or infinite",
                 next_step="check the weights, the norms' running statistics and the scale of the inputs",
             )
@@ -203,7 +218,7 @@ class Workload:
         return MappingProxyType(checked)
 
 
-def _check_plain(name: object, batch_size: object, evaluation: object) -> None:
+def _check_plain(name: object, batch_size: object) -> None:
     if not isinstance(name, str) or not name.strip():
         raise WorkloadError(
             "the name of a workload is empty or no text", where="name", rule="a short text", value=repr(name),
@@ -214,8 +229,17 @@ def _check_plain(name: object, batch_size: object, evaluation: object) -> None:
             "the batch size is out of bounds", where="batch_size", rule="a whole number >= 1", value=batch_size,
             next_step="512 suits small networks",
         )
-    if not isinstance(evaluation, tuple | list) or len(evaluation) != 2:
-        raise WorkloadError(
-            "evaluation is not a pair", where="evaluation", rule="(inputs, labels)", value=describe(evaluation),
-            next_step="pass evaluation=(inputs, labels), whole tensors instead of a data loader",
-        )
+
+
+def _checked_pair(evaluation: object, metric: Metric) -> tuple[object, object]:
+    """Inputs and what they are scored against; None for a metric that needs nothing."""
+    needs_none = metric.targets == "clean"
+    if needs_none and not isinstance(evaluation, tuple | list):
+        return evaluation, None
+    if isinstance(evaluation, tuple | list) and len(evaluation) == 2 and (needs_none or evaluation[1] is not None):
+        return evaluation[0], evaluation[1]
+    raise WorkloadError(
+        "evaluation is not a pair", where="evaluation", rule=f"(inputs, {metric.targets}) for {metric.name}",
+        value=describe(evaluation), next_step="pass evaluation=(inputs, labels), whole tensors instead of a data "
+        "loader; without labels, measure agreement with the clean network: metric='agreement'",
+    )

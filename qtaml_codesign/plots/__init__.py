@@ -6,29 +6,33 @@ They use `matplotlib.figure.Figure` directly, so that a caller's pyplot state an
 from __future__ import annotations
 
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from qtaml_codesign.plots.accuracy import draw_accuracy
+from qtaml_codesign.nets.metric import ACCURACY, Metric
+from qtaml_codesign.nets.target import Target, as_target
+from qtaml_codesign.plots.curves import draw_curves
 from qtaml_codesign.plots.frontier import draw_frontier, is_one_budget
-from qtaml_codesign.plots.style import percent
+from qtaml_codesign.plots.style import percent, typeset
 
-__all__ = ["draw_accuracy", "draw_frontier", "draw_sweep", "save_sweep"]
+__all__ = ["draw_curves", "draw_frontier", "draw_sweep", "save_sweep"]
 
 
 def draw_sweep(
-    points: pd.DataFrame, table: pd.DataFrame, target: float, title: str = "", *, window_s: float | None = None,
-    confidence: float = 0.95, knots: pd.DataFrame | None = None, searched: bool | None = None,
+    points: pd.DataFrame, table: pd.DataFrame, target: float | str | Target, title: str = "", *,
+    metric: Metric = ACCURACY, window_s: float | None = None, confidence: float = 0.95,
+    knots: pd.DataFrame | None = None, searched: bool | None = None,
 ) -> Figure:
-    """The two panels of `frontier.png`: accuracy against oxide thickness, and thinnest oxide against ECC overhead.
+    """The two panels of `frontier.png`: the metric against oxide thickness, and thinnest oxide against ECC overhead.
 
     Args:
         points, table: columns of `sweep.csv` and of `frontier.csv`.
-        target: fraction of the clean accuracy to keep.
+        target: what is to be kept, as in `sweep`.
+        metric: what was measured.
         title: card and workload; the line below it names target, window, trials and intervals.
         window_s: inference window in s; None leaves it out.
         confidence: two-sided level of the intervals.
@@ -38,28 +42,29 @@ def draw_sweep(
     figure = Figure(figsize=(13.0, 7.4), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 0.7 if is_one_budget(table) else 1.0))
-    draw_accuracy(points, target, left, knots, searched, below="left")
-    draw_frontier(points, table, target, right, below="right")
-    facts = _facts(points if knots is None else knots, target, window_s, confidence)
+    wanted = as_target(target)
+    draw_curves(points, wanted, left, knots, searched, below="left", metric=metric)
+    draw_frontier(points, table, wanted, right, below="right")
+    facts = _facts(points if knots is None else knots, wanted, metric, window_s, confidence)
     figure.suptitle(f"{title}\n{facts}" if title else facts, fontsize=12)
     return figure
 
 
 def save_sweep(
-    points: pd.DataFrame, table: pd.DataFrame, target: float, path: Path | BinaryIO, title: str = "", *,
-    window_s: float | None = None, confidence: float = 0.95, knots: pd.DataFrame | None = None,
-    searched: bool | None = None,
+    points: pd.DataFrame, table: pd.DataFrame, target: float | str | Target, path: Path | BinaryIO, title: str = "",
+    **told: Any,
 ) -> None:
-    """Write `draw_sweep` as a PNG whose bytes hold neither a date nor the name of a program."""
-    figure = draw_sweep(points, table, target, title, window_s=window_s, confidence=confidence, knots=knots,
-                        searched=searched)
+    """Write `draw_sweep` (`told`: its other arguments) as a PNG that holds neither a date nor the name of a program."""
+    figure = draw_sweep(points, table, target, title, **told)
     figure.savefig(path, dpi=150, format="png", metadata={"Software": None})
 
 
-def _facts(measured: pd.DataFrame, target: float, window_s: float | None, confidence: float) -> str:
+def _facts(
+    measured: pd.DataFrame, target: Target, metric: Metric, window_s: float | None, confidence: float
+) -> str:
     """Target, inference window, trials per measured point and what the bars are."""
-    clean = float(measured["clean_accuracy"].iloc[0])
-    facts = [f"target {target:.3g} × clean = {target * clean:.4g}"]
+    threshold = target.value(float(measured[metric.clean_column].iloc[0]))
+    facts = [f"target {typeset(target)} = {threshold:.4g}" if target.factor else f"target {target}"]
     if window_s is not None:
         facts.append(f"inference window {EngFormatter('s')(window_s) if window_s < 1.0 else f'{window_s:.4g} s'}")
     if measured["budget"].nunique() == 1:

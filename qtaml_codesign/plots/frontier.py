@@ -11,7 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from qtaml_codesign.plots.style import Look, Side, label, legend, looks, percent
+from qtaml_codesign.nets.target import Target
+from qtaml_codesign.plots.style import Look, Side, legend, looks, percent, typeset
+from qtaml_codesign.tac.methods import method_label
 
 _SAME = ["overhead", "thickness_nm", "thickness_low_nm", "thickness_high_nm"]
 _ARROW_POINTS = 20.0
@@ -19,7 +21,7 @@ _ARROW_POINTS = 20.0
 Array = NDArray[np.float64]
 
 
-def draw_frontier(points: pd.DataFrame, table: pd.DataFrame, target: float, axes: Any = None,
+def draw_frontier(points: pd.DataFrame, table: pd.DataFrame, target: Target, axes: Any = None,
                   below: Side | None = None) -> Any:
     """Thinnest oxide (nm) against the protected fraction of the stored bits (%), one line per method.
 
@@ -32,7 +34,7 @@ def draw_frontier(points: pd.DataFrame, table: pd.DataFrame, target: float, axes
     Args:
         points: columns of `sweep.csv`; its thicknesses are the range.
         table: columns of `frontier.csv`.
-        target: fraction of the clean accuracy to keep.
+        target: what is to be kept.
         axes: matplotlib axes; None: of a new figure.
         below: put the legend at the foot of the figure, on this side; None: into the axes.
     """
@@ -46,7 +48,7 @@ def draw_frontier(points: pd.DataFrame, table: pd.DataFrame, target: float, axes
         handles = _draw_side_by_side(axes, rows, look, ends)
     else:
         handles = _draw_lines(axes, rows, look, ends)
-    axes.set_ylabel(f"thinnest oxide that keeps {target:.3g} × clean (nm)")
+    axes.set_ylabel(f"thinnest oxide that keeps {typeset(target)} (nm)")
     axes.grid(alpha=0.25)
     axes.margins(y=0.12)
     legend(axes, [*handles, *_bar_handles(table), *_arrow_handles(table)], 2, below)
@@ -71,7 +73,7 @@ def _draw_side_by_side(
     for place, (method, own) in enumerate(rows.items()):
         _draw_points(axes, np.array([float(place)]), own, look[method], 7.0, ends)
     few = len(rows) <= 3
-    names = [label(method) + ("\n" if few else ", ") + percent([float(own["overhead"].iloc[0])])
+    names = [method_label(method) + ("\n" if few else ", ") + percent([float(own["overhead"].iloc[0])])
              for method, own in rows.items()]
     axes.set_xticks(range(len(rows)), names, rotation=0 if few else 40, ha="center" if few else "right")
     axes.set(xlim=(-0.6, len(rows) - 0.4), xlabel="method, ECC overhead (protected bits, % of stored bits)")
@@ -90,7 +92,7 @@ def _draw_lines(
         own, how = rows[names[0]], look[names[0]]
         overhead = 100.0 * own["overhead"].to_numpy(float)
         inside = own["thickness_nm"].where(own["status"] == "crossing").to_numpy(float)
-        text = "; ".join(label(name) for name in names) + (" (coincide)" if len(names) > 1 else "")
+        text = "; ".join(method_label(name) for name in names) + (" (coincide)" if len(names) > 1 else "")
         axes.plot(overhead, inside, color=how.colour, linewidth=1.6, linestyle=how.dashes, drawstyle="steps-post")
         _draw_points(axes, overhead, own, how, float(size), ends)
         handles.append(Line2D([], [], color=how.colour, marker=how.marker, linestyle=how.dashes, label=text))
@@ -141,7 +143,7 @@ def _arrow(axes: Any, x: float, y: float, colour: str, upwards: bool) -> None:
 
 
 def _has_images(table: pd.DataFrame) -> bool:
-    return "image_low_nm" in table and bool(table[["image_low_nm", "image_high_nm"]].notna().any(axis=None))
+    return bool(table[["image_low_nm", "image_high_nm"]].notna().any(axis=None))
 
 
 def _bar_handles(table: pd.DataFrame) -> list[Any]:

@@ -14,7 +14,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
-from qtaml_codesign.tac.methods import METHOD_RULES, method_label
+from qtaml_codesign.nets.target import Target
 
 COLOURS = ("#004488", "#d55e00", "#000000", "#66b3e6", "#009e73", "#e69f00", "#117733")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "*", "<", ">", "h", "d", "8", "H")
@@ -41,9 +41,14 @@ def looks(points: pd.DataFrame) -> dict[str, Look]:
     }
 
 
-def label(method: str) -> str:
-    """The short name of a method; a name that this version does not know stands as it is."""
-    return method_label(method) if method in METHOD_RULES else method
+def typeset(target: Target) -> str:
+    """A target with the sign of multiplication.
+
+    Example:
+        >>> typeset(Target(0.95))
+        '0.95 × clean'
+    """
+    return str(target).replace(" x ", " × ")
 
 
 def budget_colours(points: pd.DataFrame) -> dict[float, Any]:

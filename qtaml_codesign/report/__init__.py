@@ -23,10 +23,9 @@ from qtaml_codesign.report.words import (
 from qtaml_codesign.sweeps.result import Sweep
 from qtaml_codesign.tac.methods import method_label
 
-__all__ = ["SweepReport", "Table", "answer_line", "frontier_report", "settled_line", "sweep_report"]
+__all__ = ["SweepReport", "Table", "answer_line", "settled_line", "sweep_report"]
 
 MOST_ROWS = 30
-IMAGES = "images"
 
 
 @dataclass(frozen=True)
@@ -50,31 +49,26 @@ class SweepReport:
 
 
 def sweep_report(sweep: Sweep) -> SweepReport:
-    """How thin may the oxide be for each budget, and how much ECC does each thickness need?"""
+    """How thin may the oxide be for each budget, and, unless a search looked for that alone, how much ECC does each
+    thickness need?"""
     frontier = sweep.frontier()
-    return SweepReport(
-        facts=_facts(sweep),
-        tables=(_oxide_table(frontier, sweep), *_range_tables(sweep), _budget_table(frontier, sweep)),
-        notes=notes_of(frontier, sweep),
-    )
-
-
-def frontier_report(sweep: Sweep) -> SweepReport:
-    """How thin may the oxide be for each budget? For a search that measured nothing else."""
-    frontier = sweep.frontier()
-    return SweepReport(facts=_facts(sweep), tables=(_oxide_table(frontier, sweep), *_range_tables(sweep)),
-                       notes=notes_of(frontier, sweep))
+    tables = [_oxide_table(frontier, sweep), *_range_tables(sweep)]
+    if sweep.options.rows != "knots":
+        tables.append(_budget_table(frontier, sweep))
+    return SweepReport(_facts(sweep), tuple(tables), notes_of(frontier, sweep))
 
 
 def _facts(sweep: Sweep) -> tuple[tuple[str, str], ...]:
     clean, options, counts = sweep.clean_interval, sweep.options, sweep.counts
-    level = f"{options.stopping.confidence:.0%}"
+    level, name = f"{options.stopping.confidence:.0%}", sweep.metric.name
+    numbers = (*clean, options.wanted.value(clean.estimate))
+    value, low, high, threshold = map(sweep.metric.text, numbers)
     return (
         ("card", f"{sweep.card.name}: {_grid(sweep)}, {sweep.grid_nm[0]:.4g} to {sweep.grid_nm[-1]:.4g} nm"),
         ("workload", f"{sweep.workload_name}, {sweep.samples} evaluation samples"),
         ("exposed", sweep.exposure.text),
-        ("clean accuracy", f"{clean.estimate:.4f}  [{clean.low:.4f}, {clean.high:.4f}] ({level}, over samples)"),
-        ("target", f"{options.target:.3g} x clean = {options.target * clean.estimate:.4f}"),
+        (f"clean {name}", f"{value}  [{low}, {high}] ({level}, over samples)"),
+        ("target", f"{options.wanted} = {threshold}" if options.wanted.factor else threshold),
         ("seed", str(options.seed)),
         ("trials", f"{counts.trials} over {sweep.tasks} tasks for {len(sweep.points)} points; "
                    f"{sweep.new_trials} run now{_borrowed(sweep)}"),
@@ -95,14 +89,12 @@ def _borrowed(sweep: Sweep) -> str:
 
 def _oxide_table(frontier: Frontier, sweep: Sweep) -> Table:
     table, methods = frontier.to_frame(), sweep.options.methods
-    title = f"Thinnest oxide (nm) that keeps {frontier.target:.3g} x clean accuracy, for each ECC budget"
-    images = "image_low_nm" in table.columns
-    further = f"; {IMAGES}: the same over evaluation images" if images else ""
-    note = ("[low,high]: where the ends of the accuracy's interval over drawings of the flips cross the target, and "
-            f"nothing else; p: flip probability there{further}")
+    title = f"Thinnest oxide (nm) that keeps {sweep.options.wanted.of(sweep.metric.name)}, for each ECC budget"
+    note = (f"[low,high]: where the ends of the {sweep.metric.name}'s interval over drawings of the flips cross the "
+            "target, and nothing else; p: flip probability there; images: the same over evaluation images")
     ends = ends_nm(sweep)
     if not _paired(table, methods):
-        columns: tuple[str, ...] = ("method", "budget\n%", "overhead\n%", *_heads("thinnest oxide", images))
+        columns: tuple[str, ...] = ("method", "budget\n%", "overhead\n%", *_heads("thinnest oxide"))
         rows: list[tuple[str, ...]] = [
             (method_label(row["method"]), percent(row["budget"]), percent(row["overhead"]), *oxide_cells(row, ends))
             for _, row in table.iterrows()
@@ -113,14 +105,14 @@ def _oxide_table(frontier: Frontier, sweep: Sweep) -> Table:
     for budget in first.index:
         one, two = first.loc[budget], second.loc[budget]
         rows.append((percent(budget), *oxide_cells(one, ends), *oxide_cells(two, ends), _thinner(one, two)))
-    columns = ("budget\n%", *(text for method in methods for text in _heads(method_label(method), images)),
+    columns = ("budget\n%", *(text for method in methods for text in _heads(method_label(method))),
                "thinner\npm")
     against = f"{method_label(methods[0])} against {method_label(methods[1])}"
     return Table(title, columns, tuple(rows), f"{note};\nthinner: {against}")
 
 
-def _heads(name: str, images: bool) -> tuple[str, ...]:
-    return (f"{name}\nnm", *((f"{IMAGES}\nnm",) if images else ()), "\np")
+def _heads(name: str) -> tuple[str, ...]:
+    return f"{name}\nnm", "images\nnm", "\np"
 
 
 def _range_tables(sweep: Sweep) -> tuple[Table, ...]:
@@ -137,7 +129,7 @@ def _range_tables(sweep: Sweep) -> tuple[Table, ...]:
         for one in found
     )
     note = ("the thickness of the same p at both ends of one field's range, the others as they are;\n"
-            "accuracy follows p; -: no thickness inside the card's validity")
+            f"{sweep.metric.name} follows p; -: no thickness inside the card's validity")
     title = "Card range (nm): what the card's own numbers leave open, which no interval above holds"
     return (Table(title, ("method", "budget\n%", "thinnest\nnm", *heads), rows, note, keys=3),)
 
@@ -160,7 +152,7 @@ def _budget_table(frontier: Frontier, sweep: Sweep) -> Table:
                      *(_overhead(cell, most) for cell in cells), *ratio))
     heads = tuple(f"{method_label(method)}\n%" for method in methods)
     columns = ("oxide\nnm", "p", *heads, *(("times\nless",) if len(methods) == 2 else ()))
-    title = f"Smallest ECC overhead (% of stored bits) that keeps {frontier.target:.3g} x clean, for each oxide"
+    title = f"Smallest ECC overhead (% of stored bits) that keeps {sweep.options.wanted}, for each oxide"
     note = "among the budgets of this sweep; ~: the interval holds the target, so more trials may change it"
     if len(rows) < len(sweep.grid_nm):
         note += f"\n{len(rows)} of {len(sweep.grid_nm)} thicknesses are shown"

@@ -16,21 +16,21 @@ def answer_line(answer: FirstAnswer) -> str:
     """The first answer of a sweep, while its curves are still being measured."""
     row = pd.Series({"thickness_nm": answer.thickness_nm, "thickness_low_nm": answer.low_nm,
                      "thickness_high_nm": answer.high_nm, "flip_probability": answer.flip_probability,
-                     "status": answer.status})
-    oxide, *_, chance = oxide_cells(row, answer.range_nm)
+                     "status": answer.status, "image_low_nm": math.nan, "image_high_nm": math.nan})
+    oxide, _, chance = oxide_cells(row, answer.range_nm)
     told = f"first answer: {method_label(answer.method)} at {percent(answer.budget)} % ECC"
     if answer.status == BEYOND:
-        return f"{told} does not keep {answer.target:.3g} x clean up to {answer.range_nm[1]:g} nm; the curves follow"
-    return f"{told} keeps {answer.target:.3g} x clean down to {oxide} nm, p = {chance}; the curves follow"
+        return f"{told} does not keep {answer.target} up to {answer.range_nm[1]:g} nm; the curves follow"
+    return f"{told} keeps {answer.target} down to {oxide} nm, p = {chance}; the curves follow"
 
 
 def settled_line(settled: Settled) -> str:
     """One point whose trials are done."""
     oxide = "" if math.isnan(settled.thickness_nm) else f"{settled.thickness_nm:.4f} nm, "
-    found = settled.accuracy
+    estimate, low, high = map(settled.metric.text, settled.found)
     return (f"settled: {method_label(settled.method)} {percent(settled.budget)} %, {oxide}"
-            f"p = {scientific(settled.flip_probability)}: accuracy {found.estimate:.4f} [{found.low:.4f}, "
-            f"{found.high:.4f}], {settled.trials} trials")
+            f"p = {scientific(settled.flip_probability)}: {settled.metric.name} {estimate} [{low}, {high}], "
+            f"{settled.trials} trials")
 
 
 def percent(fraction: float) -> str:
@@ -52,20 +52,17 @@ def decimals(ends: tuple[float, float]) -> int:
 
 
 def oxide_cells(row: pd.Series, ends: tuple[float, float]) -> tuple[str, ...]:
-    """Thickness with its interval, the interval over images where there is one, and p there; an end of the grid where
-    the answer lies outside."""
+    """Thickness with its interval, the interval over images, and p there; an end of the grid where the answer lies
+    outside."""
     digits = f".{decimals(ends)}f"
-    images = "image_low_nm" in row.index
     if row.status == BEYOND:
-        return (f"> {ends[1]:{digits}}", *(("-",) if images else ()), "-")
+        return f"> {ends[1]:{digits}}", "-", "-"
     drawings = _between(row.thickness_low_nm, row.thickness_high_nm, digits)
-    over_images = (_between(row.image_low_nm, row.image_high_nm, digits),) if images else ()
-    if row.status == AT_OR_BELOW:
-        sure = row.thickness_high_nm <= row.thickness_nm
-        over_images = ("-",) if images and row.image_high_nm <= row.thickness_nm else over_images
-        oxide = f"<= {ends[0]:{digits}}" + ("" if sure else f" {drawings}")
-        return (oxide, *over_images, scientific(row.flip_probability))
-    return (f"{row.thickness_nm:{digits}} {drawings}", *over_images, scientific(row.flip_probability))
+    images, chance = _between(row.image_low_nm, row.image_high_nm, digits), scientific(row.flip_probability)
+    if row.status != AT_OR_BELOW:
+        return f"{row.thickness_nm:{digits}} {drawings}", images, chance
+    oxide = f"<= {ends[0]:{digits}}" + ("" if row.thickness_high_nm <= row.thickness_nm else f" {drawings}")
+    return oxide, "-" if row.image_high_nm <= row.thickness_nm else images, chance
 
 
 def _between(low_nm: float, high_nm: float, digits: str) -> str:

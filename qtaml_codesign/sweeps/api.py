@@ -1,4 +1,4 @@
-"""The sweep: card + network -> accuracy at every oxide thickness, method and ECC budget, or the frontier alone."""
+"""The sweep: card + network -> the metric at every oxide thickness, method and ECC budget, or the frontier alone."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def sweep(
     seed: int = 0,
     **more: Any,
 ) -> Sweep:
-    """Accuracy under tunnelling flips over oxide thickness, for each protection method and ECC budget.
+    """A network's metric under tunnelling flips over oxide thickness, for each protection method and ECC budget.
 
     The same arguments give the same table to the last bit, whatever the number of workers, and also when the run
     was killed and started again on the same `out` folder: each trial's flips are keyed by (seed, trial, tensor,
@@ -64,9 +64,12 @@ def sweep(
         more: any of the following, by name.
 
     What acts on the tables:
-        target: fraction of the clean accuracy that the frontier keeps, in (0, 1]; default 0.95.
+        target: what the frontier keeps: 0.95 (or "0.95 x clean") of the clean value, "clean + 0.1", "clean - 0.02", or
+            "= 12.5"; default 0.95, or 1.05 where smaller is better. It must be worse than the clean value.
+        metric: what is measured, a name or a `Metric`; default: the workload's own.
         trials: exactly this many drawings per point, >= 2; default: adaptive.
-        half_width: adaptive rule: go on until the 95 % interval of the accuracy is +- this; default 0.01.
+        half_width: adaptive rule: go on until the 95 % interval of the metric is +- this; default 0.01, and of a metric
+            without bounds a fifth of what the target allows to lose.
         max_trials: adaptive rule: stop here at the latest; default 320.
         allocation: "greedy" (default) or "exact", for methods that allocate by score.
         sensitivity: how Jacobian gains are measured, "auto" (default), "reverse", "random-sign" or
@@ -123,8 +126,8 @@ def find_frontier(
     Args:
         workload, card, budgets, methods, seed: as in `sweep`.
         thickness_nm: the range to search, from the smallest to the largest of these; default: the card's sweep range.
-        more: `target`, `half_width`, `max_trials`, `allocation`, `sensitivity`, `workers`, `executor`, `out`, `reuse`
-            and `progress` as in `sweep`. A point that stays undecided is left when its 95 % interval is +-
+        more: `target`, `metric`, `half_width`, `max_trials`, `allocation`, `sensitivity`, `workers`, `executor`, `out`,
+            `reuse` and `progress` as in `sweep`. A point that stays undecided is left when its 95 % interval is +-
             `half_width` (default 0.01), or after `max_trials` drawings (default 320).
 
     Returns:
@@ -189,8 +192,10 @@ def _measured(
     network: Workload, card: DeviceCard, options: SweepOptions, running: _Running, folder: Path | None,
     lenders: Sequence[Lender],
 ) -> Sweep:
-    notes = check_evaluation(network, options.target)
-    options = options.deciding(network.clean_accuracy) if options.rows == "knots" else options
+    network = network if options.metric is None else network.with_metric(options.metric)
+    notes = check_evaluation(network, options.target or network.metric.usual_target)
+    options = options.measuring(network.metric, network.clean_value)
+    options = options.deciding() if options.rows == "knots" else options
     progress = Progress(running.progress)
     workers = Workers(network, running.workers, running.executor)
     if folder is not None:
@@ -204,8 +209,9 @@ def _measured(
         told = [*rows.warnings, *measurement.notes, *store.notes, *measurement.near_clean(rows.points), *workers.notes]
         return Sweep(
             points=rows.points, knots=rows.knots, card=card, options=options, workload_name=network.name,
-            workload_digest=network.digest, exposure=network.exposure, clean_correct=network.clean_correct,
-            samples=network.samples, counts=TrialCounts.total([counts[key] for key in sorted(counts)]),
+            workload_digest=network.digest, exposure=network.exposure,
+            clean_interval=network.scoring.clean_interval(options.stopping.confidence), samples=network.samples,
+            counts=TrialCounts.total([counts[key] for key in sorted(counts)]),
             tasks=len(counts), new_trials=store.count_trials() - before - store.borrowed_trials,
             borrowed_trials=store.borrowed_trials, warnings=tuple(dict.fromkeys(told)),
         )

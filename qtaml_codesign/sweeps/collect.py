@@ -26,10 +26,6 @@ from qtaml_codesign.sweeps.workers import Job, Workers
 from qtaml_codesign.tac.plan import TacPlan
 
 BATCH_TRIALS = 10
-COLUMNS = (
-    "thickness_nm", "flip_probability", "method", "budget", "overhead", "accuracy", "accuracy_low", "accuracy_high",
-    "trials", "clean_accuracy", "nominal_ber", "realised_ber", "image_half_width",
-)
 
 
 @dataclass(frozen=True)
@@ -71,8 +67,8 @@ class Measurement:
 
     @property
     def threshold(self) -> float:
-        """The accuracy that just keeps the target."""
-        return self.options.target * self.network.clean_accuracy
+        """The value that just keeps the target."""
+        return self.options.wanted.value(self.network.clean_value)
 
     def measure(self, points: Sequence[Point]) -> list[MeasuredPoint]:
         """Plan and counts of each of the points, in their order."""
@@ -88,33 +84,41 @@ class Measurement:
                 for point, plan, task_id in zip(points, plans, ids, strict=True)]
 
     def row(self, measured: MeasuredPoint, thickness_nm: float) -> tuple[object, ...]:
-        """A measured point as a row of `sweep.csv`, columns `COLUMNS`; `thickness_nm` is what it stands for."""
-        point, counts, accuracy = measured.point, measured.counts, self.options.stopping.interval(measured.counts)
+        """A measured point as a row of `sweep.csv` (see `table`); `thickness_nm` is what it stands for."""
+        point, counts, found = measured.point, measured.counts, self.options.stopping.interval(measured.counts)
         return (
             thickness_nm, point.place.flip_probability, point.method, point.budget, measured.plan.overhead,
-            accuracy.estimate, accuracy.low, accuracy.high, counts.trials, self.network.clean_accuracy,
+            *found, counts.trials, self.network.clean_value,
             counts.nominal_ber, counts.realised_ber, self.image_half_width(counts),
         )
 
+    def table(self, rows: Sequence[tuple[object, ...]]) -> pd.DataFrame:
+        """Rows as the table of `sweep.csv`: the columns of the metric are named after it."""
+        metric = self.network.metric
+        return pd.DataFrame(rows, columns=[
+            "thickness_nm", "flip_probability", "method", "budget", "overhead", *metric.columns, "trials",
+            metric.clean_column, "nominal_ber", "realised_ber", "image_half_width",
+        ])
+
     def image_half_width(self, counts: TrialCounts) -> float:
-        """Half-width of accuracy - target x clean accuracy over evaluation samples, from the counts of a point."""
-        network, options = self.network, self.options
-        return counts.image_half_width(network.clean_by_group, network.group_sizes, options.target,
-                                       options.stopping.confidence)
+        """Half-width of the metric beyond its target over evaluation samples, from the counts of a point."""
+        scoring, options = self.network.scoring, self.options
+        return counts.image_half_width(scoring.clean_by_group, scoring.group_sizes, options.wanted,
+                                       options.stopping.confidence, scoring.metric)
 
     def near_clean(self, table: pd.DataFrame) -> list[str]:
-        """A warning when the accuracy that the target allows to lose is within the error over evaluation samples.
+        """A warning when what the target allows to lose is within the error over evaluation samples.
 
-        That error is taken at the point of the table (columns `COLUMNS`) whose accuracy is nearest the threshold.
+        That error is taken at the point of the `table` whose value is nearest the threshold.
         """
-        target, room = self.options.target, (1.0 - self.options.target) * self.network.clean_accuracy
-        nearest = (table["accuracy"] - self.threshold).abs().argmin()
-        half = float(table["image_half_width"].iloc[nearest])
-        if room > half:
+        network, metric = self.network, self.network.metric
+        room = metric.margin(network.clean_value, self.threshold)
+        half = float(table["image_half_width"].iloc[(table[metric.column] - self.threshold).abs().argmin()])
+        if not room <= half:
             return []
-        return [f"target {target:g} allows to lose {room:.4f} of accuracy, but {self.network.samples} evaluation "
-                f"samples tell such a loss only to +- {half:.4f}: what just keeps the target cannot be told from the "
-                "clean network; give more evaluation samples, or a lower target"]
+        return [f"target {self.options.wanted} allows to lose {room:.4f} of {metric.name}, but {network.samples} "
+                f"evaluation samples tell such a loss only to +- {half:.4f}: what just keeps the target cannot be told "
+                "from the clean network; give more evaluation samples, or a lower target"]
 
     def _plans(self, points: Sequence[Point]) -> list[TacPlan]:
         """The plan of each point; those that the store knows are not made again."""
@@ -197,14 +201,14 @@ class _Board:
     def _decide(self, task_id: str) -> None:
         """Settle a task, or order the batches that it lacks."""
         rows, rule = self._rows[task_id], self._of.options.stopping
-        leading = [rows[trial].correct for trial in takewhile(lambda trial: trial in rows, count())]
+        leading = [rows[trial].score for trial in takewhile(lambda trial: trial in rows, count())]
         wanted, enough = rule.decide(leading, self._of.network.samples)
         if enough:
             chosen = self._chosen[task_id] = TrialCounts.total([rows[trial] for trial in range(wanted)])
             del self._rows[task_id]
             point = self._points[task_id]
             settled = Settled(point.method, point.budget, point.place.thickness_nm, point.place.flip_probability,
-                              rule.interval(chosen), chosen.trials)
+                              self._of.network.metric, rule.interval(chosen), chosen.trials)
             self._of.progress.add("trials", done=1, settled=settled)
             return
         batches = missing_batches(set(rows), wanted)

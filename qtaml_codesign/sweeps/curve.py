@@ -1,6 +1,6 @@
-"""Accuracy as a curve over the coordinate of a card, known at knots: where to measure next, and what lies between.
+"""A metric as a curve over the coordinate of a card, known at knots: where to measure next, and what lies between.
 
-Everything here is arithmetic on measured knots. Between two knots of one protection plan the accuracy is taken as
+Everything here is arithmetic on measured knots. Between two knots of one protection plan the metric is taken as
 linear, with an allowance for its curvature. Where the plan changes, or knots are far apart, it is only taken to lie
 between those of the two knots, give or take the half-width that is asked for: it falls with the flip probability, but
 for small rises where a plan changes. Above p = 1/2, where flips turn the sign of weights, knots are never far apart.
@@ -16,6 +16,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from qtaml_codesign.nets.metric import ACCURACY, Metric
+
 FINEST = 2.0**-4
 """Smallest distance of two knots, in octaves of the flip probability."""
 
@@ -28,7 +30,7 @@ WIDEST_ABOVE_HALF = 2.0**-3
 ALLOWANCE = 1.5
 """Intervals are widened by this many times the estimated error of interpolation."""
 
-CROSSING_SHARES = {"accuracy": 0.125, "low": 0.5, "high": 0.5, "image_low": 1.0, "image_high": 1.0}
+CROSSING_SHARES = {"value": 0.125, "low": 0.5, "high": 0.5, "image_low": 1.0, "image_high": 1.0}
 """Where the target is crossed, interpolation may be wrong by this part of the half-width that is asked for."""
 
 
@@ -38,7 +40,7 @@ class Knot:
 
     Args:
         x: coordinate, rising with the flip probability.
-        accuracy, low, high: mean over trials and its interval.
+        value, low, high: the metric over trials, as shown, and its interval.
         image_half_width: of the interval over evaluation samples.
         trials: drawings behind it.
         overhead: protected fraction of the stored bits.
@@ -48,7 +50,7 @@ class Knot:
     """
 
     x: float
-    accuracy: float
+    value: float
     low: float
     high: float
     image_half_width: float
@@ -61,19 +63,19 @@ class Knot:
     @property
     def image_low(self) -> float:
         """Lower end of the interval over evaluation samples."""
-        return self.accuracy - self.image_half_width
+        return self.value - self.image_half_width
 
     @property
     def image_high(self) -> float:
         """Upper end of the interval over evaluation samples."""
-        return self.accuracy + self.image_half_width
+        return self.value + self.image_half_width
 
 
 @dataclass(frozen=True)
 class Between:
     """What knots tell about other points; every array has the shape of the points asked for."""
 
-    accuracy: NDArray[np.float64]
+    value: NDArray[np.float64]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
     image_half_width: NDArray[np.float64]
@@ -86,15 +88,22 @@ class Between:
 class Curve:
     """Knots of one method and budget, x rising, at least two.
 
+    Args:
+        knots: what was measured.
+        metric: what their values are.
+        target: the value to keep; far from it a metric without bounds is known well enough (`Metric.tolerance`).
+
     Example:
-        >>> def knot(x, accuracy):
-        ...     return Knot(x, accuracy, accuracy - 0.01, accuracy + 0.01, 0.02, 10, 0.05, 0.1, 2.0 ** (x - 1), "plan")
+        >>> def knot(x, value):
+        ...     return Knot(x, value, value - 0.01, value + 0.01, 0.02, 10, 0.05, 0.1, 2.0 ** (x - 1), "plan")
         >>> curve = Curve((knot(-4.0, 0.98), knot(0.0, 0.1)))
         >>> curve.to_split(0.9, 0.01), curve.to_split(0.05, 0.01, everywhere=False)
         ([-2.0], [])
     """
 
     knots: tuple[Knot, ...]
+    metric: Metric = ACCURACY
+    target: float | None = None
 
     def to_split(
         self, threshold: float, half_width: float, everywhere: bool = True, within: tuple[float, float] | None = None
@@ -102,8 +111,8 @@ class Curve:
         """Where to measure next, rising: the middles of the cells that are not fine enough; empty when all are.
 
         Args:
-            threshold: the accuracy whose crossing is wanted. The cells where the accuracy and both ends of its
-                intervals fall below it, seen from the fewest flips, are split until they are straight to a part of
+            threshold: the value whose crossing is wanted. The cells where the metric and both ends of its intervals
+                first do not keep it, seen from the fewest flips, are split until they are straight to a part of
                 `half_width` (`CROSSING_SHARES`), or `FINEST`.
             half_width: of the intervals that are asked for. Elsewhere a cell is split until it is straight to that,
                 or to half the interval of its knots where that is larger.
@@ -114,9 +123,9 @@ class Curve:
         wanted = np.zeros(len(self.knots) - 1, dtype=np.bool_)
         for name, share in CROSSING_SHARES.items():
             straight = self._smooth & (self._largest_error <= share * half_width)
-            wanted |= self._falls_below(name, threshold) & ~straight
+            wanted |= self._falls_away(name, threshold) & ~straight
         if everywhere:
-            wanted |= self._largest_error > np.maximum(half_width, self._own_half_width / 2.0)
+            wanted |= self._largest_error > np.maximum(self._tolerance(half_width), self._own_half_width / 2.0)
             wanted |= (self._x[1:] > 0.0) & (self._x[1:] - self._x[:-1] > WIDEST_ABOVE_HALF)
         wanted &= (self._x[1:] - self._x[:-1] > FINEST) & (self._x[1:] > low) & (self._x[:-1] < high)
         return [middle(self.knots[cell].x, self.knots[cell + 1].x) for cell in np.flatnonzero(wanted).tolist()]
@@ -124,7 +133,7 @@ class Curve:
     def between(
         self, x: NDArray[np.float64], flip_probability: NDArray[np.float64], half_width: float = 0.0
     ) -> Between:
-        """Accuracy, interval and costs at other points x, (n,), inside the knots.
+        """The metric, interval and costs at other points x, (n,), inside the knots.
 
         The interval is that of the two knots, weighted alike (valid however the two are correlated), widened by the
         error of linear interpolation, |A''| (x - a) (b - x) / 2, and half as much again (`ALLOWANCE`) for what second
@@ -136,17 +145,19 @@ class Curve:
         share = np.clip((x - self._x[cell]) / (self._x[cell + 1] - self._x[cell]), 0.0, 1.0)
         on_knot = (share == 0.0) | (share == 1.0)
         width = self._x[cell + 1] - self._x[cell]
-        bend = np.where(on_knot, 0.0, ALLOWANCE * 0.5 * self._bend[cell] * share * (1.0 - share) * width**2)
+        curvature = np.where(self._smooth, self._bend, 0.0)[cell]
+        bend = np.where(on_knot, 0.0, ALLOWANCE * 0.5 * curvature * share * (1.0 - share) * width**2)
         hull = ~self._smooth[cell] & ~on_knot
         lowest, highest = self._of_two(np.minimum, "low", cell), self._of_two(np.maximum, "high", cell)
-        low = np.where(hull, lowest - half_width, self._mix("low", cell, share) - bend)
-        high = np.where(hull, highest + half_width, self._mix("high", cell, share) + bend)
+        beyond, (least, most) = self._tolerance(half_width)[cell], self.metric.limits
+        low = np.where(hull, lowest - beyond, self._mix("low", cell, share) - bend)
+        high = np.where(hull, highest + beyond, self._mix("high", cell, share) + bend)
         probability = self._values("flip_probability")
         by_rate = (flip_probability - probability[cell]) / (probability[cell + 1] - probability[cell])
         nearest = np.where(share == 1.0, cell + 1, cell)
         trials = np.where(on_knot, self._values("trials")[nearest], self._of_two(np.minimum, "trials", cell))
         return Between(
-            accuracy=self._mix("accuracy", cell, share), low=np.maximum(low, 0.0), high=np.minimum(high, 1.0),
+            value=self._mix("value", cell, share), low=np.maximum(low, least), high=np.minimum(high, most),
             image_half_width=np.where(hull, self._of_two(np.maximum, "image_half_width", cell),
                                       self._mix("image_half_width", cell, share)),
             trials=trials.astype(np.int64),
@@ -158,8 +169,10 @@ class Curve:
         return np.array([getattr(knot, name) for knot in self.knots], dtype=np.float64)
 
     def _mix(self, name: str, cell: NDArray[np.int64], share: NDArray[np.float64]) -> NDArray[np.float64]:
-        values = self._values(name)
-        return (1.0 - share) * values[cell] + share * values[cell + 1]
+        left, right = self._values(name)[cell], self._values(name)[cell + 1]
+        with np.errstate(invalid="ignore"):  # of two infinite values
+            mixed = (1.0 - share) * left + share * right
+        return np.where(share == 0.0, left, np.where(share == 1.0, right, mixed))
 
     def _of_two(self, choose: np.ufunc, name: str, cell: NDArray[np.int64]) -> NDArray[np.float64]:
         values = self._values(name)
@@ -174,14 +187,15 @@ class Curve:
     def _smooth(self) -> NDArray[np.bool_]:
         """(n - 1,) cells of one plan, not too wide, with a neighbour to measure the curvature with."""
         same = [one.plan == two.plan for one, two in zip(self.knots, self.knots[1:], strict=False)]
-        return np.array(same) & (np.diff(self._x) <= WIDEST) & (len(self.knots) > 2)
+        return np.array(same) & (np.diff(self._x) <= WIDEST) & (len(self.knots) > 2) & np.isfinite(self._bend)
 
     @cached_property
     def _bend(self) -> NDArray[np.float64]:
         """(n - 1,) |A''| of each cell: the larger second difference of its two ends, over the narrower cell there."""
         width = np.diff(self._x)
-        slope = np.diff(self._values("accuracy")) / width
-        inner = np.abs(np.diff(slope)) / np.minimum(width[1:], width[:-1])
+        with np.errstate(invalid="ignore"):  # of infinite values
+            slope = np.diff(self._values("value")) / width
+            inner = np.abs(np.diff(slope)) / np.minimum(width[1:], width[:-1])
         at_knot = np.concatenate([[0.0], inner, [0.0]])
         bend: NDArray[np.float64] = np.maximum(at_knot[:-1], at_knot[1:])
         return bend
@@ -189,18 +203,26 @@ class Curve:
     @cached_property
     def _largest_error(self) -> NDArray[np.float64]:
         """(n - 1,) estimated largest error of interpolation within each cell."""
-        width, gap = np.diff(self._x), np.abs(np.diff(self._values("accuracy")))
-        return np.where(self._smooth, self._bend * width**2 / 8.0, gap)
+        with np.errstate(invalid="ignore"):  # of infinite values
+            width, gap = np.diff(self._x), np.abs(np.diff(self._values("value")))
+            return np.where(self._smooth, self._bend * width**2 / 8.0, gap)
 
     @cached_property
     def _own_half_width(self) -> NDArray[np.float64]:
         """(n - 1,) half-width of the narrower interval of each cell's two knots."""
-        half = (self._values("high") - self._values("low")) / 2.0
-        return np.minimum(half[1:], half[:-1])
+        with np.errstate(invalid="ignore"):
+            half = (self._values("high") - self._values("low")) / 2.0
+        return np.fmin(half[1:], half[:-1])
 
-    def _falls_below(self, name: str, threshold: float) -> NDArray[np.bool_]:
-        """(n - 1,) true for the cell in which a quantity first falls below the threshold, from the fewest flips on."""
-        misses = np.flatnonzero(~(self._values(name) >= threshold))
+    def _tolerance(self, half_width: float) -> NDArray[np.float64]:
+        """(n - 1,) how well each cell is to be known."""
+        enough = self.metric.tolerance(self._values("value"), half_width, self.target)
+        return np.minimum(enough[1:], enough[:-1])
+
+    def _falls_away(self, name: str, threshold: float) -> NDArray[np.bool_]:
+        """(n - 1,) true for the cell in which a quantity first does not keep the threshold, from the fewest flips."""
+        margins: NDArray[np.float64] = self.metric.margin(self._values(name), np.array(threshold))
+        misses = np.flatnonzero(~(margins >= 0.0))
         first = int(misses[0]) - 1 if misses.size else -1
         here: NDArray[np.bool_] = np.arange(len(self.knots) - 1) == first
         return here

@@ -17,7 +17,7 @@ import pandas as pd
 from qtaml_codesign.cards import DeviceCard
 from qtaml_codesign.frontier import Frontier
 from qtaml_codesign.physics.flip import FlipProbability, flip_probability
-from qtaml_codesign.sweeps.collect import COLUMNS, MeasuredPoint, Measurement, Point
+from qtaml_codesign.sweeps.collect import MeasuredPoint, Measurement, Point
 from qtaml_codesign.sweeps.coordinates import Coordinate, Place, coordinate_for, flip_law, place_of
 from qtaml_codesign.sweeps.curve import Curve, Knot, starting_knots
 from qtaml_codesign.sweeps.options import SweepOptions
@@ -39,7 +39,7 @@ Curves = Mapping[tuple[str, float], MeasuredCurve]
 
 @dataclass(frozen=True)
 class SweepRows:
-    """The tables of a sweep, columns `COLUMNS`: `points`, and `knots` where others were measured beside them."""
+    """The tables of a sweep, `points`, and `knots` where others were measured beside them."""
 
     points: pd.DataFrame
     knots: pd.DataFrame | None
@@ -61,10 +61,10 @@ def measure_rows(measurement: Measurement, card: DeviceCard) -> SweepRows:
     knots = _knot_rows(curves, coordinate, flips, measurement)
     if options.rows == "knots":
         return SweepRows(knots, None, flips.warnings)
-    table = _rows_between(curves, coordinate, flips, measurement) if options.rows == "interpolated" else _table([
-        measurement.row(one, one.point.place.thickness_nm)
-        for curve in curves.values() for one in curve.points[: len(start)]
-    ])
+    rows = [measurement.row(one, one.point.place.thickness_nm)
+            for curve in curves.values() for one in curve.points[: len(start)]]
+    between = options.rows == "interpolated"
+    table = _rows_between(curves, coordinate, flips, measurement) if between else measurement.table(rows)
     return SweepRows(table, knots if _can_refine(options, start) else None, flips.warnings)
 
 
@@ -88,7 +88,7 @@ def measure_curves(
         curves = {key: MeasuredCurve(tuple(points), _curve(points, measurement)) for key, points in found.items()}
         asked = [
             Point(*key, coordinate.place(x)) for key, measured in curves.items() if refine
-            for x in measured.curve.to_split(measurement.threshold, options.stopping.half_width,
+            for x in measured.curve.to_split(measurement.threshold, options.stopping.width,
                                              options.rows == "interpolated", within)
         ]
         if not asked:
@@ -112,10 +112,11 @@ def first_answer(measurement: Measurement, card: DeviceCard) -> FirstAnswer | No
     method, budget = min(options.curves, key=lambda curve: abs(curve[1] - FIRST_BUDGET))
     ends = (options.thickness_nm[0], options.thickness_nm[-1])
     one = replace(options, methods=(method,), budgets=(budget,), thickness_nm=ends, rows="knots", refine=True)
-    rows = measure_rows(replace(measurement, options=one.deciding(measurement.network.clean_accuracy)), card)
-    row = Frontier(rows.points, options.target, flip_law(card)).to_frame().iloc[0]
+    rows = measure_rows(replace(measurement, options=one.deciding()), card)
+    frontier = Frontier(rows.points, options.wanted, flip_law(card), metric=measurement.network.metric)
+    row = frontier.to_frame().iloc[0]
     return FirstAnswer(
-        method, budget, float(row["overhead"]), options.target, float(row["thickness_nm"]),
+        method, budget, float(row["overhead"]), options.wanted, float(row["thickness_nm"]),
         float(row["thickness_low_nm"]), float(row["thickness_high_nm"]), float(row["flip_probability"]),
         str(row["status"]), ends,
     )
@@ -141,7 +142,7 @@ def _knot_rows(
         by_x = {one.point.place.x: one for one in curve.points}
         inside = [x for x in sorted(by_x, reverse=True) if min(given) <= x <= max(given)]
         rows += [measurement.row(by_x[x], thickness_nm(x)) for x in inside]
-    return _table(rows)
+    return measurement.table(rows)
 
 
 def _rows_between(
@@ -149,32 +150,29 @@ def _rows_between(
 ) -> pd.DataFrame:
     """Rows of `sweep.csv` at the thicknesses of `flips`, (n,), interpolated; realised_ber is NaN: nothing was drawn."""
     thickness, probability = np.asarray(flips.thickness_nm), np.asarray(flips.probability)
-    tables = []
+    tables, metric = [], measurement.network.metric
     for (method, budget), measured in curves.items():
-        at = measured.curve.between(coordinate.at(thickness), probability, measurement.options.stopping.half_width)
+        at = measured.curve.between(coordinate.at(thickness), probability, measurement.options.stopping.width)
         tables.append(pd.DataFrame({
             "thickness_nm": thickness, "flip_probability": probability, "method": method, "budget": budget,
-            "overhead": at.overhead, "accuracy": at.accuracy, "accuracy_low": at.low, "accuracy_high": at.high,
-            "trials": at.trials, "clean_accuracy": measurement.network.clean_accuracy, "nominal_ber": at.nominal_ber,
+            "overhead": at.overhead, **dict(zip(metric.columns, (at.value, at.low, at.high), strict=True)),
+            "trials": at.trials, metric.clean_column: measurement.network.clean_value, "nominal_ber": at.nominal_ber,
             "realised_ber": np.nan, "image_half_width": at.image_half_width,
-        }, columns=list(COLUMNS)))
+        }))
     return pd.concat(tables, ignore_index=True)
-
-
-def _table(rows: Sequence[tuple[object, ...]]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def _curve(points: Sequence[MeasuredPoint], measurement: Measurement) -> Curve:
     by_x = {one.point.place.x: one for one in points}
-    return Curve(tuple(_knot(by_x[x], measurement) for x in sorted(by_x)))
+    knots = tuple(_knot(by_x[x], measurement) for x in sorted(by_x))
+    return Curve(knots, measurement.network.metric, measurement.threshold)
 
 
 def _knot(measured: MeasuredPoint, measurement: Measurement) -> Knot:
     """A measured point as a knot; those of one curve are smooth where depths, planes and corrections are the same."""
     place, counts, plan = measured.point.place, measured.counts, measured.plan
-    accuracy = measurement.options.stopping.interval(counts)
+    found = measurement.options.stopping.interval(counts)
     shape = tuple((layer.depth, layer.deeper, layer.planes, layer.factor != 1.0, layer.gain != 1.0, layer.offset != 0.0)
                   for layer in plan.layers)
-    return Knot(place.x, accuracy.estimate, accuracy.low, accuracy.high, measurement.image_half_width(counts),
+    return Knot(place.x, *found, measurement.image_half_width(counts),
                 counts.trials, plan.overhead, counts.nominal_ber, place.flip_probability, shape)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -13,9 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 from qtaml_codesign.cards import DeviceCard
 from qtaml_codesign.checks import number_within, one_of, plain_array, several, whole_number
 from qtaml_codesign.errors import InputError, shown
+from qtaml_codesign.nets.metric import Metric, as_metric
 from qtaml_codesign.nets.sensitivity import METHODS as SENSITIVITIES
+from qtaml_codesign.nets.target import Target, as_target
 from qtaml_codesign.physics.flip import flip_probability, thickness_for
-from qtaml_codesign.sweeps.stopping import DEFAULT_HALF_WIDTH, DEFAULT_MAX_TRIALS, StoppingRule
+from qtaml_codesign.sweeps.stopping import DEFAULT_MAX_TRIALS, StoppingRule
 from qtaml_codesign.tac.allocation import checked_allocation
 from qtaml_codesign.tac.choices import checked_methods, need_method
 from qtaml_codesign.tac.methods import BUDGET_FREE_METHODS, METHOD_RULES, METHODS, SPENDING_METHODS
@@ -42,7 +44,8 @@ class SweepOptions:
         budgets: protected-bit fractions, rising.
         methods: protection methods.
         seed: key of every drawing.
-        target: fraction of the clean accuracy that the frontier keeps.
+        target: what the frontier keeps; None: what is usual for the metric.
+        metric: what is measured; None: the workload's own.
         stopping: how many trials a point gets.
         allocation: "greedy" or "exact".
         sensitivity: how Jacobian gains are measured.
@@ -55,7 +58,8 @@ class SweepOptions:
     budgets: tuple[float, ...]
     methods: tuple[str, ...]
     seed: int
-    target: float
+    target: Target | None
+    metric: Metric | None
     stopping: StoppingRule
     allocation: str
     sensitivity: str
@@ -71,14 +75,26 @@ class SweepOptions:
         """The budgets a method is run at; 0 alone for a method that protects nothing."""
         return (0.0,) if method in BUDGET_FREE_METHODS else self.budgets
 
-    def deciding(self, clean_accuracy: float) -> SweepOptions:
-        """The same options, but a point is left once it lies on one side of the target x `clean_accuracy`."""
-        return replace(self, stopping=replace(self.stopping, threshold=self.target * clean_accuracy))
+    @property
+    def wanted(self) -> Target:
+        """What the frontier keeps."""
+        return self.target or self.stopping.metric.usual_target
+
+    def measuring(self, metric: Metric, clean: float) -> SweepOptions:
+        """The same options for a workload's metric, whose clean value is `clean`."""
+        target = self.target or metric.usual_target
+        return replace(self, target=target, metric=metric,
+                       stopping=self.stopping.measuring(metric, clean, target.value(clean)))
+
+    def deciding(self) -> SweepOptions:
+        """The same options, but a point is left once it lies on one side of the target; after `measuring`."""
+        return replace(self, stopping=replace(self.stopping, threshold=self.stopping.far_from))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values that survive JSON."""
-        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
-        return plain | {"stopping": self.stopping.describe()}
+        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
+        return plain | {"stopping": self.stopping.describe(), "target": self.wanted.plain,
+                        "metric": self.stopping.metric.name}
 
 
 def differences(standing: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
@@ -96,7 +112,8 @@ def differences(standing: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[
 
 def sweep_options(
     card: DeviceCard, *, thickness_nm: ArrayLike | None = None, budgets: Sequence[float] | None = None,
-    methods: Sequence[str] = DEFAULT_METHODS, seed: int = 0, target: float = 0.95, trials: int | None = None,
+    methods: Sequence[str] = DEFAULT_METHODS, seed: int = 0, target: float | str | Target | None = None,
+    metric: str | Metric | None = None, trials: int | None = None,
     half_width: float | None = None, max_trials: int | None = None, allocation: str | None = None,
     sensitivity: str = "auto", interpolate: bool | None = None, refine: bool | None = None, search: bool = False,
 ) -> SweepOptions:
@@ -104,7 +121,7 @@ def sweep_options(
 
     Args:
         card: whose range is the default.
-        thickness_nm, budgets, methods, seed, target, trials, half_width, max_trials, allocation, sensitivity,
+        thickness_nm, budgets, methods, seed, target, metric, trials, half_width, max_trials, allocation, sensitivity,
             interpolate, refine: as in `sweep`.
         search: look for the frontier alone.
 
@@ -113,11 +130,11 @@ def sweep_options(
     """
     chosen = checked_methods(methods)
     grid = thickness_grid(card) if thickness_nm is None else checked_grid(thickness_nm)
-    number_within("target", target, math.ulp(0.0), 1.0, "0 < target <= 1", "0.95 keeps 95 % of the clean accuracy")
     rows = "knots" if search else _rows(grid, interpolate, refine)
     return SweepOptions(
         thickness_nm=_ends(grid) if search else tuple(grid.tolist()), budgets=_budgets(budgets, chosen), methods=chosen,
-        seed=whole_number("seed", seed, least=0), target=float(target),
+        seed=whole_number("seed", seed, least=0),
+        target=None if target is None else as_target(target), metric=None if metric is None else as_metric(metric),
         stopping=_stopping(trials, half_width, max_trials), allocation=checked_allocation(allocation, chosen),
         sensitivity=_sensitivity(sensitivity, chosen), rows=rows, refine=refine is not False,
     )
@@ -200,8 +217,9 @@ def _stopping(trials: int | None, half_width: float | None, max_trials: int | No
                              rule="either a fixed number of trials, or a half-width with its limit",
                              value=f"trials={shown(trials)}, {name}={shown(value)}",
                              next_step=f"drop --trials, or --{name.replace('_', '-')}")
-    width = DEFAULT_HALF_WIDTH if half_width is None else number_within(
-        "half_width (--half-width)", half_width, 0.0, 0.5, "0 < half-width < 0.5, in accuracy", "0.01 is one point")
+    width = None if half_width is None else number_within(
+        "half_width (--half-width)", half_width, math.ulp(0.0), math.inf, "half-width > 0, in the metric's unit",
+        "0.01 is one point of accuracy")
     return StoppingRule(trials, width, DEFAULT_MAX_TRIALS if max_trials is None else max_trials)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from qtaml_codesign.nets.metric import Metric
+from qtaml_codesign.nets.target import Target
 from qtaml_codesign.statistics import Interval
 
 
@@ -16,7 +18,8 @@ class Settled:
     budget: float
     thickness_nm: float
     flip_probability: float
-    accuracy: Interval
+    metric: Metric
+    found: Interval
     trials: int
 
 
@@ -33,7 +36,7 @@ class FirstAnswer:
     method: str
     budget: float
     overhead: float
-    target: float
+    target: Target
     thickness_nm: float
     low_nm: float
     high_nm: float

@@ -15,9 +15,11 @@ from qtaml_codesign.cards import DeviceCard
 from qtaml_codesign.errors import InputError
 from qtaml_codesign.frontier import CROSSING, Frontier
 from qtaml_codesign.nets.counts import TrialCounts
+from qtaml_codesign.nets.metric import Metric, accuracy_of
+from qtaml_codesign.nets.target import Target, as_target
 from qtaml_codesign.physics.corners import Corner, corners
 from qtaml_codesign.plots import save_sweep
-from qtaml_codesign.statistics import Interval, clopper_pearson
+from qtaml_codesign.statistics import Interval
 from qtaml_codesign.sweeps.coordinates import flip_law
 from qtaml_codesign.sweeps.options import SweepOptions
 from qtaml_codesign.sweeps.outputs import RECORD, command_line, csv_text, versions, writable_folder, write_files
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from qtaml_codesign.nets.exposure import Exposure
 
 _UNITS = (
-    "thickness_nm in nm; flip_probability per bit and inference window; accuracy, overhead and budget in 0..1; "
+    "thickness_nm in nm; flip_probability per bit and inference window; overhead and budget in 0..1; "
     "overhead = protected bits / stored bits; nominal_ber and realised_ber = expected and counted flips per exposed bit"
 )
 
@@ -50,14 +52,16 @@ class Sweep:
     """The points of a sweep and what they stand for.
 
     Attributes:
-        points: one row per method, budget and thickness, in that order, columns `COLUMNS`; see `to_frame`.
+        points: one row per method, budget and thickness, in that order, see `to_frame`.
         knots: measured points in the same columns that lie closer together where the curves cross the target; the
             frontier is found there. None when nothing was measured beside `points`.
         card: the device card.
         options: what was asked for.
         workload_name, workload_digest: the network and its evaluation set.
         exposure: what share of the network lies in the tunnelling memory, and what does not.
-        clean_correct, samples: correct answers of the float network, of this many evaluation samples.
+        clean_interval: the metric of the float network, no quantisation, no flips, with its interval over evaluation
+            samples.
+        samples: scores of the evaluation set.
         counts: sum over the distinct tasks of the sweep.
         tasks: number of distinct tasks; points that store the same codes under the same rates share one.
         new_trials: trials that this call ran; the others were in its store, or in one that it was allowed to reuse.
@@ -72,7 +76,7 @@ class Sweep:
     workload_name: str
     workload_digest: str
     exposure: Exposure
-    clean_correct: int
+    clean_interval: Interval
     samples: int
     counts: TrialCounts
     tasks: int
@@ -88,7 +92,7 @@ class Sweep:
             f"{grid[0]:.4g} to {grid[-1]:.4g} nm, {self.counts.trials} trials",
             f"methods {', '.join(options.methods)}",
             f"budgets {', '.join(f'{budget:g}' for budget in options.budgets)}",
-            f"clean accuracy {self.clean_accuracy:.4f}",
+            f"clean {self.metric.name} {self.metric.text(self.clean_value)}",
             repr(self.frontier()),
         ])
 
@@ -103,29 +107,35 @@ class Sweep:
         return self.options.rows == "interpolated"
 
     @property
-    def clean_accuracy(self) -> float:
-        """Accuracy of the float network, no quantisation, no flips."""
-        return self.clean_correct / self.samples
+    def metric(self) -> Metric:
+        """What was measured."""
+        return self.options.stopping.metric
 
     @property
-    def clean_interval(self) -> Interval:
-        """Clopper-Pearson interval of the clean accuracy over evaluation samples."""
-        return clopper_pearson(self.clean_correct, self.samples, self.options.stopping.confidence)
+    def clean_value(self) -> float:
+        """The metric of the float network."""
+        return self.clean_interval.estimate
+
+    @property
+    def clean_accuracy(self) -> float:
+        """Accuracy of the float network; refused where another metric was measured."""
+        return accuracy_of(self.metric, self.clean_value)
 
     def to_frame(self) -> pd.DataFrame:
         """The columns of `sweep.csv`.
 
-        thickness_nm is the oxide thickness of the base cell, flip_probability its p; accuracy is the mean over
-        `trials` drawings of all flips, with its interval over trials (`StoppingRule.interval`); image_half_width is
-        half the interval of accuracy - target x clean accuracy over evaluation samples, paired, for the sweep's own
-        target; overhead is the protected fraction of the stored bits, at most the budget; nominal_ber and realised_ber
-        are expected and counted flips per exposed cell (NaN when every cell is protected). In an interpolated sweep
-        `trials` is the smaller of the two knots', and realised_ber is NaN: nothing was drawn at that thickness.
+        thickness_nm is the oxide thickness of the base cell, flip_probability its p; accuracy (or the column of another
+        metric's name) is that over `trials` drawings of all flips, with its interval over trials
+        (`StoppingRule.interval`); image_half_width is half the interval of accuracy - target over evaluation samples,
+        paired with the clean network, for the sweep's own target; overhead is the protected fraction of the stored
+        bits, at most the budget; nominal_ber and realised_ber are expected and counted flips per exposed cell (NaN when
+        every cell is protected). In an interpolated sweep `trials` is the smaller of the two knots', and realised_ber
+        is NaN: nothing was drawn at that thickness.
         """
         return self.points.copy()
 
-    def frontier(self, target: float | None = None) -> Frontier:
-        """The thinnest oxide that keeps `target` (default: the sweep's) x clean accuracy, per method and budget.
+    def frontier(self, target: float | str | Target | None = None) -> Frontier:
+        """The thinnest oxide that keeps `target` (as in `sweep`; default: the sweep's), per method and budget.
 
         Another target than the sweep's is read off the grid as it is, without the interval over evaluation samples,
         which is paired with the sweep's own target.
@@ -133,18 +143,16 @@ class Sweep:
         Raises:
             InputError: another target, where only the sweep's was looked for (`find_frontier`).
         """
-        wanted, own = self.options.target if target is None else target, self.options.target
+        own = self.options.wanted
+        wanted = own if target is None else as_target(target)
         if self.options.rows == "knots" and wanted != own:
             raise InputError("this search has looked for another target", where="frontier(target)",
-                             rule=f"target = {own:g}, or a sweep over a grid of thickness",
+                             rule=f"target {own}, or a sweep over a grid of thickness",
                              value=wanted, next_step="call find_frontier(..., target=...), or qc.sweep")
         knots = self._with_ends(self.knots) if self.interpolated and self.knots is not None else self.knots
-        points, knots = (
-            table if wanted == own or table is None else table.drop(columns="image_half_width")
-            for table in (self.to_frame(), knots)
-        )
-        assert points is not None
-        return Frontier(points, wanted, flip_law(self.card), knots)
+        unpaired = [] if wanted == own else ["image_half_width"]
+        return Frontier(self.points.drop(columns=unpaired), wanted, flip_law(self.card),
+                        None if knots is None else knots.drop(columns=unpaired), self.metric)
 
     def card_ranges(self) -> tuple[CardRange, ...]:
         """For each crossing of the frontier; empty where the card states no range, or `has_cells_apart`.
@@ -185,15 +193,15 @@ class Sweep:
 
     def _picture(self) -> bytes:
         picture, stopping = io.BytesIO(), self.options.stopping
-        save_sweep(self.points, self.frontier().to_frame(), self.options.target, picture,
-                   f"{self.card.name} card, {self.workload_name}", window_s=self.card.window_s,
+        save_sweep(self.points, self.frontier().to_frame(), self.options.wanted, picture,
+                   f"{self.card.name} card, {self.workload_name}", metric=self.metric, window_s=self.card.window_s,
                    confidence=stopping.confidence, knots=self.knots if self.interpolated else None,
                    searched=stopping.threshold is not None)
         return picture.getvalue()
 
     def _record(self) -> dict[str, Any]:
         """What `run.json` holds: enough to know, and to repeat, what was run."""
-        options, stopping, clean = self.options, self.options.stopping, self.clean_interval
+        options, stopping, clean, metric = self.options, self.options.stopping, self.clean_interval, self.metric
         return {
             "command": command_line(),
             "card": self.card.model_dump(mode="json"),
@@ -201,12 +209,13 @@ class Sweep:
                                 for field, origin in self.card.provenance.items()},
             "workload": {
                 "name": self.workload_name, "digest": self.workload_digest, "samples": self.samples,
-                "clean_accuracy": clean.estimate, "clean_accuracy_low": clean.low, "clean_accuracy_high": clean.high,
-                "interval": "Clopper-Pearson over evaluation samples",
+                metric.clean_column: clean.estimate, f"{metric.clean_column}_low": clean.low,
+                f"{metric.clean_column}_high": clean.high,
+                "interval": f"{'Clopper-Pearson' if self.counts.is_counted else 'Student'} over evaluation samples",
             },
             "exposure": self.exposure.to_json(),
             **options.to_json(), "confidence": stopping.confidence, "interval": stopping.describe_interval(),
-            "image_interval": "Student over evaluation samples, of accuracy - target x clean accuracy, paired",
+            "image_interval": f"Student over evaluation samples, of {metric.name} - target, paired with clean",
             "interpolated": self.interpolated,
             "options": options_record(self.card, self.workload_digest, options),
             "card_ranges": [asdict(found) for found in self.card_ranges()],

@@ -14,9 +14,9 @@ from qtaml_codesign.nets.counts import TrialCounts
 
 DIGEST_BYTES = 16
 TRIAL_COLUMNS = (
-    "correct", "samples", "bits_stored", "bits_exposed", "bits_flipped", "expected_flips", "seconds",
-    "correct_by_group",
+    "score", "samples", "bits_stored", "bits_exposed", "bits_flipped", "expected_flips", "seconds", "score_by_group",
 )
+_COUNTS, _REALS = "<u4", "<f8"
 
 
 def row_digest(*values: object) -> bytes:
@@ -31,31 +31,29 @@ def row_digest(*values: object) -> bytes:
 
 def trial_values(counts: TrialCounts) -> tuple[object, ...]:
     """Counts of one trial as the values of `TRIAL_COLUMNS`."""
-    return (int(counts.correct), int(counts.samples), int(counts.bits_stored), int(counts.bits_exposed),
+    return (counts.plain_score, int(counts.samples), int(counts.bits_stored), int(counts.bits_exposed),
             int(counts.bits_flipped), float(counts.expected_flips), float(counts.seconds),
-            packed_groups(counts.correct_by_group))
+            packed_groups(counts.score_by_group))
 
 
 def trial_counts(values: Sequence[Any]) -> TrialCounts:
     """The inverse of `trial_values`."""
-    correct, samples, stored, exposed, flipped, expected, seconds, groups = values
-    return TrialCounts(
-        trials=1, samples=samples, correct=correct, correct_squares=correct**2, correct_cubes=correct**3,
-        correct_by_group=unpacked_groups(groups), bits_stored=stored, bits_exposed=exposed, bits_flipped=flipped,
-        expected_flips=expected, seconds=seconds,
-    )
+    score, samples, stored, exposed, flipped, expected, seconds, groups = values
+    return TrialCounts.of_trial(unpacked_groups(groups, counted=isinstance(score, int)), samples, stored, exposed,
+                                flipped, expected, seconds)
 
 
-def packed_groups(counts: NDArray[np.int64]) -> bytes:
-    """(G,) counts below 2^32 as a compressed BLOB: little-endian uint32 through zlib.
+def packed_groups(scores: NDArray[Any]) -> bytes:
+    """(G,) counts below 2^32, or float64, as a compressed BLOB: little-endian uint32 or float64 through zlib.
 
     Example:
-        >>> unpacked_groups(packed_groups(np.array([3, 0, 70000]))).tolist()
+        >>> unpacked_groups(packed_groups(np.array([3, 0, 70000])), counted=True).tolist()
         [3, 0, 70000]
     """
-    return zlib.compress(np.asarray(counts).astype("<u4").tobytes(), 1)
+    return zlib.compress(scores.astype(_COUNTS if scores.dtype.kind in "iu" else _REALS).tobytes(), 1)
 
 
-def unpacked_groups(blob: bytes) -> NDArray[np.int64]:
+def unpacked_groups(blob: bytes, counted: bool) -> NDArray[Any]:
     """The inverse of `packed_groups`."""
-    return np.frombuffer(zlib.decompress(blob), dtype="<u4").astype(np.int64)
+    scores = np.frombuffer(zlib.decompress(blob), dtype=_COUNTS if counted else _REALS)
+    return scores.astype(np.int64 if counted else np.float64)

@@ -1,4 +1,4 @@
-"""How many trials a task needs, decided from its counts alone.
+"""How many trials a task needs, decided from its scores alone.
 
 The decision looks at the first n trials only, in the order of their index, so it does not depend on the number of
 workers, on timing, on interruptions, or on what else the store already holds.
@@ -6,14 +6,18 @@ workers, on timing, on interruptions, or on what else the store already holds.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
+
+import numpy as np
 
 from qtaml_codesign.checks import whole_number
 from qtaml_codesign.errors import InputError
 from qtaml_codesign.nets.counts import TrialCounts
-from qtaml_codesign.statistics import Interval, hall_interval
+from qtaml_codesign.nets.metric import ACCURACY, FAR_SHARE, Metric
+from qtaml_codesign.statistics import Exact, Interval, hall_interval
 
 FIRST_CHECKPOINT = 20
 DEFAULT_HALF_WIDTH = 0.01
@@ -29,11 +33,13 @@ class StoppingRule:
 
     Args:
         trials: run exactly this many, >= 2; None for the adaptive rule.
-        half_width: stop at the first checkpoint whose interval (see `interval`) has at most this half-width, in
-            (0, 0.5).
+        half_width: stop at the first checkpoint whose interval (see `interval`) has at most this half-width, as the
+            metric is shown; less than half of its range; None: 0.01.
         max_trials: the last checkpoint of the adaptive rule, >= 2.
         confidence: two-sided level of the interval.
-        threshold: stop as soon as the interval lies on one side of this accuracy; None: go on to the half-width.
+        threshold: stop as soon as the interval lies on one side of this value; None: go on to the half-width.
+        metric: what the scores are.
+        far_from: the value to keep, from which a metric without bounds may run off (`Metric.tolerance`).
 
     Looking at an interval several times lowers its coverage, and trials are skewed: most lose little, a few lose much,
     so that a point is left sooner while no bad trial has come. Each look but the last therefore takes Hall's
@@ -49,21 +55,40 @@ class StoppingRule:
     """
 
     trials: int | None = None
-    half_width: float = DEFAULT_HALF_WIDTH
+    half_width: float | None = None
     max_trials: int = DEFAULT_MAX_TRIALS
     confidence: float = 0.95
     threshold: float | None = None
+    metric: Metric = ACCURACY
+    far_from: float | None = None
 
     def __post_init__(self) -> None:
         if self.trials is not None:
             whole_number("trials", self.trials, least=2)
         whole_number("max_trials", self.max_trials, least=2)
-        if not 0.0 < self.half_width < 0.5:
+        most = math.inf if self.far_from is None else (self.metric.limits[1] - self.metric.limits[0]) / 2.0
+        if not 0.0 < self.width < most:
             raise InputError(
-                "the half-width of the interval is out of bounds",
-                where="half_width (--half-width)", rule="0 < half-width < 0.5, in accuracy", value=self.half_width,
+                "the half-width of the interval is out of bounds", where="half_width (--half-width)",
+                rule=f"0 < half-width < {most:g}, in {self.metric.name}", value=self.width,
                 next_step="0.01 asks for accuracy +- 1 percentage point",
             )
+
+    @property
+    def width(self) -> float:
+        """The half-width that is asked for."""
+        return DEFAULT_HALF_WIDTH if self.half_width is None else self.half_width
+
+    def measuring(self, metric: Metric, clean: float, target: float) -> StoppingRule:
+        """The rule for a metric, its clean value and the value to keep.
+
+        Of a metric without bounds the half-width is, unless given, a fifth of what the target allows to lose: as 0.01
+        is of 5 % of accuracy.
+        """
+        width = self.half_width
+        if width is None and not metric.is_bounded:
+            width = FAR_SHARE * abs(clean - target)
+        return replace(self, metric=metric, far_from=target, half_width=width)
 
     @property
     def checkpoints(self) -> tuple[int, ...]:
@@ -75,37 +100,40 @@ class StoppingRule:
             counts.append(2 * counts[-1])
         return (*counts[:-1], self.max_trials)
 
-    def decide(self, correct: Sequence[int], samples: int) -> tuple[int, bool]:
+    def decide(self, scores: Sequence[Exact], samples: int) -> tuple[int, bool]:
         """How many trials are wanted, and whether that many are already enough.
 
         Args:
-            correct: correct answers of trials 0, 1, 2, ... without a gap; more than wanted does no harm.
-            samples: evaluation samples per trial.
+            scores: right answers (whole numbers), or the exact sum of the scores, of trials 0, 1, 2, ... without a gap;
+                more than wanted does no harm.
+            samples: scores per trial.
 
         Example:
             >>> rule = StoppingRule(half_width=0.02, max_trials=40)
             >>> rule.decide([95] * 4, samples=100), rule.decide([95] * 20, samples=100)
             ((20, False), (20, True))
         """
-        powers = [list(accumulate(count**power for count in correct)) for power in (1, 2, 3)]
+        powers = [list(accumulate(score**power for score in scores)) for power in (1, 2, 3)]
         for count in self.checkpoints[:-1]:
-            if len(correct) < count:
+            if len(scores) < count:
                 return count, False
             total, squares, cubes = (sums[count - 1] for sums in powers)
-            if self._enough(hall_interval(total, squares, cubes, count, samples, self._look_confidence)):
+            means = hall_interval(total, squares, cubes, count, samples, self._look_confidence,
+                                  bounds=self.metric.bounds)
+            if self._enough(self.metric.show_interval(means)):
                 return count, True
-        return self.checkpoints[-1], len(correct) >= self.checkpoints[-1]
+        return self.checkpoints[-1], len(scores) >= self.checkpoints[-1]
 
     def interval(self, counts: TrialCounts) -> Interval:
-        """Mean accuracy with the interval that holds at the rule's confidence, for the trials it has chosen.
+        """The metric with the interval that holds at the rule's confidence, for the trials it has chosen.
 
         A fixed number, and the last checkpoint: the union of Student's and Hall's interval. An earlier checkpoint:
         Hall's at the confidence of one look. With a threshold the union too is at that confidence, because a thickness
         is read off the intervals of several points, each left where its trials happened to look decided.
         """
         if counts.trials >= self.checkpoints[-1]:
-            return counts.accuracy(self.confidence if self.threshold is None else self._look_confidence)
-        return counts.skewed_accuracy(self._look_confidence)
+            return counts.interval(self.metric, self.confidence if self.threshold is None else self._look_confidence)
+        return counts.interval(self.metric, self._look_confidence, skewed=True)
 
     @property
     def _look_confidence(self) -> float:
@@ -113,7 +141,8 @@ class StoppingRule:
 
     def _enough(self, look: Interval) -> bool:
         decided = self.threshold is not None and not look.low <= self.threshold <= look.high
-        return decided or look.half_width <= self.half_width
+        enough = self.metric.tolerance(np.array(look.estimate), self.width, self.far_from)
+        return decided or not math.isfinite(look.estimate) or bool(look.half_width <= enough)
 
     def describe(self) -> dict[str, object]:
         """Plain values for the record of a run."""
@@ -122,7 +151,7 @@ class StoppingRule:
         decided = {} if self.threshold is None else {"or_decided_about": self.threshold}
         return {
             **decided,
-            "rule": "half-width", "half_width": self.half_width, "max_trials": self.max_trials,
+            "rule": "half-width", "half_width": self.width, "max_trials": self.max_trials,
             "checkpoints": list(self.checkpoints), "confidence": self.confidence,
         }
 

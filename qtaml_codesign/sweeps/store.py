@@ -19,7 +19,7 @@ from qtaml_codesign.nets.counts import TrialCounts
 from qtaml_codesign.sweeps.rows import TRIAL_COLUMNS, row_digest, trial_counts, trial_values
 
 APPLICATION_ID = 0x71544143  # "qTAC"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 STORE_NAME = "results.sqlite"
 
 _SCHEMA = """
@@ -27,10 +27,11 @@ CREATE TABLE task(task_id TEXT PRIMARY KEY, json TEXT NOT NULL, digest BLOB NOT 
 CREATE TABLE plan(request_id TEXT PRIMARY KEY, json TEXT NOT NULL, digest BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE trial(
     task_id TEXT NOT NULL, trial INTEGER NOT NULL CHECK(trial >= 0),
-    correct INTEGER NOT NULL CHECK(correct BETWEEN 0 AND samples), samples INTEGER NOT NULL CHECK(samples > 0),
+    score NOT NULL CHECK(typeof(score) = 'real' OR score BETWEEN 0 AND samples),
+    samples INTEGER NOT NULL CHECK(samples > 0),
     bits_stored INTEGER NOT NULL, bits_exposed INTEGER NOT NULL CHECK(bits_exposed BETWEEN 0 AND bits_stored),
     bits_flipped INTEGER NOT NULL CHECK(bits_flipped BETWEEN 0 AND bits_exposed),
-    expected_flips REAL NOT NULL, seconds REAL NOT NULL, correct_by_group BLOB NOT NULL, digest BLOB NOT NULL,
+    expected_flips REAL NOT NULL, seconds REAL NOT NULL, score_by_group BLOB NOT NULL, digest BLOB NOT NULL,
     PRIMARY KEY(task_id, trial)) WITHOUT ROWID;
 """
 _COLUMNS = f"{', '.join(TRIAL_COLUMNS)}, digest"
@@ -65,12 +66,11 @@ class ResultStore:
         borrowed_trials: trials copied from the lenders so far.
 
     Example:
-        >>> one = TrialCounts(trials=1, samples=10, correct=9, correct_squares=81, correct_cubes=729,
-        ...                   correct_by_group=[1] * 9 + [0], bits_stored=80, bits_exposed=80, bits_flipped=3,
-        ...                   expected_flips=2.5, seconds=0.01)
+        >>> one = TrialCounts.of_trial([1] * 9 + [0], samples=10, bits_stored=80, bits_exposed=80, bits_flipped=3,
+        ...                            expected_flips=2.5, seconds=0.01)
         >>> with ResultStore(None) as store:
         ...     store.add_trials([("task", 0, [one])])
-        ...     store.trials("task")[0].correct
+        ...     store.trials("task")[0].score
         9
     """
 
@@ -234,7 +234,7 @@ class ResultStore:
         try:
             yield
         except sqlite3.IntegrityError as failure:
-            raise self._error("counts that cannot be true were about to be stored", "0 <= correct <= samples and "
+            raise self._error("counts that cannot be true were about to be stored", "0 <= right answers <= samples and "
                               "0 <= flipped <= exposed <= stored bits", failure, "report this as a defect") from failure
         except sqlite3.OperationalError as failure:
             raise self._unusable(failure) from failure

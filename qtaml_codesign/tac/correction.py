@@ -190,7 +190,7 @@ def samples_for(workload: Workload) -> Inputs:
 
     A classifier gives C logits per sample; a language model gives its whole vocabulary at every position.
     """
-    count, logits = sample_count(workload.calibration), workload.labels[0].numel() * workload.classes
+    count, logits = sample_count(workload.calibration), workload.outputs_per_sample
     wanted = max(LEAST_SAMPLES, MOST_LOGITS // logits)
     if count <= wanted:
         return workload.calibration

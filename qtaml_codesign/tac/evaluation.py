@@ -1,4 +1,4 @@
-"""Deploy a plan on its network and measure the accuracy under flips."""
+"""Deploy a plan on its network and measure its metric under flips."""
 
 from __future__ import annotations
 
@@ -13,11 +13,16 @@ from qtaml_codesign.memory.deploy import DeployedModel, deploy
 from qtaml_codesign.memory.trial import Trials
 from qtaml_codesign.nets.counts import TrialCounts
 from qtaml_codesign.nets.loading import load_workload
+from qtaml_codesign.nets.metric import Metric, accuracy_of
+from qtaml_codesign.nets.target import Target
 from qtaml_codesign.nets.threads import single_threaded
 from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.physics.flip import FlipProbability
 from qtaml_codesign.tac.api import FlipInput, weights_digest
 from qtaml_codesign.tac.plan import TacPlan
+
+ITSELF = Target(0.0)
+"""An interval of the metric itself, not of its distance from a target."""
 
 Progress = Callable[[int, int], None]
 
@@ -27,35 +32,48 @@ FEW_TRIALS = 20
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Accuracy of a plan under flips, with its interval and what was really injected.
+    """The metric of a plan under flips, with its interval and what was really injected.
 
     Attributes:
-        accuracy: mean over trials, in 0..1.
+        metric: what was measured.
+        value: the metric over trials, as it is shown; also `accuracy` where it is one.
         low, high: interval over trials, conditional on the evaluation set (`statistics.union_interval`).
         image_low, image_high: interval over evaluation samples, conditional on the drawings (`group_half_width`).
         confidence: level of the interval.
         trials: drawings of all flips.
-        clean_accuracy: accuracy of the untouched float network.
+        clean_value: the metric of the untouched float network; also `clean_accuracy`.
         realised_ber: flipped cells / exposed cells; nan when every cell is protected.
         nominal_ber: the same ratio as the law expects it.
         counts: the additive counts behind these figures.
-        correct_by_trial: correct answers of every trial, in order; trials of one seed are paired between plans.
+        score_by_trial: summed scores (right answers) of every trial, in order; trials of one seed are paired between
+            plans.
         notes: what to know before the interval is relied on: warnings of the workload, and too few trials.
     """
 
-    accuracy: float
+    metric: Metric
+    value: float
     low: float
     high: float
     image_low: float
     image_high: float
     confidence: float
     trials: int
-    clean_accuracy: float
+    clean_value: float
     realised_ber: float
     nominal_ber: float
     counts: TrialCounts
-    correct_by_trial: tuple[int, ...]
+    score_by_trial: tuple[int | float, ...]
     notes: tuple[str, ...]
+
+    @property
+    def accuracy(self) -> float:
+        """The value; refused where another metric was measured."""
+        return accuracy_of(self.metric, self.value)
+
+    @property
+    def clean_accuracy(self) -> float:
+        """The clean value; refused where another metric was measured."""
+        return accuracy_of(self.metric, self.clean_value)
 
 
 def evaluate(
@@ -67,9 +85,10 @@ def evaluate(
     *,
     confidence: float = 0.95,
     noise: str | CellNoise | None = None,
+    metric: str | Metric | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Accuracy of the network deployed by `plan`, over `trials` drawings of all flips.
+    """The metric of the network deployed by `plan`, over `trials` drawings of all flips.
 
     Trial t of seed s draws the same flips for every plan and nests over flip probabilities, so that differences
     between plans are paired. The flip probability may differ from the one the plan was made for.
@@ -85,6 +104,7 @@ def evaluate(
         noise: a noise model (or its name, `noise_model`) that makes the flips non-uniform at the same mean rate; the
             plan does not know it. One seed is one chip: its layers, and its cells over all trials, keep their rates.
             None: as the flip probability says.
+        metric: what is measured, a name or a `Metric`; None: the workload's own.
         progress: called with (trials done, trials) after each trial.
 
     Raises:
@@ -108,6 +128,7 @@ def evaluate(
             next_step="make one with qc.plan(...), or read one with qc.TacPlan.load(path)",
         )
     network = load_workload(workload)
+    network = network if metric is None else network.with_metric(metric)
     model = deploy_plan(network, plan, flip_probability, noise, seed)
     by_trial = []
     with single_threaded():
@@ -117,14 +138,14 @@ def evaluate(
             if progress is not None:
                 progress(trial + 1, trials)
     counts = TrialCounts.total(by_trial)
-    interval = counts.accuracy(confidence)
-    image = counts.image_half_width(network.clean_by_group, network.group_sizes, 0.0, confidence)
+    own, found, scoring = network.metric, counts.interval(network.metric, confidence), network.scoring
+    image = counts.image_half_width(scoring.clean_by_group, scoring.group_sizes, ITSELF, confidence, own)
     return Evaluation(
-        accuracy=interval.estimate, low=interval.low, high=interval.high,
-        image_low=max(interval.estimate - image, 0.0), image_high=min(interval.estimate + image, 1.0),
+        metric=own, value=found.estimate, low=found.low, high=found.high,
+        image_low=max(found.estimate - image, own.limits[0]), image_high=min(found.estimate + image, own.limits[1]),
         confidence=confidence, trials=trials,
-        clean_accuracy=network.clean_accuracy, realised_ber=counts.realised_ber, nominal_ber=counts.nominal_ber,
-        counts=counts, correct_by_trial=tuple(one.correct for one in by_trial),
+        clean_value=network.clean_value, realised_ber=counts.realised_ber, nominal_ber=counts.nominal_ber,
+        counts=counts, score_by_trial=tuple(one.plain_score for one in by_trial),
         notes=(*network.warnings, *_notes(trials, confidence)),
     )
 
@@ -132,7 +153,7 @@ def evaluate(
 def _notes(trials: int, confidence: float) -> tuple[str, ...]:
     if trials >= FEW_TRIALS:
         return ()
-    return (f"with {trials} trials the {confidence:.0%} of the interval over trials is nominal: accuracy under flips "
+    return (f"with {trials} trials the {confidence:.0%} of the interval over trials is nominal: what flips do "
             f"is skewed, and a rare bad trial may be missing; {FEW_TRIALS} or more are needed",)
 
 

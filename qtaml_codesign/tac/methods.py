@@ -80,7 +80,7 @@ ALLOCATING_METHODS = tuple(name for name, rule in METHOD_RULES.items() if rule.s
 
 
 def method_label(name: str) -> str:
-    """Short name of a method for tables and plots.
+    """Short name of a method for tables and plots; a name that this version does not know stands as it is.
 
     Args:
         name: one of `METHODS`.
@@ -89,4 +89,4 @@ def method_label(name: str) -> str:
         >>> method_label("tac-bits-only")
         'TAC, bits only'
     """
-    return METHOD_RULES[name].label
+    return METHOD_RULES[name].label if name in METHOD_RULES else name

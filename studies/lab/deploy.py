@@ -32,7 +32,7 @@ def result_row(
     result = qc.evaluate(workload, plan, flips, trials, seed)
     return {
         "overhead": plan.overhead, "depths": " ".join(map(str, plan.depths.values())),
-        **counts_row(result.counts, workload), "by_trial": " ".join(map(str, result.correct_by_trial)),
+        **counts_row(result.counts, workload), "by_trial": " ".join(map(str, result.score_by_trial)),
     }
 
 

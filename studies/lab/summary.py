@@ -17,8 +17,8 @@ from qtaml_codesign.statistics import Interval, mean_interval, student_quantile
 def counts_row(counts: TrialCounts, workload: qc.Workload) -> dict[str, float | int]:
     """The columns that `over_seeds` reads, of one network and one point."""
     return {
-        "trials": counts.trials, "samples": counts.samples, "correct": counts.correct,
-        "correct_squares": counts.correct_squares, "accuracy": counts.accuracy().estimate,
+        "trials": counts.trials, "samples": counts.samples, "correct": counts.score,
+        "correct_squares": counts.score_squares, "accuracy": counts.interval().estimate,
         "clean_accuracy": workload.clean_accuracy, "realised_ber": counts.realised_ber,
     }
 

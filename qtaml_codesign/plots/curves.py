@@ -1,4 +1,4 @@
-"""Accuracy against oxide thickness."""
+"""The metric against oxide thickness."""
 
 from __future__ import annotations
 
@@ -9,43 +9,51 @@ import pandas as pd
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from qtaml_codesign.plots.style import Look, Side, budget_colours, label, legend, looks, percent
+from qtaml_codesign.nets.metric import ACCURACY, Metric
+from qtaml_codesign.nets.target import Target
+from qtaml_codesign.plots.style import Look, Side, budget_colours, legend, looks, percent, typeset
+from qtaml_codesign.tac.methods import method_label
 
 CLOSE_OCTAVES = 1.5
 """Neighbours of a grid no further apart than this in the flip probability are joined by a line."""
 
 FLAT = 0.05
-"""Neighbours of a grid whose accuracies differ by no more than this are joined too: the curve lies between them."""
+"""Neighbours of a grid whose values differ by no more than this part of the scale are joined too: the curve lies
+between them. The scale of accuracy is 1; of a metric without bounds, 20 times what the target allows to lose."""
 
 SEARCH_OCTAVES = 0.1
 """Of a search, only the knots around the crossing, a sixteenth of an octave apart, are joined."""
 
 _TICKS = (0.4, 0.3, 0.2, 0.1, 0.05, 0.02, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-9, 1e-12, 1e-20, 1e-50, 1e-100, 1e-300)
-_SAME = ["thickness_nm", "accuracy", "accuracy_low", "accuracy_high"]
-_GAP = ["accuracy", "accuracy_low", "accuracy_high"]
+VALUES = ("value", "low", "high")
 
 Curves = list[tuple[pd.DataFrame, list[tuple[str, float]]]]
 """Rows of a curve by rising thickness, and the methods and budgets that it stands for."""
 
 
-def draw_accuracy(
-    points: pd.DataFrame, target: float, axes: Any, knots: pd.DataFrame | None = None, searched: bool | None = None,
-    below: Side | None = None,
+def draw_curves(
+    points: pd.DataFrame, target: Target, axes: Any, knots: pd.DataFrame | None = None, searched: bool | None = None,
+    below: Side | None = None, metric: Metric = ACCURACY,
 ) -> Any:
-    """Accuracy against oxide thickness: a marker per measured point, coloured by budget, shaped by method.
+    """The metric against oxide thickness: a marker per measured point, coloured by budget, shaped by method.
 
     Lines and bands join points of a grid where little can happen between them (`CLOSE_OCTAVES`, `FLAT`). A search
     leaves its knots with bars: between them nothing was measured. Curves with the same rows are drawn once, and the
-    legend says so. The view ends where every curve has come within 0.01 of its value at the thickest oxide.
+    legend says so. The view ends where every curve has come within 1 % of the scale of its value at the thickest oxide.
 
     Args:
         points: columns of `sweep.csv`.
-        target: fraction of the clean accuracy to keep.
+        target: what is to be kept.
         axes: matplotlib axes.
         knots: what was measured where `points` was interpolated; None: `points`.
         searched: whether `points` are the knots of a search; None: when its curves have thicknesses of their own.
         below: put the legend at the foot of the figure, on this side; None: into the axes.
+        metric: what was measured.
     """
+    clean = float(points[metric.clean_column].iloc[0])
+    threshold = target.value(clean)
+    scale = metric.limits[1] - metric.limits[0] if metric.is_bounded else abs(clean - threshold) / FLAT
+    points, knots = _plain(points, metric, scale), knots if knots is None else _plain(knots, metric, scale)
     if searched is None:
         searched = bool(points.groupby("thickness_nm").size().nunique() > 1)
     curves, look, colours = _distinct(points), looks(points), budget_colours(points)
@@ -53,14 +61,33 @@ def draw_accuracy(
         method, budget = names[0]
         measured = curve if knots is None else _rows_of(knots, method, budget)
         _draw_curve(axes, curve, measured, look[method], colours.get(budget, look[method].colour), searched)
-    threshold = target * float(points["clean_accuracy"].iloc[0])
     aim = axes.axhline(threshold, color="#b00020", linewidth=1.2, linestyle=(0, (2, 2)),
-                       label=f"target: {target:.3g} × clean")
-    axes.set(xlabel="oxide thickness (nm)", ylabel="accuracy", ylim=(0.0, 1.05), xlim=_busy_range(points))
+                       label=f"target: {typeset(target)}")
+    axes.set(xlabel="oxide thickness (nm)", ylabel=metric.name, xlim=_busy_range(points))
+    view = _view(points, metric, clean)
+    axes.set_ylim(*view)
     axes.grid(alpha=0.25)
     _flip_axis(points, axes)
-    legend(axes, [aim, *_handles(curves, look, colours, searched), _note(searched, knots is not None)], 3, below)
+    note = _note(searched, knots is not None, beyond=not points["value"].between(*view).all())
+    legend(axes, [aim, *_handles(curves, look, colours, searched), note], 3, below)
     return axes
+
+
+def _plain(points: pd.DataFrame, metric: Metric, scale: float) -> pd.DataFrame:
+    """The table with the metric's columns as value, low and high; what is infinite is left out of the figure."""
+    named = points.rename(columns=dict(zip(metric.columns, VALUES, strict=True)))
+    return named.assign(scale=scale).replace([np.inf, -np.inf], np.nan)
+
+
+def _view(points: pd.DataFrame, metric: Metric, clean: float) -> tuple[float, float]:
+    """Ends of the axis: all that a bounded metric can be; else what lies within the scale of the clean value."""
+    low, high = metric.limits
+    if metric.is_bounded:
+        return low, high + FLAT * (high - low)
+    scale = float(points["scale"].iloc[0])
+    low = max(min(clean, float(points["low"].min())), clean - scale)
+    high = min(max(clean, float(points["high"].max())), clean + scale)
+    return low - FLAT * scale, high + FLAT * scale
 
 
 def _distinct(points: pd.DataFrame) -> Curves:
@@ -68,7 +95,7 @@ def _distinct(points: pd.DataFrame) -> Curves:
     found: dict[bytes, tuple[pd.DataFrame, list[tuple[str, float]]]] = {}
     for (method, budget), group in points.groupby(["method", "budget"], sort=False):
         curve = group.sort_values("thickness_nm")
-        rows = curve[_SAME].to_numpy(float).tobytes()
+        rows = curve[["thickness_nm", *VALUES]].to_numpy(float).tobytes()
         found.setdefault(rows, (curve, []))[1].append((str(method), float(str(budget))))
     return list(found.values())
 
@@ -83,15 +110,15 @@ def _draw_curve(
     joined = _joined(curve, searched)
     places = np.flatnonzero(~joined) + 1
     x = np.insert(curve["thickness_nm"].to_numpy(float), places, np.nan)
-    middle, low, high = (np.insert(curve[name].to_numpy(float), places, np.nan) for name in _GAP)
+    middle, low, high = (np.insert(curve[name].to_numpy(float), places, np.nan) for name in VALUES)
     axes.plot(x, middle, linestyle=look.dashes, color=colour, linewidth=1.5)
     axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
-    axes.plot(measured["thickness_nm"], measured["accuracy"], look.marker, color=colour, markersize=4.5,
+    axes.plot(measured["thickness_nm"], measured["value"], look.marker, color=colour, markersize=4.5,
               markeredgecolor="white", markeredgewidth=0.4, zorder=3)
     alone = curve if searched else curve[~(np.append(joined, False) | np.insert(joined, 0, False))]
     if len(alone):
-        bars = [alone["accuracy"] - alone["accuracy_low"], alone["accuracy_high"] - alone["accuracy"]]
-        axes.errorbar(alone["thickness_nm"], alone["accuracy"], yerr=np.maximum(bars, 0.0), fmt="none", ecolor=colour,
+        bars = [alone["value"] - alone["low"], alone["high"] - alone["value"]]
+        axes.errorbar(alone["thickness_nm"], alone["value"], yerr=np.maximum(bars, 0.0), fmt="none", ecolor=colour,
                       elinewidth=1.0, zorder=2)
 
 
@@ -101,14 +128,14 @@ def _joined(curve: pd.DataFrame, searched: bool) -> NDArray[np.bool_]:
     octaves = np.abs(np.diff(np.log2(flips)))
     if searched:
         return np.asarray(octaves <= SEARCH_OCTAVES)
-    flat = np.abs(np.diff(curve["accuracy"].to_numpy(float))) <= FLAT
+    flat = np.abs(np.diff(curve["value"].to_numpy(float))) <= FLAT * curve["scale"].iloc[0]
     return np.asarray((octaves <= CLOSE_OCTAVES) | flat)
 
 
 def _handles(curves: Curves, look: dict[str, Look], colours: dict[float, Any], searched: bool) -> list[Any]:
     """A shape per method, a colour per budget, and what coincides."""
     shapes = [Line2D([], [], color="black" if colours else own.colour, marker=own.marker,
-                     linestyle="none" if searched else own.dashes, label=label(method))
+                     linestyle="none" if searched else own.dashes, label=method_label(method))
               for method, own in look.items()]
     shades = [Line2D([], [], color=colour, linewidth=3, label=f"budget {percent([budget])}")
               for budget, colour in colours.items()]
@@ -119,24 +146,25 @@ def _handles(curves: Curves, look: dict[str, Look], colours: dict[float, Any], s
     return [*shapes, *shades, *same]
 
 
-def _note(searched: bool, interpolated: bool) -> Any:
+def _note(searched: bool, interpolated: bool, beyond: bool) -> Any:
     lines = "nothing between them" if searched else "lines: interpolated" if interpolated else "lines join close ones"
-    return Line2D([], [], color="none", label=f"markers: measured; {lines}")
+    left_out = "; worse values lie beyond the axis" if beyond else ""
+    return Line2D([], [], color="none", label=f"markers: measured; {lines}{left_out}")
 
 
 def _coinciding(names: list[tuple[str, float]]) -> str:
     budgets: dict[str, list[float]] = {}
     for method, budget in names:
         budgets.setdefault(method, []).append(budget)
-    text = "; ".join(f"{label(method)} {percent(sorted(some))}" for method, some in budgets.items())
+    text = "; ".join(f"{method_label(method)} {percent(sorted(some))}" for method, some in budgets.items())
     return f"{text} (coincide)"
 
 
 def _busy_range(points: pd.DataFrame) -> tuple[float, float]:
     """Ends of the thickness axis: the thin end of the grid, and a little beyond the last thickness that matters."""
     grid = np.sort(points["thickness_nm"].unique())
-    final = points.sort_values("thickness_nm").groupby(["method", "budget"])["accuracy"].transform("last")
-    away = points.loc[(final - points["accuracy"]).abs() > 0.01, "thickness_nm"]
+    final = points.sort_values("thickness_nm").groupby(["method", "budget"])["value"].transform("last")
+    away = points.loc[(final - points["value"]).abs() > 0.01 * points["scale"], "thickness_nm"]
     last = float(away.max()) if len(away) else float(grid[-1])
     following = float(grid[min(int(np.searchsorted(grid, last)) + 1, len(grid) - 1)])
     end = min(float(grid[-1]), max(following, last + 0.25 * (last - float(grid[0]))))

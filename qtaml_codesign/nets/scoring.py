@@ -1,0 +1,275 @@
+"""Targets of the evaluation set, and scoring outputs against them, group by group of its samples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from qtaml_codesign.checks import plain_array
+from qtaml_codesign.errors import WorkloadError
+from qtaml_codesign.nets.chance import check_clean, clean_notes
+from qtaml_codesign.nets.inputs import describe, is_dense
+from qtaml_codesign.nets.kernels import count_first_largest
+from qtaml_codesign.nets.metric import ACCURACY, Metric, is_right
+from qtaml_codesign.nets.usercode import UserCode
+from qtaml_codesign.statistics import Interval, clopper_pearson, exact_sum, group_half_width
+
+Sums = NDArray[np.int64] | NDArray[np.float64]
+"""(G,) scores of each group of samples, summed: whole numbers where a sample is right or wrong."""
+
+COMPILED = (torch.float32, torch.float64)
+MOST_GROUPS = 512
+"""Evaluation samples are summed in at most this many groups: enough for a Student quantile near the normal one."""
+
+
+class Scoring:
+    """How the evaluation set of a network is scored, and what the clean network scores.
+
+    Args:
+        metric: what is measured.
+        given: labels or values that came with the evaluation inputs (`checked_targets`).
+        clean: outputs (N, ...) of the clean network for the evaluation inputs.
+        batch_size: samples per forward pass.
+
+    Attributes:
+        labels: what was given, checked; None without.
+        targets: what outputs are scored against.
+        clean_predictions: classes that the clean network chooses, (N, ...); None for a metric of values.
+        groups: group of each score; `group_sizes`: (G,) scores in each.
+        clean_by_group: (G,) the clean network's scores of each group, summed.
+        clean_check: whether the clean accuracy is above chance; None for other metrics.
+
+    Raises:
+        WorkloadError: the targets do not fit the metric or the outputs, or the clean score is not finite.
+    """
+
+    def __init__(self, metric: Metric, given: object, clean: Tensor, batch_size: int) -> None:
+        self.metric = metric
+        self.labels = checked_targets(given, clean, metric)
+        self.clean_predictions = None if metric.targets == "values" else predictions(clean).cpu()
+        targets = self.clean_predictions if metric.targets == "clean" else self.labels
+        assert targets is not None
+        self.targets: Tensor = targets
+        scores = scores_of(metric, clean, targets)
+        self.is_counted = scores.dtype == torch.bool
+        self.groups = group_index(tuple(scores.shape))
+        self.group_sizes = np.bincount(self.groups.reshape(-1)).astype(np.int64)
+        self.clean_by_group = self.sums_of(torch.split(clean, batch_size))
+        if not math.isfinite(self.clean_value):
+            raise WorkloadError(
+                "the clean network has no finite score on its evaluation set", where=f"metric {metric.name!r}",
+                rule="finite scores", value=self.clean_value,
+                next_step="look for nan and infinities in the evaluation inputs and the outputs they give",
+            )
+        self.clean_check = None
+        if metric == ACCURACY:
+            right = int(self.clean_by_group.sum())
+            self.clean_check = check_clean(targets, predictions(clean).cpu(), right, clean.shape[-1])
+
+    @property
+    def samples(self) -> int:
+        """Scores of the evaluation set: one per sample, or per label of it."""
+        return int(self.groups.size)
+
+    @property
+    def clean_value(self) -> float:
+        """The metric of the clean network, as it is shown."""
+        return float(self.metric.show(float(exact_sum(self.clean_by_group) / self.samples)))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Warnings for whoever uses the evaluation set."""
+        return clean_notes(self.clean_check, self.samples, self.metric.name)
+
+    @property
+    def content(self) -> list[tuple[str, Tensor]]:
+        """The tensors that tell this scoring from another of the same metric."""
+        answers = [] if self.clean_predictions is None else [("clean predictions", self.clean_predictions)]
+        return [("targets", self.targets), *answers]
+
+    def clean_interval(self, confidence: float = 0.95) -> Interval:
+        """The metric of the clean network with its interval over evaluation samples.
+
+        Clopper-Pearson where samples are right or wrong; else Student's over groups of samples.
+        """
+        score, metric = exact_sum(self.clean_by_group), self.metric
+        if self.is_counted:
+            return metric.show_interval(clopper_pearson(int(score), self.samples, confidence))
+        mean = float(score / self.samples)
+        half = group_half_width(self.clean_by_group, self.group_sizes, confidence, counted=False)
+        low, high = max(mean - half, metric.bounds[0]), min(mean + half, metric.bounds[1])
+        return metric.show_interval(Interval(mean, low, high))
+
+    def sums_of(self, batches: Iterable[Tensor]) -> Sums:
+        """(G,) scores of each group, summed: whole numbers of right answers where a sample is right or wrong.
+
+        Args:
+            batches: outputs of the evaluation samples, in order; a NaN counts as wrong, or as the worst bound.
+        """
+        sums: Sums = np.zeros(self.group_sizes.size, np.int64) if self.is_counted else np.zeros(self.group_sizes.size)
+        first = 0
+        for outputs in batches:
+            batch = slice(first, first + outputs.shape[0])
+            add_scores(self.metric, outputs, self.targets[batch], self.groups[batch], sums)
+            first += outputs.shape[0]
+        return sums
+
+
+def checked_targets(given: object, outputs: Tensor, metric: Metric) -> Tensor | None:
+    """Private copy of what came with the evaluation inputs, if it fits the metric and the clean outputs.
+
+    Args:
+        given: integer tensor, array or list of shape `outputs.shape[:-1]`, each in 0..C-1; real numbers of the outputs'
+            shape for a metric of values; None where the metric needs none.
+        outputs: clean outputs (N, ...) of the evaluation inputs; (N, ..., C) for a metric of classes.
+        metric: what is measured.
+    """
+    if metric.targets == "values":
+        return _checked_values(given, outputs)
+    if outputs.ndim < 2 or outputs.shape[-1] < 2:
+        raise WorkloadError(
+            "the module's output has not the form of logits", where="model output",
+            rule=f"shape (N, ..., C) with C >= 2 classes last, for the metric {metric.name}", value=describe(outputs),
+            next_step="pass logits=... to bring it into that form, for instance lambda z: z.movedim(1, -1); or take a "
+            "metric of values, such as rmse",
+        )
+    if given is None and metric.targets == "clean":
+        return None
+    return _checked_labels(given, outputs, outputs.shape[0])
+
+
+def _checked_values(given: object, outputs: Tensor) -> Tensor:
+    values = given if isinstance(given, Tensor) else torch.from_numpy(np.array(plain_array(
+        "evaluation[1]", given, "real numbers of one shape", "give the values that the outputs should have"),
+        dtype=np.float64))
+    if values.shape != outputs.shape or values.is_complex() or not is_dense(values) or not values.isfinite().all():
+        raise WorkloadError(
+            "targets and outputs do not fit", where="evaluation[1]",
+            rule=f"finite real numbers of the outputs' shape {tuple(outputs.shape)}", value=describe(values),
+            next_step="reshape the targets, or the outputs with logits=..., for instance lambda z: z[:, 0]",
+        )
+    with torch.inference_mode(False):
+        return values.detach().to("cpu", copy=True)
+
+
+def _checked_labels(given: object, logits: Tensor, inputs: int) -> Tensor:
+    labels = _integers(given)
+    if labels.ndim >= 1 and labels.shape[0] != inputs:
+        raise WorkloadError(
+            "inputs and labels differ in number", where="evaluation", rule=f"one label per sample, {inputs} inputs",
+            value=f"{labels.shape[0]} labels", next_step="pass inputs and labels of the same samples",
+        )
+    if labels.shape != logits.shape[:-1]:
+        raise WorkloadError(
+            "labels and logits do not fit", where="evaluation[1]",
+            rule=f"labels of shape {tuple(logits.shape[:-1])} for logits of shape {tuple(logits.shape)}",
+            value=f"labels of shape {tuple(labels.shape)}",
+            next_step="pass class numbers instead of one-hot rows, or bring the logits to (N, ..., C) with logits=...",
+        )
+    classes = logits.shape[-1]
+    outside = labels[(labels < 0) | (labels >= classes)]
+    if outside.numel():
+        raise WorkloadError(
+            "a label is outside of the classes", where="evaluation[1]", rule=f"0 <= label <= {classes - 1}",
+            value=f"{int(outside[0])} ({outside.numel()} of {labels.numel()} labels)",
+            next_step="count classes from 0, and leave out samples that are not to be scored",
+        )
+    return labels
+
+
+def predictions(logits: Tensor) -> Tensor:
+    """Class of the largest logit, (N, ...) int64; -1 where a logit is NaN."""
+    return torch.where(torch.isnan(logits).any(dim=-1), -1, logits.argmax(dim=-1))
+
+
+def group_index(shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """Group of each score, `shape`: each entry of the first axis its own up to 512, else one of 512 drawn groups.
+
+    Groups are drawn (by a fixed key), so that the order of the evaluation set, often sorted by class, means nothing.
+
+    Example:
+        >>> group_index((3, 2)).tolist()
+        [[0, 0], [1, 1], [2, 2]]
+    """
+    rows = shape[0]
+    groups = np.arange(rows) * min(rows, MOST_GROUPS) // rows
+    if rows > MOST_GROUPS:
+        groups = np.random.Generator(np.random.Philox(0)).permutation(groups)
+    return np.ascontiguousarray(np.broadcast_to(groups.reshape(rows, *(1 for _ in shape[1:])), shape))
+
+
+def scores_of(metric: Metric, outputs: Tensor, targets: Tensor) -> Tensor:
+    """One score for each sample of a batch, (n, ...): bool, or float64 with the worst bound for a NaN.
+
+    Raises:
+        WorkloadError: the metric's function fails, or its scores have no sample axis or lie out of its bounds.
+    """
+    with UserCode("the metric fails", f"metric {metric.name!r}", "score(outputs, targets) returns a tensor",
+                  "call it on one batch of outputs and targets", describe((outputs, targets))):
+        scores = metric.score(outputs, targets.to(outputs.device))
+    if not isinstance(scores, Tensor) or scores.ndim < 1 or scores.shape[0] != outputs.shape[0] or scores.is_complex():
+        raise WorkloadError(
+            "the metric does not give a score per sample", where=f"metric {metric.name!r}",
+            rule=f"a tensor (n, ...) with one score or more for each of the n = {outputs.shape[0]} samples",
+            value=describe(scores), next_step="leave the mean out: reduction='none' in torch's losses",
+        )
+    if scores.dtype == torch.bool:
+        return scores
+    scores = scores.double().nan_to_num(nan=metric.worst, posinf=float("inf"), neginf=-float("inf"))
+    lowest, highest = float(scores.min()), float(scores.max())
+    if not metric.bounds[0] <= lowest <= highest <= metric.bounds[1]:
+        raise WorkloadError(
+            "a score lies outside of the metric's bounds", where=f"metric {metric.name!r}",
+            rule=f"{metric.bounds[0]:g} <= score <= {metric.bounds[1]:g}", value=f"{lowest:g} to {highest:g}",
+            next_step="give the metric the bounds that its scores have, -inf or inf for none",
+        )
+    return scores
+
+
+def add_scores(metric: Metric, outputs: Tensor, targets: Tensor, groups: NDArray[np.int64], sums: Sums) -> None:
+    """Add to `sums`, (G,), the scores of a batch, each to its group, in the order of the samples.
+
+    Args:
+        metric: what is measured; right answers on the CPU are counted by a compiled function.
+        outputs: (n, ...).
+        targets: (n, ...), what they are scored against.
+        groups: group of each score, 0..G-1.
+        sums: int64 for scores that are right or wrong, else float64.
+
+    Example:
+        >>> from qtaml_codesign.nets.metric import ACCURACY
+        >>> right = np.zeros(2, dtype=np.int64)
+        >>> logits = torch.tensor([[0.0, 1.0], [float("nan"), 0.0]])
+        >>> add_scores(ACCURACY, logits, torch.tensor([1, 0]), np.array([0, 1]), right)
+        >>> right.tolist()
+        [1, 0]
+    """
+    if metric.score is is_right and outputs.dtype in COMPILED and outputs.device.type == "cpu":
+        rows = outputs.flatten(0, -2) if outputs.ndim > 2 else outputs
+        count_first_largest(rows.numpy(), targets.flatten().numpy(), groups.reshape(-1), sums)
+        return
+    scores = scores_of(metric, outputs, targets).cpu().numpy()
+    if scores.dtype == np.bool_:
+        sums += np.bincount(groups[scores], minlength=sums.size)
+    else:
+        sums += np.bincount(groups.reshape(-1), scores.reshape(-1), minlength=sums.size)
+
+
+def _integers(given: object) -> Tensor:
+    if isinstance(given, list | tuple | np.ndarray):
+        array = plain_array("evaluation[1]", given, "whole numbers of one shape", "give one label per sample")
+        given = torch.from_numpy(np.array(array)) if array.dtype.kind in "iufb" else given
+    if (not isinstance(given, Tensor) or given.is_floating_point() or given.is_complex() or given.dtype == torch.bool
+            or not is_dense(given)):
+        raise WorkloadError(
+            "the labels are not whole numbers", where="evaluation[1]", rule="a dense integer tensor of class numbers",
+            value=describe(given) if isinstance(given, Tensor) else type(given).__name__,
+            next_step="convert them with labels.long() if they hold class numbers",
+        )
+    with torch.inference_mode(False):
+        return given.detach().to("cpu", torch.int64, copy=True)
