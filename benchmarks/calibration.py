@@ -76,7 +76,7 @@ def layers_alone(workload: Workload) -> Ratio:
             reader, name = DeployedModel((layer.stored(option),)).prepare(0, purpose=PURPOSE), layer.plain.name
             return sum(moved(name, reader.read(trial).weights[name]) for trial in range(DRAWINGS))
 
-        return min(RULES["decided"].options(layer), key=deviation)
+        return min(RULES["decided"](layer), key=deviation)
 
     def moved(name: str, weight: torch.Tensor) -> float:
         logits = workload.run(workload.calibration, {name: weight})

@@ -192,6 +192,12 @@ def test_read_codes_go_where_they_are_asked_to(bits):
     assert (whole[[0, -1]] == 3).all()
 
 
+def test_codes_wider_than_their_format_read_like_narrow_ones():
+    errors = BitErrorProfile.uniform(0.1).regions[0]
+    wide = draw_flips(CODES.astype(np.uint16), errors, 1, KEY, 0, out=np.full(CODES.size, 2**16 - 1, np.uint16))
+    assert np.array_equal(wide.codes, draw_flips(CODES, errors, 1, KEY, 0).codes)
+
+
 @pytest.mark.parametrize("cells", [{"block": 4}, {"spread": 0.3}])
 def test_unlike_cells_go_there_too(cells):
     errors = CellLaw("default", BitFormat(), np.full(8, 0.1), np.full(8, 0.1), **cells)

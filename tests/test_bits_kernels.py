@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from qtaml_codesign.bits import kernels
 from qtaml_codesign.bits.cell_law import BitErrorProfile, CellLaw
-from qtaml_codesign.bits.flips import draw_flips, flip_key, read_back
+from qtaml_codesign.bits.flips import FlipDrawing, FlipKey, draw_flips, flip_key, read_back
 from qtaml_codesign.bits.formats import BitFormat
 from tests.bits_oracles import slow_digit, slow_philox, slow_read, slow_uniform
 
@@ -32,8 +32,8 @@ KEY = np.array(flip_key(5, "tensor").words, np.uint64)
 
 def run_flips(codes, down, up, key, trial, first):
     """Read codes, and flips by plane (B,)."""
-    read, flips = kernels.run_flips(kernels.prepare_flips(down, up, key), codes, trial, first)
-    return read, flips[:down.size]
+    law = CellLaw("default", BitFormat(down.size), down, up)
+    return FlipDrawing(law, FlipKey(key)).draw(codes, trial, first)
 
 
 def words(text):

@@ -104,7 +104,8 @@ def test_a_tensor_can_be_read_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_plain_cells_are_the_limit_of_no_spread_and_blocks_of_one() -> None:
     plain = draw_flips(CODES, rates(0.2), 1, KEY, 0).codes
-    read, _ = variation.flip_cells(CODES, rates(0.2).protect(1), KEY.words, 0, 0)
+    read = np.empty_like(CODES)
+    variation.flip_cells(CODES, rates(0.2).protect(1), np.array(KEY.words, np.uint64), 0, 0, read)
     np.testing.assert_array_equal(plain, read)
     almost = draw_flips(CODES, rates(0.2, spread=1e-12), 1, KEY, 0).codes
     np.testing.assert_array_equal(plain, almost)

@@ -20,8 +20,7 @@ from qtaml_codesign.errors import InputError
 from qtaml_codesign.memory import cuda_reader, deploy
 from qtaml_codesign.memory.cuda_reader import CudaReader, DeviceCells
 from qtaml_codesign.memory.deploy import DeployedModel
-from qtaml_codesign.memory.groups import StoredGroup
-from qtaml_codesign.memory.reader import HostReader
+from qtaml_codesign.memory.reader import HostReader, StoredGroup
 from tests.bits_oracles import slow_read
 from tests.in_memory import stored
 from tests.test_bits_kernels import KNOWN_ANSWERS, words

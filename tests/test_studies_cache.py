@@ -12,12 +12,14 @@ import pytest
 from lab import cases, networks
 
 SOURCE = """
+from dataclasses import dataclass
 import numpy as np
 LEVELS = np.array([{level}])
+@dataclass
 class Drawn:
+    base: int = 1
     def twice(self):
         return {factor} * self.base
-    base = 1
 def measure(case, folder):
     return [{{"y": Drawn().twice() * LEVELS[0]}}]
 """

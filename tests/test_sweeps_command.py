@@ -26,9 +26,12 @@ def run_of(folder):
     return json.loads((folder / "run.json").read_text())
 
 
+TOLD = ("loading ", "calibration: ", "plans: ", "trials: ", "settled: ", "first answer: ")
+
+
 def news(stderr):
     """Lines on stderr apart from what any run tells while it goes."""
-    return [line for line in stderr.splitlines() if not line.startswith(("loading ", "settled: ", "first answer: "))]
+    return [line for line in stderr.splitlines() if not line.startswith(TOLD)]
 
 
 def test_files_and_tables(codesign, tiny, tmp_path):

@@ -13,7 +13,7 @@ from qtaml_codesign.bits.cell_law import BitErrorProfile, CellLaw
 from qtaml_codesign.bits.formats import ENCODINGS, BitFormat
 from qtaml_codesign.bits.law import ReadLaw
 from qtaml_codesign.nets.layer_alone import LayerAlone
-from qtaml_codesign.tac.correction import NOTHING, RULES, MeanCorrection, ProtectedLayer, samples_for
+from qtaml_codesign.tac.correction import NOTHING, RULES, MeanCorrection, ProtectedLayer, decide, samples_for
 
 CORRECTING = ("tac", "tac-always-corrected", "tac-unprotected-corrected", "tac-slope-corrected")
 ONE_PLANE_EACH = 1.0 / 8.0
@@ -68,13 +68,16 @@ def test_what_comes_into_question_for_one_layer(rule: str) -> None:
         "where-unprotected": (given.centred(NOTHING),), "to-slope": (own,),
         "rescaled": (NOTHING, MeanCorrection(gain=1 / 0.9)),
     }
-    assert RULES[rule].options(given) == expected[rule]  # type: ignore[index]
+    assert RULES[rule](given) == expected[rule]  # type: ignore[index]
     assert own.factor not in (1.0, by_factor.factor)
 
 
-def test_a_law_without_drift_leaves_nothing_to_decide() -> None:
-    assert RULES["decided"].options(layer(BitErrorProfile.uniform(0.5).regions[0])) == (NOTHING,)
-    assert RULES["decided"].options(layer(BitErrorProfile.uniform(1e-20).regions[0])) == (NOTHING,)
+def test_a_law_without_drift_leaves_nothing_to_decide(tiny_workload: qc.Workload) -> None:
+    layers = {str(rate): layer(BitErrorProfile.uniform(rate).regions[0]) for rate in (0.5, 1e-20)}
+    simulated: list[tuple[int, int]] = []
+    chosen = decide(tiny_workload, layers, RULES["decided"], 0, 1, lambda *steps: simulated.append(steps))
+    assert chosen == dict.fromkeys(layers, NOTHING)
+    assert simulated == []
 
 
 @pytest.mark.parametrize("encoding", ["offset_binary", "twos_complement"])

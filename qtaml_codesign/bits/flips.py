@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -108,7 +107,7 @@ def draw_flips(
         (6000, True, 1517)
     """
     stored = _kernel_codes(codes, errors.format)
-    open_errors = _protected(errors, depth)
+    open_errors = errors.protect(depth)
     if stored.size + first_index > LARGEST_INDEX:
         raise InputError(
             "the tensor has too many weights", where="codes", rule=f"first_index + size <= {LARGEST_INDEX}",
@@ -192,14 +191,17 @@ class FlipDrawing:
     """
 
     def __init__(self, law: CellLaw, key: FlipKey) -> None:
-        self._law, self._words = law, key.words
-        self._alike = law.block == 1 and law.spread == 0.0
-        self._prepared = kernels.prepare_flips(law.one_to_zero, law.zero_to_one, key.words)
+        self._law, self._key = law, np.array(key.words, np.uint64)
+        planes = (slice(0, 8), slice(8, 16))
+        self._bytes = [kernels.rate_patterns(law.zero_to_one[its].tobytes(), law.one_to_zero[its].tobytes())
+                       for its in planes]
 
     def draw(
         self, codes: NDArray[Any], trial: int, first_index: int = 0, out: NDArray[Any] | None = None
     ) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """Codes (n,) as one reading finds them, and flips by plane (B,) int64.
+
+        Codes of more than 8 bits are read byte by byte: the low bytes hold planes 0 to 7, the high bytes the rest.
 
         Args:
             codes: (n,) uint8 or uint16, contiguous; not changed.
@@ -207,16 +209,15 @@ class FlipDrawing:
             first_index: weight index of codes[0].
             out: where the read codes go; default a new array like the codes.
         """
-        if self._alike:
-            read, flips = kernels.run_flips(self._prepared, codes, trial, first_index, out)
-            return read, flips[: self._law.format.bits]
-        return flip_cells(codes, self._law, self._words, trial, first_index, out)
-
-
-@lru_cache(maxsize=1024)
-def _protected(errors: CellLaw, depth: int) -> CellLaw:
-    """`errors.protect(depth)`, made once for all trials."""
-    return errors.protect(depth)
+        read = np.empty_like(codes) if out is None else out
+        if self._law.block != 1 or self._law.spread != 0.0:
+            return read, flip_cells(codes, self._law, self._key, trial, first_index, read)
+        flips = np.zeros((2, 8), np.int64)
+        for byte, (lanes, sure, digits) in enumerate(self._bytes[: codes.itemsize]):
+            its = slice(byte, None, codes.itemsize)
+            kernels.flip_bytes(codes.view(np.uint8)[its], lanes, sure, digits, self._key, np.uint64(trial),
+                               np.uint64(first_index), byte, read.view(np.uint8)[its], flips[byte])
+        return read, flips.reshape(-1)[: self._law.format.bits]
 
 
 def _kernel_codes(codes: Codes, fmt: BitFormat) -> NDArray[Any]:

@@ -159,15 +159,9 @@ def level_table(fmt: BitFormat) -> NDArray[np.int32]:
         >>> level_table(BitFormat(2, "sign_magnitude")).tolist()
         [0, 1, 0, -1]
     """
-    codes = np.arange(fmt.code_count, dtype=np.int32)
-    half = fmt.code_count // 2
-    if fmt.encoding == "offset_binary":
-        levels = codes - half
-    elif fmt.encoding == "twos_complement":
-        levels = np.where(codes < half, codes, codes - fmt.code_count)
-    else:
-        levels = np.where(codes < half, codes, half - codes)
-    table = levels.astype(np.int32)
+    levels = np.arange(fmt.lowest_level, fmt.highest_level + 1, dtype=np.int32)
+    table = np.zeros(fmt.code_count, np.int32)  # -0 of sign-magnitude, the code of no level, reads 0
+    table[fmt.levels_to_codes(levels)] = levels
     table.setflags(write=False)
     return table
 

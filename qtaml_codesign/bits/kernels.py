@@ -19,7 +19,6 @@ rounds are the fewest that pass BigCrush.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
 
 import numba
 import numpy as np
@@ -29,43 +28,38 @@ ROUNDS = 7
 FIRST_DIGITS = 8
 WORDS_AT_ONCE = 1024
 EVERY_BYTE = 0x0101010101010101
+LOW, HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
 def philox_block(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
     """Four 32-bit words (as uint64) of Philox4x32-7 at counter (c0, c1, c2, c3), key (k0, k1)."""
-    low = np.uint64(0xFFFFFFFF)
-    half = np.uint64(32)
     for _ in range(ROUNDS):
-        left = (c0 & low) * np.uint64(0xD2511F53)
-        right = (c2 & low) * np.uint64(0xCD9E8D57)
-        c0 = (right >> half) ^ c1 ^ k0
+        left = (c0 & LOW) * np.uint64(0xD2511F53)
+        right = (c2 & LOW) * np.uint64(0xCD9E8D57)
+        c0 = (right >> HALF) ^ c1 ^ k0
         c1 = right
-        c2 = (left >> half) ^ c3 ^ k1
+        c2 = (left >> HALF) ^ c3 ^ k1
         c3 = left
-        k0 = (k0 + np.uint64(0x9E3779B9)) & low
-        k1 = (k1 + np.uint64(0xBB67AE85)) & low
-    return c0 & low, c1 & low, c2 & low, c3 & low
+        k0 = (k0 + np.uint64(0x9E3779B9)) & LOW
+        k1 = (k1 + np.uint64(0xBB67AE85)) & LOW
+    return c0 & LOW, c1 & LOW, c2 & LOW, c3 & LOW
 
 
 @numba.njit(cache=True, nogil=True)
 def stream_words(key, trial):  # type: ignore[no-untyped-def]
     """What all cells of a drawing share: both words of the Philox key, and the last two of the counter."""
-    low = np.uint64(0xFFFFFFFF)
-    half = np.uint64(32)
     folded = trial ^ key[1]
-    return key[0] & low, key[0] >> half, folded & low, folded >> half
+    return key[0] & LOW, key[0] >> HALF, folded & LOW, folded >> HALF
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
 def digit_words(stream, word, group, pair):  # type: ignore[no-untyped-def]
     """Digits 2 pair and 2 pair + 1 of the 64 cells of one word, group = plane // 8."""
-    low = np.uint64(0xFFFFFFFF)
-    half = np.uint64(32)
-    c1 = (word >> half) | (np.uint64(group) << np.uint64(16)) | (np.uint64(pair) << np.uint64(20))
+    c1 = (word >> HALF) | (np.uint64(group) << np.uint64(16)) | (np.uint64(pair) << np.uint64(20))
     k0, k1, c2, c3 = np.uint64(stream[0]), np.uint64(stream[1]), np.uint64(stream[2]), np.uint64(stream[3])
-    w0, w1, w2, w3 = philox_block(word & low, c1, c2, c3, k0, k1)
-    return w0 | (w1 << half), w2 | (w3 << half)
+    w0, w1, w2, w3 = philox_block(word & LOW, c1, c2, c3, k0, k1)
+    return w0 | (w1 << HALF), w2 | (w3 << HALF)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -199,14 +193,12 @@ def bytes_between(start, end):  # type: ignore[no-untyped-def]
 @numba.njit(cache=True, nogil=True)
 def cell_uniforms(key, first, uniforms):  # type: ignore[no-untyped-def]
     """Fill (n, B) with one number in (0, 1) per cell, (k + 1/2) 2^-52 with 52 random bits k: symmetric around 1/2."""
-    low = np.uint64(0xFFFFFFFF)
-    half = np.uint64(32)
     for i in range(uniforms.shape[0]):
         index = first + np.uint64(i)
         for plane in range(uniforms.shape[1]):
-            c1 = (index >> half) | (np.uint64(plane) << np.uint64(16))
-            w0, w1, _, _ = philox_block(index & low, c1, key[1] & low, key[1] >> half, key[0] & low, key[0] >> half)
-            bits = (w0 | (w1 << half)) >> np.uint64(12)
+            c1 = (index >> HALF) | (np.uint64(plane) << np.uint64(16))
+            w0, w1, _, _ = philox_block(index & LOW, c1, key[1] & LOW, key[1] >> HALF, key[0] & LOW, key[0] >> HALF)
+            bits = (w0 | (w1 << HALF)) >> np.uint64(12)
             uniforms[i, plane] = (np.float64(bits) + 0.5) / 4503599627370496.0
 
 
@@ -223,28 +215,6 @@ def flip_unlike_cells(  # type: ignore[no-untyped-def]
             if median > 0.0 and is_below(min(1.0, median * factors[i, plane]), key, trial, index, plane):
                 read[i] ^= 1 << plane
                 flips[plane] += 1
-
-
-def prepare_flips(down: NDArray[np.float64], up: NDArray[np.float64], key: tuple[int, int]) -> list[Any]:
-    """What all drawings of cells with rates (B,) under one key share: of each byte its `rate_patterns`, and the key."""
-    planes = [slice(first, first + 8) for first in range(0, down.size, 8)]
-    return [(*rate_patterns(up[some].tobytes(), down[some].tobytes()), np.array(key, np.uint64)) for some in planes]
-
-
-def run_flips(
-    prepared: list[Any], codes: NDArray[Any], trial: int, first: int = 0, out: NDArray[Any] | None = None
-) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Read codes (n,) like codes (n,) uint8 or uint16, in `out` where given, and flips by plane (8 or 16,) int64.
-
-    Codes of more than 8 bits are read byte by byte: the low bytes hold planes 0 to 7, the high bytes the rest.
-    """
-    read, width = np.empty_like(codes) if out is None else out, codes.itemsize
-    flips, drawing = np.zeros((width, 8), np.int64), (np.uint64(trial), np.uint64(first))
-    for byte, (lanes, sure, digits, key) in enumerate(prepared):
-        its = slice(byte, None, width)
-        flip_bytes(codes.view(np.uint8)[its], lanes, sure, digits, key, *drawing, byte, read.view(np.uint8)[its],
-                   flips[byte])
-    return read, flips.reshape(-1)
 
 
 @lru_cache(maxsize=256)

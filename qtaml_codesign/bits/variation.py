@@ -87,45 +87,35 @@ def _double(pattern: int) -> float:
 
 
 def flip_cells(
-    codes: NDArray[Any], errors: CellLaw, words: tuple[int, int], trial: int, first_index: int,
-    out: NDArray[Any] | None = None,
-) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Read codes (n,) whose cells vary or share flips: read codes like codes, and flips by plane (B,).
+    codes: NDArray[Any], errors: CellLaw, key: NDArray[np.uint64], trial: int, first_index: int, read: NDArray[Any]
+) -> NDArray[np.int64]:
+    """Read codes (n,) whose cells vary or share flips: flips by plane (B,).
 
     Args:
         codes: (n,) uint8 or uint16.
         errors: rates after protection, with `block` and `spread`.
-        words: key of the tensor (`FlipKey.words`); the cells' rates hang on a second key made from it.
+        key: (2,) of the tensor (`FlipKey.words`); the cells' rates hang on a second key made from it.
         trial: index of the drawing.
         first_index: weight index of codes[0] in its tensor.
-        out: where the read codes go; default a new array.
+        read: where the read codes go, like codes.
     """
-    one_to_zero, zero_to_one = (_medians(rates, errors.spread) for rates in (errors.one_to_zero, errors.zero_to_one))
-    read, flips = np.empty_like(codes) if out is None else out, np.zeros(errors.format.bits, np.int64)
+    flips, down, up = np.zeros(errors.format.bits, np.int64), errors.one_to_zero, errors.zero_to_one
+    if errors.spread != 0.0:
+        down, up = (np.array([median_rate(rate, errors.spread) for rate in rates.tolist()]) for rates in (down, up))
     for start in range(0, codes.size, PIECE):
-        piece, first = codes[start:start + PIECE], first_index + start
-        factors = _cell_factors(words, first, piece.size, errors)
-        kernels.flip_unlike_cells(piece, one_to_zero, zero_to_one, factors, np.array(words, np.uint64),
-                                  np.uint64(trial), np.uint64(first), np.uint64(errors.block),
-                                  read[start:start + PIECE], flips)
-    return read, flips
+        piece, first = codes[start:start + PIECE], np.uint64(first_index + start)
+        kernels.flip_unlike_cells(piece, down, up, _cell_factors(key, first, piece.size, errors), key,
+                                  np.uint64(trial), first, np.uint64(errors.block), read[start:start + PIECE], flips)
+    return flips
 
 
-def _medians(rates: NDArray[np.float64], spread: float) -> NDArray[np.float64]:
-    if spread == 0.0:
-        return rates
-    found = {rate: median_rate(rate, spread) for rate in set(rates.tolist())}
-    return np.array([found[rate] for rate in rates.tolist()])
-
-
-def _cell_factors(words: tuple[int, int], first: int, count: int, errors: CellLaw) -> NDArray[np.float64]:
+def _cell_factors(key: NDArray[np.uint64], first: np.uint64, count: int, errors: CellLaw) -> NDArray[np.float64]:
     """(count, B) exp(spread z) of every cell; ones without spread."""
     bits = errors.format.bits
     if errors.spread == 0.0:
         return np.ones((count, bits))
-    digest = hashlib.blake2b(f"cell rates {words[0]} {words[1]}".encode(), digest_size=16).digest()
-    key = np.frombuffer(digest, dtype="<u8").astype(np.uint64)
+    digest = hashlib.blake2b(f"cell rates {key[0]} {key[1]}".encode(), digest_size=16).digest()
     uniforms = np.empty((count, bits))
-    kernels.cell_uniforms(key, np.uint64(first), uniforms)
+    kernels.cell_uniforms(np.frombuffer(digest, dtype="<u8").astype(np.uint64), first, uniforms)
     factors: NDArray[np.float64] = np.exp(errors.spread * special.ndtri(uniforms))
     return factors

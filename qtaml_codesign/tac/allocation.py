@@ -62,44 +62,6 @@ class AllocationProblem:
         return int(self.weights @ depths)
 
 
-@dataclass(frozen=True)
-class Protection:
-    """Which cells of L layers are protected.
-
-    Attributes:
-        depths: (L,) how many planes of each layer.
-        deeper: (L,) how many of its weights protect one plane more.
-        planes: L tuples: which planes, 0 = LSB, where they are not the top ones; empty where they are.
-    """
-
-    depths: Depths
-    deeper: NDArray[np.int64]
-    planes: tuple[tuple[int, ...], ...]
-
-    @classmethod
-    def top(cls, depths: Depths, deeper: NDArray[np.int64] | None = None) -> Protection:
-        """The top planes of each layer.
-
-        Args:
-            depths: (L,) how many.
-            deeper: (L,) weights that protect one plane more; None: none.
-        """
-        return cls(depths, np.zeros_like(depths) if deeper is None else deeper, ((),) * depths.size)
-
-    @classmethod
-    def of_planes(cls, planes: tuple[tuple[int, ...], ...], bits: Depths) -> Protection:
-        """Given planes of each layer, ascending, of `bits` (L,) there are.
-
-        Args:
-            planes: of each layer, 0 = LSB.
-            bits: (L,) planes that there are.
-        """
-        depths = np.array([len(chosen) for chosen in planes], dtype=np.int64)
-        tops = (tuple(range(high - len(chosen), high)) for chosen, high in zip(planes, bits.tolist(), strict=True))
-        named = tuple(() if chosen == top else chosen for chosen, top in zip(planes, tops, strict=True))
-        return cls(depths, np.zeros_like(depths), named)
-
-
 def greedy(problem: AllocationProblem) -> Depths:
     """Algorithm 1, step 2: raise the layer of the `problem` that removes most variance per bit until nothing fits.
 
@@ -111,21 +73,24 @@ def greedy(problem: AllocationProblem) -> Depths:
         >>> greedy(AllocationProblem(np.array([10, 10]), rows, np.zeros(2, dtype=np.int64), 20))
         array([2, 0])
     """
-    depths = problem.floors.copy()
+    def best(depths: Depths, layers: NDArray[np.int64]) -> int:
+        rows = [(problem.residual_variance[layer], depths[layer], float(problem.weights[layer])) for layer in layers]
+        return int(layers[np.argmax([float(row[depth] - row[depth + 1]) / size for row, depth, size in rows])])
+
+    return _deepened(problem, problem.floors.copy(), problem.can_fall, best)
+
+
+def _deepened(
+    problem: AllocationProblem, depths: Depths, can_rise: Callable[[Depths], NDArray[np.bool_]],
+    choose: Callable[[Depths, NDArray[np.int64]], int],
+) -> Depths:
+    """The next plane of a chosen layer, again and again, until no layer that can rise fits into the budget."""
     left = problem.budget_bits - problem.cost(depths)
-    while True:
-        open_layers = np.flatnonzero(problem.can_fall(depths) & (problem.weights <= left))
-        if open_layers.size == 0:
-            return depths
-        gains = [_gain_per_bit(problem, int(layer), int(depths[layer])) for layer in open_layers]
-        best = open_layers[int(np.argmax(gains))]
-        depths[best] += 1
-        left -= int(problem.weights[best])
-
-
-def _gain_per_bit(problem: AllocationProblem, layer: int, depth: int) -> float:
-    row = problem.residual_variance[layer]
-    return float(row[depth] - row[depth + 1]) / float(problem.weights[layer])
+    while (open_layers := np.flatnonzero(can_rise(depths) & (problem.weights <= left))).size:
+        layer = choose(depths, open_layers)
+        depths[layer] += 1
+        left -= int(problem.weights[layer])
+    return depths
 
 
 def exact(problem: AllocationProblem) -> Depths:
@@ -227,15 +192,8 @@ def fractional(problem: AllocationProblem) -> tuple[Depths, NDArray[np.int64]]:
 def random_layers(problem: AllocationProblem, key: tuple[int, ...]) -> Depths:
     """(L,) depths of the `problem`: the next plane of a layer drawn by `key`, until nothing fits; floors ignored."""
     generator = _generator(key)
-    depths = np.zeros_like(problem.floors)
-    left = problem.budget_bits
-    while True:
-        open_layers = np.flatnonzero((depths < problem.highest) & (problem.weights <= left))
-        if open_layers.size == 0:
-            return depths
-        layer = generator.choice(open_layers)
-        depths[layer] += 1
-        left -= int(problem.weights[layer])
+    return _deepened(problem, np.zeros_like(problem.floors), lambda depths: depths < problem.highest,
+                     lambda _, layers: int(generator.choice(layers)))
 
 
 def random_planes(problem: AllocationProblem, key: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:

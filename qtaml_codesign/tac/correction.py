@@ -11,10 +11,8 @@ logits least.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import final
 
 import numpy as np
 import torch
@@ -25,7 +23,7 @@ from qtaml_codesign.bits.law import ReadLaw
 from qtaml_codesign.codecs.codec import Codec
 from qtaml_codesign.codecs.plane_protected import PlaneProtected
 from qtaml_codesign.memory.deploy import DeployedModel
-from qtaml_codesign.memory.groups import StoredGroup
+from qtaml_codesign.memory.reader import StoredGroup
 from qtaml_codesign.nets.inputs import Inputs, map_tensors, sample_count
 from qtaml_codesign.nets.layer_alone import LayerAlone
 from qtaml_codesign.nets.probes import Progress
@@ -76,8 +74,10 @@ class ProtectedLayer:
         return cls(StoredGroup(name, codec.encode(weights), codec, law), weights)
 
     def protected(self, depth: int, deeper: int = 0, planes: tuple[int, ...] = ()) -> ProtectedLayer:
-        """The same words under this protection (see `PlaneProtected`)."""
-        codec = replace(self.plain.codec, depth=depth, deeper=deeper, planes=planes)
+        """The same words under this protection (see `PlaneProtected`); planes that are the top ones go unnamed."""
+        codec = replace(self.plain.codec, depth=depth, deeper=deeper)
+        if planes and planes != codec.protected_planes:
+            codec = replace(codec, planes=planes)
         return replace(self, plain=replace(self.plain, codec=codec))
 
     @property
@@ -133,72 +133,24 @@ def correction_factor(errors: CellLaw, histogram: NDArray[np.int64] | None = Non
     return 1.0 / slope if slope > 0.0 else None
 
 
-class CorrectionRule(ABC):
-    """Which corrections come into question for a layer."""
-
-    @abstractmethod
-    def options(self, layer: ProtectedLayer) -> tuple[MeanCorrection, ...]:
-        """What may be done, the least intrusive first; of several, a simulation of the layer decides."""
+def _paper(layer: ProtectedLayer) -> MeanCorrection:
+    """The paper's factor, centred."""
+    return layer.centred(MeanCorrection(layer.paper_factor))
 
 
-@final
-class Never(CorrectionRule):
-    """No layer is corrected."""
-
-    def options(self, layer: ProtectedLayer) -> tuple[MeanCorrection, ...]:
-        """Nothing."""
-        return (NOTHING,)
-
-
-@final
-class Always(CorrectionRule):
-    """Every layer takes the paper's factor."""
-
-    def options(self, layer: ProtectedLayer) -> tuple[MeanCorrection, ...]:
-        """The factor, centred."""
-        return (layer.centred(MeanCorrection(layer.paper_factor)),)
-
-
-@final
-class Decided(CorrectionRule):
-    """Algorithm 1, step 3: each layer takes the paper's factor or not, whichever disturbs the logits less."""
-
-    def options(self, layer: ProtectedLayer) -> tuple[MeanCorrection, ...]:
-        """Nothing, the offset alone, the factor with its offset."""
-        return _distinct(NOTHING, layer.centred(NOTHING), layer.centred(MeanCorrection(layer.paper_factor)))
-
-
-@final
-class Rescaled(CorrectionRule):
-    """As `Decided`, with the factor as a readout gain: no code changes, and the noise grows with it."""
-
-    def options(self, layer: ProtectedLayer) -> tuple[MeanCorrection, ...]:
-        """Nothing, or the gain."""
-        return _distinct(NOTHING, MeanCorrection(gain=layer.paper_factor))
-
-
-@final
-class WhereUnprotected(CorrectionRule):
-    """The paper's factor exactly where no plane is protected; nothing is simulated."""
-
-    def options(self, layer: ProtectedLayer) -> tuple[MeanCorrection, ...]:
-        """The factor at depth 0, else none; centred."""
-        return (layer.centred(NOTHING if layer.plain.codec.depth else MeanCorrection(layer.paper_factor)),)
-
-
-@final
-class ToSlope(CorrectionRule):
-    """Every layer takes the factor of its own protection and codes; nothing is simulated."""
-
-    def options(self, layer: ProtectedLayer) -> tuple[MeanCorrection, ...]:
-        """That factor, centred."""
-        return (layer.centred(MeanCorrection(layer.own_factor)),)
-
-
+CorrectionRule = Callable[[ProtectedLayer], tuple[MeanCorrection, ...]]
+"""What may be done to a layer, the least intrusive first; of several, a simulation of the layer decides."""
 RULES: dict[Correction, CorrectionRule] = {
-    "never": Never(), "always": Always(), "decided": Decided(), "rescaled": Rescaled(),
-    "where-unprotected": WhereUnprotected(), "to-slope": ToSlope(),
+    "never": lambda layer: (NOTHING,),
+    "always": lambda layer: (_paper(layer),),
+    "decided": lambda layer: (NOTHING, layer.centred(NOTHING), _paper(layer)),
+    "rescaled": lambda layer: (NOTHING, MeanCorrection(gain=layer.paper_factor)),
+    "where-unprotected": lambda layer: (layer.centred(NOTHING) if layer.plain.codec.depth else _paper(layer),),
+    "to-slope": lambda layer: (layer.centred(MeanCorrection(layer.own_factor)),),
 }
+"""By name: no correction; the paper's factor for all; Algorithm 1, step 3 (nothing, the offset alone, or the factor);
+the same with the factor as a readout gain, which changes no code and enlarges the noise; the paper's factor where no
+plane is protected; the factor of the layer's own protection and codes."""
 
 
 def decide(
@@ -218,7 +170,7 @@ def decide(
         trials: drawings per layer and option, R.
         progress: called with (layers done, layers to be simulated).
     """
-    options = {name: rule.options(layer) for name, layer in layers.items()}
+    options = {name: tuple(dict.fromkeys(rule(layer))) for name, layer in layers.items()}
     chosen = {name: open_to[0] for name, open_to in options.items()}
     undecided = [name for name, open_to in options.items() if len(open_to) > 1]
     if not undecided:
@@ -226,7 +178,9 @@ def decide(
     progress(0, len(undecided))
     alone = LayerAlone(workload.network, samples_for(workload))
     for done, name in enumerate(undecided, start=1):
-        chosen[name] = _least_disturbing(alone, layers[name], options[name], seed, trials)
+        deviation = {option: layer_deviation(alone, layers[name].stored(option), seed, trials)
+                     for option in options[name]}
+        chosen[name] = min(deviation, key=deviation.__getitem__)
         progress(done, len(undecided))
     return chosen
 
@@ -244,12 +198,6 @@ def samples_for(workload: Workload) -> Inputs:
     return map_tensors(workload.calibration, lambda part: part[taken.to(part.device)])
 
 
-def _least_disturbing(
-    alone: LayerAlone, layer: ProtectedLayer, options: tuple[MeanCorrection, ...], seed: int, trials: int
-) -> MeanCorrection:
-    return min(options, key=lambda option: layer_deviation(alone, layer.stored(option), seed, trials))
-
-
 def layer_deviation(alone: LayerAlone, group: StoredGroup[Codec], seed: int, trials: int) -> float:
     """E ||z(noisy layer) - z||^2 per calibration sample: the score of sensitivity-based protection.
 
@@ -260,15 +208,10 @@ def layer_deviation(alone: LayerAlone, group: StoredGroup[Codec], seed: int, tri
         trials: drawings, >= 1.
     """
     reader = DeployedModel((group,)).prepare(seed, purpose=PURPOSE)
-    drawn = (reader.read(trial).weights[group.name] for trial in range(trials))
-    return sum(_deviation(alone, group.name, weight) for weight in drawn) / trials
 
+    def deviation(trial: int) -> float:
+        """Squared distance of the logits from the clean ones, summed over outputs, averaged over samples; float64."""
+        moved = alone.run(group.name, reader.read(trial).weights[group.name]).double() - alone.clean
+        return float(moved.square().sum()) / moved.shape[0]
 
-def _distinct(*options: MeanCorrection) -> tuple[MeanCorrection, ...]:
-    return tuple(dict.fromkeys(options))
-
-
-def _deviation(alone: LayerAlone, name: str, weight: torch.Tensor) -> float:
-    """Squared distance of the logits from the clean ones, summed over outputs, averaged over samples; float64."""
-    moved = alone.run(name, weight).double() - alone.clean
-    return float(moved.square().sum()) / moved.shape[0]
+    return sum(map(deviation, range(trials))) / trials

@@ -23,8 +23,7 @@ class MethodRule:
         spend: `allocate` by score, `uniform` whole planes of all layers, `fractional` the same and one more plane on
             an even share of the weights, `random` any planes of any layers, `random-layers` the next planes of random
             layers (both keyed by the seed), or `nothing`.
-        correction: of the mean, by name of a `correction.CorrectionRule`.
-        floored: whether layers inside residual blocks keep at least one protected plane.
+        correction: of the mean, by name in `correction.RULES`.
         label: short name for tables and plots.
         summary: one line for the reader.
     """
@@ -32,18 +31,17 @@ class MethodRule:
     score: Score
     spend: Rule
     correction: Correction
-    floored: bool
     label: str
     summary: str
 
     @property
     def needs_gains(self) -> bool:
-        """Whether the depths follow from Jacobian gains."""
+        """Whether the depths follow from Jacobian gains; layers inside residual blocks then keep one plane at least."""
         return self.score == "jacobian" and self.spend == "allocate"
 
 
 def _tac(correction: Correction, label: str, summary: str) -> MethodRule:
-    return MethodRule("jacobian", "allocate", correction, True, label, summary)
+    return MethodRule("jacobian", "allocate", correction, label, summary)
 
 
 METHOD_RULES: dict[str, MethodRule] = {
@@ -58,24 +56,22 @@ METHOD_RULES: dict[str, MethodRule] = {
         "to-slope", "TAC, slope corrected", "TAC's allocation, every layer corrected by its own slope"
     ),
     "mean-only": MethodRule(
-        "jacobian", "nothing", "always", False, "mean correction only", "mean correction of every layer, no ECC"
+        "jacobian", "nothing", "always", "mean correction only", "mean correction of every layer, no ECC"
     ),
-    "uniform-msp": MethodRule(
-        "jacobian", "uniform", "never", False, "Uniform-MSP", "the same protected MSBs on every layer"
-    ),
+    "uniform-msp": MethodRule("jacobian", "uniform", "never", "Uniform-MSP", "the same protected MSBs on every layer"),
     "uniform-msp-fractional": MethodRule(
-        "jacobian", "fractional", "never", False, "Uniform-MSP, fractional",
+        "jacobian", "fractional", "never", "Uniform-MSP, fractional",
         "Uniform-MSP, the rest of the budget on an even share of the weights",
     ),
-    "magnitude": MethodRule("magnitude", "allocate", "never", False, "magnitude", "allocation by ||W||_inf^2 alone"),
+    "magnitude": MethodRule("magnitude", "allocate", "never", "magnitude", "allocation by ||W||_inf^2 alone"),
     "sensitivity": MethodRule(
-        "sensitivity", "allocate", "never", False, "sensitivity", "allocation by measured output deviation"
+        "sensitivity", "allocate", "never", "sensitivity", "allocation by measured output deviation"
     ),
-    "random": MethodRule("jacobian", "random", "never", False, "random", "planes of layers drawn at random"),
+    "random": MethodRule("jacobian", "random", "never", "random", "planes of layers drawn at random"),
     "random-layers": MethodRule(
-        "jacobian", "random-layers", "never", False, "random layers", "top planes of layers drawn at random"
+        "jacobian", "random-layers", "never", "random layers", "top planes of layers drawn at random"
     ),
-    "none": MethodRule("jacobian", "nothing", "never", False, "uncompensated", "no ECC, no correction"),
+    "none": MethodRule("jacobian", "nothing", "never", "uncompensated", "no ECC, no correction"),
 }
 METHODS = tuple(METHOD_RULES)
 BUDGET_FREE_METHODS = tuple(name for name, rule in METHOD_RULES.items() if rule.spend == "nothing")

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +18,13 @@ from qtaml_codesign.cards import Encoding
 from qtaml_codesign.codecs.plane_protected import PlaneProtected
 from qtaml_codesign.errors import InputError, PlanError
 from qtaml_codesign.records import Record
+from qtaml_codesign.tac.methods import METHODS
 from qtaml_codesign.tac.plan_file import PLAN_FORMAT, PLAN_VERSION, read_content
 
-Method = Literal[
-    "tac", "tac-bits-only", "tac-always-corrected", "tac-rescaled", "tac-unprotected-corrected", "tac-slope-corrected",
-    "mean-only", "uniform-msp", "uniform-msp-fractional", "magnitude", "sensitivity", "random", "random-layers", "none",
-]
+if TYPE_CHECKING:
+    Method = str
+else:
+    Method = Literal[METHODS]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]

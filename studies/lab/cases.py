@@ -130,7 +130,9 @@ def recipe_of(function: Callable[..., Any], root: Path = STUDIES) -> dict[str, s
             continue
         found[own] = inspect.getsource(current)
         if inspect.isclass(current):
-            pending += [member for member in vars(current).values() if inspect.isfunction(member)]
+            written = inspect.getfile(current)  # what a dataclass adds is not
+            pending += [member for member in vars(current).values()
+                        if inspect.isfunction(member) and member.__code__.co_filename == written]
             continue
         for name in _globals_read(current.__code__) & set(current.__globals__):
             value = inspect.unwrap(current.__globals__[name])
