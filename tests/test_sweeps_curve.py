@@ -160,7 +160,7 @@ def test_the_half_width_over_samples_lies_between_those_of_the_knots():
 
 
 def test_infinite_values_are_divided_from_the_finite_ones_and_lie_in_no_finite_interval():
-    """A loss that breaks at -2.3: the cell of the break is split to the finest, though no value keeps the target; none beyond is."""
+    """A loss that breaks at -2.3, where no value keeps the target: that cell is split to the finest, none beyond is."""
     loss = replace(METRICS["mae"], name="loss")
 
     def curve_of(places):
