@@ -11,8 +11,7 @@ from typing import Any, Protocol
 import torch
 
 from qtaml_codesign.errors import WorkloadError
-from qtaml_codesign.nets.usercode import UserCode
-from qtaml_codesign.nets.userfile import importable_file
+from qtaml_codesign.nets.usercode import importable_file, user_code
 
 TOP_LEVEL = "define the module's class and the logits function at the top level of a file (not inside a function)"
 
@@ -99,7 +98,7 @@ class Parcel:
 
     def _rebuilt(self, content: str | bytes) -> Any:
         origin = io.BytesIO(content) if isinstance(content, bytes) else content
-        with importable_file(self.source), UserCode(
+        with importable_file(self.source), user_code(
             "the workload cannot be rebuilt in another process", "the module's class or the logits function",
             "what they are made of can be imported there", f"use workers=1, or {TOP_LEVEL}", self.source or self.name,
         ):
@@ -128,7 +127,7 @@ def pack(workload: Packable, path: str | None = None) -> Parcel:
     arguments, named = workload.parts()
     buffer = io.BytesIO()
     try:
-        with UserCode("the workload cannot be sent to other processes", f"workload {workload.name!r}",
+        with user_code("the workload cannot be sent to other processes", f"workload {workload.name!r}",
                       "a module and a logits function that can be pickled", f"use workers=1, or {TOP_LEVEL}",
                       type(arguments[0]).__name__):
             torch.save((type(workload), arguments, named), buffer if path is None else path)

@@ -16,7 +16,7 @@ from qtaml_codesign.nets.chance import check_clean, clean_notes
 from qtaml_codesign.nets.inputs import describe, is_dense
 from qtaml_codesign.nets.kernels import count_first_largest
 from qtaml_codesign.nets.metric import ACCURACY, Metric, is_right
-from qtaml_codesign.nets.usercode import UserCode
+from qtaml_codesign.nets.usercode import user_code
 from qtaml_codesign.statistics import Interval, clopper_pearson, exact_sum, group_half_width
 
 Sums = NDArray[np.int64] | NDArray[np.float64]
@@ -209,7 +209,7 @@ def scores_of(metric: Metric, outputs: Tensor, targets: Tensor) -> Tensor:
     Raises:
         WorkloadError: the metric's function fails, or its scores have no sample axis or lie out of its bounds.
     """
-    with UserCode("the metric fails", f"metric {metric.name!r}", "score(outputs, targets) returns a tensor",
+    with user_code("the metric fails", f"metric {metric.name!r}", "score(outputs, targets) returns a tensor",
                   "call it on one batch of outputs and targets", describe((outputs, targets))):
         scores = metric.score(outputs, targets.to(outputs.device))
     if not isinstance(scores, Tensor) or scores.ndim < 1 or scores.shape[0] != outputs.shape[0] or scores.is_complex():

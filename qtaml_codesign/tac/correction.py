@@ -25,7 +25,7 @@ from qtaml_codesign.codecs.plane_protected import PlaneProtected
 from qtaml_codesign.memory.deploy import DeployedModel
 from qtaml_codesign.memory.reader import StoredGroup
 from qtaml_codesign.nets.inputs import Inputs, map_tensors, sample_count
-from qtaml_codesign.nets.layer_alone import LayerAlone
+from qtaml_codesign.nets.network import LayerAlone
 from qtaml_codesign.nets.probes import Progress
 from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.tac.methods import Correction
