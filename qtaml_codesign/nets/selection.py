@@ -81,12 +81,17 @@ def _unpacked(value: Any) -> Iterator[Tensor]:
 
 
 def _weights(module: nn.Module) -> tuple[str, ...]:
-    norms = [part for part in module.modules() if isinstance(part, NORMS)]
-    of_norms = {id(parameter) for norm in norms for parameter in norm.parameters(recurse=False)}
+    of_norms = norm_parameters(module)
     return tuple(
         name for name, parameter in module.named_parameters()
         if parameter.ndim >= 2 and parameter.numel() and id(parameter) not in of_norms and not is_bias(name)
     )
+
+
+def norm_parameters(module: nn.Module) -> set[int]:
+    """Identities of the parameters of a module's norms."""
+    norms = [part for part in module.modules() if isinstance(part, NORMS)]
+    return {id(parameter) for norm in norms for parameter in norm.parameters(recurse=False)}
 
 
 def _is_dense_float(parameter: nn.Parameter) -> bool:

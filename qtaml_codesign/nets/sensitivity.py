@@ -14,6 +14,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Literal, cast, get_args
 
@@ -24,7 +25,7 @@ from torch.func import vjp, vmap
 
 from qtaml_codesign.checks import is_one_of, number_within, whole_number
 from qtaml_codesign.errors import InputError, WorkloadError, did_you_mean
-from qtaml_codesign.nets.inputs import Inputs, batches, map_tensors
+from qtaml_codesign.nets.inputs import Inputs, batches, map_leaves
 from qtaml_codesign.nets.probes import MOST_PROBES, Probe, Progress, Squares, attached, finite_difference, random_sign
 from qtaml_codesign.nets.taps import Layer, squared_jacobians, tappable
 from qtaml_codesign.nets.threads import single_threaded
@@ -134,7 +135,7 @@ def _reverse(probe: Probe, progress: Progress) -> tuple[Squares, int]:
 
     Weights used once, as a linear map, need no gradient of their own (`taps`); the gradients of the others are formed.
     """
-    first = map_tensors(probe.workload.calibration, lambda part: part[:1])
+    first = map_leaves(probe.workload.calibration, lambda part: part[:1])
     logits, layers = tappable(probe.logits, first, dict(zip(probe.names, probe.parameters, strict=True)))
     outputs = attached(logits).numel()
     found = _tapped(probe, layers, progress)
@@ -170,10 +171,8 @@ def _by_weights(probe: Probe, outputs: int, progress: Progress) -> Squares:
     """
     floats = outputs * sum(parameter.numel() for parameter in probe.parameters)
     if floats <= GRADIENT_FLOATS_OF_A_SAMPLE:
-        try:
+        with suppress(RuntimeError, WorkloadError):
             return _together(probe, max(1, GRADIENT_FLOATS // floats))
-        except (RuntimeError, WorkloadError):
-            return _one_by_one(probe, progress)
     return _one_by_one(probe, progress)
 
 
@@ -183,7 +182,7 @@ def _together(probe: Probe, samples: int) -> Squares:
     weights = {name: weight.detach() for name, weight in zip(probe.names, probe.parameters, strict=True)}
 
     def squares(sample: Inputs) -> Tensor:
-        one = map_tensors(sample, lambda part: part[None])
+        one = map_leaves(sample, lambda part: part[None])
         response = vjp(lambda given: network.call(module, one, given, dtype=probe.dtype).flatten(), weights)
         logits, pull = response[0], response[1]
         identity = torch.eye(logits.numel(), dtype=logits.dtype, device=logits.device)

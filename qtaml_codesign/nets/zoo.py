@@ -106,9 +106,10 @@ def zoo_workload(
     """
     network = trained_network(name) if network is None else network
     if name == "transformer":
-        calibration = sequences("calibration", CALIBRATION_SAMPLES).inputs
+        calibration = sequences("calibration", CALIBRATION_SAMPLES)
         evaluation = sequences("evaluation", EVALUATION_SEQUENCES)
-        floors = {} if residual_floors is None else residual_floors
-        return Workload(network, calibration, evaluation, name=name, residual_floors=floors)
-    calibration, evaluation = digits("train").inputs[:CALIBRATION_SAMPLES], digits("evaluation")
-    return Workload(network, calibration, evaluation, name=name, residual_floors=residual_floors)
+        residual_floors = {} if residual_floors is None else residual_floors
+    else:
+        calibration, evaluation = digits("train"), digits("evaluation")
+    inputs = calibration.inputs[:CALIBRATION_SAMPLES]
+    return Workload(network, inputs, evaluation, name=name, residual_floors=residual_floors)
