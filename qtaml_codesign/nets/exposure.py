@@ -101,12 +101,19 @@ def measure_exposure(
         chosen: whether the user named the stored tensors; then what is not reached is listed, and not refused.
     """
     unseen = tuple(_unseen(network.module))
-    packed = tuple((f"{name} ({kind})", count, "packed quantised weights")
-                   for name, kind, count in packed_weights(network.module))
+    packed = ((name, count, "packed quantised weights") for name, count in packed_weights(network.module))
     seen = _watch(network, calibration, caller)
     outside = (*packed, *seen.outside)
     if outside and not chosen:
-        raise _unreachable(outside, network)
+        keep = ", ".join(repr(name) for name in network.stored[:_LISTED])
+        raise WorkloadError(
+            "the network has weights that flips would not reach", where=f"model, {outside[0][0]}",
+            rule="whatever acts as weights is a floating-point parameter that forward() reads from its module",
+            value=_some(tuple(f"{name}: {why}" for name, _, why in outside)),
+            next_step="pass the float network (the memory quantises it itself), with every weight an nn.Parameter of a "
+            "registered module, read as self.layer.weight; or leave these outside the tunnelling memory by naming what "
+            f"lies in it: tensors=[{keep}{', ...' if len(network.stored) > _LISTED else ''}]",
+        )
     rows = (*unseen, *_registered(network, chosen, {name for name, _, _ in (*outside, *unseen)}))
     stored = sum(weight.size for weight in network.weights.values())
     every = sum(parameter.numel() for parameter in network.module.parameters())
@@ -236,15 +243,3 @@ def _why_not(name: str, parameter: Tensor, of_norms: set[int], chosen: bool) -> 
 def _some(names: tuple[str, ...]) -> str:
     more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     return ", ".join(names[:_LISTED]) + more
-
-
-def _unreachable(outside: tuple[Row, ...], network: Network) -> WorkloadError:
-    keep = ", ".join(repr(name) for name in network.stored[:_LISTED])
-    return WorkloadError(
-        "the network has weights that flips would not reach", where=f"model, {outside[0][0]}",
-        rule="whatever acts as weights is a floating-point parameter that forward() reads from its module",
-        value=_some(tuple(f"{name}: {why}" for name, _, why in outside)),
-        next_step="pass the float network (the memory quantises it itself), with every weight an nn.Parameter of a "
-        "registered module, read as self.layer.weight; or leave these outside the tunnelling memory by naming what "
-        f"lies in it: tensors=[{keep}{', ...' if len(network.stored) > _LISTED else ''}]",
-    )
