@@ -49,6 +49,9 @@ def names_of_ours(tree: ast.AST) -> set[str]:
     return found
 
 
+OURS = set().union(*map(names_of_ours, TREES.values()))
+
+
 def own(node: ast.Attribute) -> bool:
     """Whether an attribute is read off `self`, `cls`, or the other value of a comparison, which is ours to have."""
     return isinstance(node.value, ast.Name) and node.value.id in ("self", "cls", "other")
@@ -72,8 +75,7 @@ def foreign_names(tree: ast.AST, ours: set[str]) -> list[str]:
 
 @pytest.mark.parametrize("module", TREES)
 def test_no_private_name_of_a_library(module: str) -> None:
-    ours = set().union(*(names_of_ours(tree) for tree in TREES.values()))
-    found = foreign_names(TREES[module], ours)
+    found = foreign_names(TREES[module], OURS)
     assert [name for name in found if name.partition(": ")[2] not in FORGIVEN.get(module, ())] == []
 
 

@@ -27,7 +27,7 @@ from qtaml_codesign.sweeps.workers import Job, Workers
 from tests.conftest import ROOT, stored_trials, tiny_network, until
 
 FILES = ("sweep.csv", "knots.csv", "frontier.csv", "frontier.png")
-ARGUMENTS = {"thickness_nm": np.linspace(1.72, 1.84, 6), "budgets": (0.05, 0.125, 0.25), "half_width": 0.004,
+ARGUMENTS = {"thickness_nm": np.linspace(1.72, 1.84, 4), "budgets": (0.05, 0.25), "half_width": 0.004,
              "max_trials": 160}
 NETWORK = tiny_network()
 
@@ -93,7 +93,7 @@ def test_two_workers_killed_with_their_parent_leave_nobody_behind(whole, tiny_so
     """The command line with two processes: SIGKILL the parent, its workers end; the rest runs to the same bytes."""
     folder = whole[1]
     arguments = ["sweep", "--device", "3nm", "--workload", tiny_source, "--out", str(tmp_path), "--budget",
-                 "0.05,0.125,0.25", "--half-width", "0.004", "--max-trials", "160", "--thickness", "1.72:1.84:6"]
+                 "0.05,0.25", "--half-width", "0.004", "--max-trials", "160", "--thickness", "1.72:1.84:4"]
     (tmp_path / "temporary").mkdir()
     parent = subprocess.Popen([sys.executable, "cli.py", *arguments, "--workers", "2"], cwd=ROOT,
                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
