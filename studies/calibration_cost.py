@@ -22,7 +22,7 @@ from lab.figures import COLOURS, HATCHES, new_figure
 from lab.networks import CNNS, LABELS, trained
 from lab.study import Scale, Study
 from qtaml_codesign.bits.cell_law import BitErrorProfile
-from qtaml_codesign.nets.layer_alone import LayerAlone
+from qtaml_codesign.nets.network import LayerAlone
 from qtaml_codesign.nets.sensitivity import jacobian_gains
 from qtaml_codesign.tac.correction import ProtectedLayer, layer_deviation
 

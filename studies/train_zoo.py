@@ -17,7 +17,7 @@ from torch import nn
 
 from lab.networks import examples, train
 from qtaml_codesign.nets.architectures import BUILDERS
-from qtaml_codesign.nets.datasets import LabelledInputs
+from qtaml_codesign.nets.zoo import LabelledInputs
 
 
 def accuracy(model: nn.Module, examples: LabelledInputs) -> float:

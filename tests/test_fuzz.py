@@ -16,7 +16,7 @@ from qtaml_codesign.card_schema.card import DeviceCard
 from qtaml_codesign.checks import number_within, plain_array, several
 from qtaml_codesign.commands.ranges import parse_ends, parse_fractions, parse_range
 from qtaml_codesign.errors import CodesignError, InputError, PlanError, shorten
-from qtaml_codesign.nets.usercode import UserCode
+from qtaml_codesign.nets.usercode import user_code
 from tests.fuzz.all import FUZZERS
 from tests.fuzz.running import Ended, faults, faults_of_tables
 
@@ -109,9 +109,9 @@ class Mute(Exception):
 def test_what_cannot_be_shown_is_named_by_its_type() -> None:
     assert shorten(Mute()) == "Mute that cannot be shown: ZeroDivisionError"
     with pytest.raises(CodesignError, match="it failed: Mute: Mute that cannot be shown"), \
-            UserCode("it failed", "here", "it works", "repair it", "nothing"):
+            user_code("it failed", "here", "it works", "repair it", "nothing"):
         raise Mute
-    with pytest.raises(CodesignError) as caught, UserCode("it failed", "here", "it works", "repair it", "nothing"):
+    with pytest.raises(CodesignError) as caught, user_code("it failed", "here", "it works", "repair it", "nothing"):
         raise ValueError("long\n" * 10_000)
     assert len(str(caught.value)) < 1000
 
@@ -119,9 +119,9 @@ def test_what_cannot_be_shown_is_named_by_its_type() -> None:
 @pytest.mark.parametrize("failure", [SystemExit(0), GeneratorExit(), BaseException("all"), StopIteration()])
 def test_whatever_the_code_of_the_user_raises_is_an_error(failure: BaseException) -> None:
     with pytest.raises(CodesignError, match=type(failure).__name__), \
-            UserCode("it failed", "here", "it works", "repair it", "nothing"):
+            user_code("it failed", "here", "it works", "repair it", "nothing"):
         raise failure
-    with pytest.raises(KeyboardInterrupt), UserCode("it failed", "here", "it works", "repair it", "nothing"):
+    with pytest.raises(KeyboardInterrupt), user_code("it failed", "here", "it works", "repair it", "nothing"):
         raise KeyboardInterrupt
 
 

@@ -11,9 +11,8 @@ import qtaml_codesign as qc
 from qtaml_codesign.errors import InputError, WorkloadError
 from qtaml_codesign.nets.architectures import BUILDERS
 from qtaml_codesign.nets.chance import check_clean, is_above
-from qtaml_codesign.nets.datasets import digits
 from qtaml_codesign.nets.target import Target
-from qtaml_codesign.nets.zoo import trained_network
+from qtaml_codesign.nets.zoo import digits, trained_network
 from qtaml_codesign.sweeps.soundness import check_evaluation
 
 SWEEP = {"thickness_nm": [1.9, 2.0], "budgets": [0.125], "methods": ["uniform-msp"], "trials": 2, "refine": False}

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from qtaml_codesign.nets.layer_alone import LayerAlone
+from qtaml_codesign.nets.network import LayerAlone
 from qtaml_codesign.nets.replica import Replica
 from qtaml_codesign.nets.workload import Workload
 

@@ -10,9 +10,8 @@ import torch
 
 from qtaml_codesign.errors import WorkloadError
 from qtaml_codesign.nets.architectures import sinusoidal_positions
-from qtaml_codesign.nets.datasets import digits, sequences
 from qtaml_codesign.nets.loading import load_workload
-from qtaml_codesign.nets.zoo import ZOO, trained_network
+from qtaml_codesign.nets.zoo import ZOO, digits, sequences, trained_network
 
 SIZES = {
     "small-cnn": [144, 4608, 32768, 640],

@@ -25,7 +25,7 @@ PUBLIC = {"_asdict", "_exit", "_fields", "_make", "_replace"}
 
 FORGIVEN = {
     # torch's own manual names this module for watching operations; what an operation writes stands nowhere else
-    "qtaml_codesign.nets.dispatch": {"import torch.utils._python_dispatch.TorchDispatchMode", "overload._schema"},
+    "qtaml_codesign.nets.dataflow": {"import torch.utils._python_dispatch.TorchDispatchMode", "func._schema"},
     # read by the type checker alone, which cannot follow `type(BaseModel)`
     "qtaml_codesign.records": {"import pydantic._internal._model_construction.ModelMetaclass"},
 }

@@ -12,7 +12,7 @@ import qtaml_codesign as qc
 from qtaml_codesign.bits.cell_law import BitErrorProfile, CellLaw
 from qtaml_codesign.bits.formats import ENCODINGS, BitFormat
 from qtaml_codesign.bits.law import ReadLaw
-from qtaml_codesign.nets.layer_alone import LayerAlone
+from qtaml_codesign.nets.network import LayerAlone
 from qtaml_codesign.tac.correction import NOTHING, RULES, MeanCorrection, ProtectedLayer, decide, samples_for
 
 CORRECTING = ("tac", "tac-always-corrected", "tac-unprotected-corrected", "tac-slope-corrected")

@@ -9,7 +9,7 @@ import torch
 import qtaml_codesign as qc
 from qtaml_codesign.bits.cell_law import BitErrorProfile
 from qtaml_codesign.bits.formats import BitFormat
-from qtaml_codesign.nets.layer_alone import LayerAlone
+from qtaml_codesign.nets.network import LayerAlone
 from qtaml_codesign.tac import algorithm
 from qtaml_codesign.tac.api import BUDGET_FREE_METHODS, METHODS
 from qtaml_codesign.tac.correction import correction_factor

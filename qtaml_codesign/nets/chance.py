@@ -9,7 +9,6 @@ from scipy import special
 from torch import Tensor
 
 CONFIDENCE = 0.99
-FEW_SAMPLES = 50
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class CleanCheck:
     Example:
         >>> labels = torch.arange(60) % 3
         >>> check = check_clean(labels, (labels + 1) % 3, correct=0, classes=3)
-        >>> check.above_chance, check.shift
+        >>> check.problem is None, check.shift
         (False, (1, 60))
     """
 
@@ -41,14 +40,9 @@ class CleanCheck:
         return max(1.0 / self.classes, self.commonest)
 
     @property
-    def above_chance(self) -> bool:
-        """One-sided exact binomial test of the clean accuracy against chance, at 99 %."""
-        return is_above(self.correct, self.samples, self.chance)
-
-    @property
     def problem(self) -> str | None:
-        """What is wrong, in one sentence; None if the network is better than chance."""
-        if self.above_chance:
+        """What is wrong, in one sentence; None if the network is above chance by a one-sided exact test at 99 %."""
+        if is_above(self.correct, self.samples, self.chance):
             return None
         whose = "the share of the commonest label" if self.commonest >= 1.0 / self.classes else "one of C classes"
         return (f"the clean accuracy {self.correct / self.samples:.4f} ({self.correct} of {self.samples}) is not above "
@@ -85,11 +79,3 @@ def is_above(correct: int, samples: int, chance: float) -> bool:
     if correct == 0 or chance >= 1.0:
         return False
     return float(special.betainc(correct, samples - correct + 1, chance)) <= 1.0 - CONFIDENCE
-
-
-def clean_notes(check: CleanCheck | None, samples: int, name: str) -> tuple[str, ...]:
-    """Warnings for whoever uses a workload of so many samples; no check: of a metric without a chance level."""
-    notes = [] if check is None or check.problem is None else [f"{check.problem}: {check.advice}"]
-    if samples < FEW_SAMPLES:
-        notes.append(f"only {samples} evaluation samples: one of them is {1.0 / samples:.1%} of {name}")
-    return tuple(notes)

@@ -9,22 +9,25 @@ plain attribute, in a list, in a closure, as whole numbers that are scaled at ea
 A table that is looked up by positions alone is a code of positions, and no weight; positions are what a cumulative sum
 of whole numbers counts, or what does not depend on the values of the inputs at all.
 
+Torch has no public way to see what runs inside of modules that are scripted, fused or written in C++: a
+TorchFunctionMode sees the functions of Python alone. The two private names that this needs, the dispatch mode and the
+schema of an operation, stand in this file and nowhere else.
+
 Not seen: products written out as elementwise operations, sparse tensors, and what runs outside of torch.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from qtaml_codesign.nets.dispatch import Dispatching, Operation
-from qtaml_codesign.nets.identity import own_attributes
 from qtaml_codesign.nets.inputs import leaves as leaves_of
+from qtaml_codesign.nets.inputs import map_leaves
 
 Origins = frozenset[str] | None
 """Labels of the tensors that a constant was made of; None for what depends on the inputs."""
@@ -44,7 +47,7 @@ _AT_ONCE = 2**20
 """Values looked at in one go."""
 
 
-class Dataflow:
+class Dataflow(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Follows constants and inputs through the operations that run inside its context.
 
     Args:
@@ -70,7 +73,7 @@ class Dataflow:
         self, inputs: list[Tensor], leaves: Mapping[str, Tensor], name: Callable[[Tensor], str],
         contents: Iterable[tuple[Tensor, Tensor]] = (),
     ) -> None:
-        self._mode: AbstractContextManager[object] = Dispatching(self._noted)
+        super().__init__()  # type: ignore[no-untyped-call]
         self.read: set[str] = set()
         self.weights: dict[str, Tensor] = {}
         self._name = name
@@ -81,29 +84,23 @@ class Dataflow:
         self._alive: list[Tensor] = []  # an address must not be used twice
         self._contents = {address(one): (one, content) for one, content in contents}
 
-    def __enter__(self) -> Dataflow:
-        self._mode.__enter__()
-        return self
-
-    def __exit__(self, *failure: Any) -> None:
-        self._mode.__exit__(*failure)
-
-    def _noted(self, operation: Operation) -> Any:
-        """The result of an operation; what came of it is written down."""
-        output, name = self._output(operation), operation.name
-        given = [part for part in operation.given if _is_plain(part)]
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Called by torch: the result of an operation; what came of it is written down."""
+        name, writes = func.name().rpartition("::")[2].partition(".")[0], func._schema.is_mutable
+        output = self._output(func, (args, kwargs or {}), writes)
+        given = [part for part in leaves_of((args, kwargs)) if _is_plain(part)]
         origins = [self._of(part) for part in given]
-        if not operation.is_view:
+        if not func.is_view:
             self.read |= {label for one in origins if one for label in one}
             self._note_weights(name, given, origins)
         merged, counted = self._made_of(name, given, origins), self._counts(name, given, origins)
         before = {address(part) for part in given}
         made = [part for part in leaves_of(output) if _is_plain(part)]
-        for part in [*given[: int(operation.writes)], *made]:
-            if operation.writes or address(part) not in before:
+        for part in [*given[: int(writes)], *made]:
+            if writes or address(part) not in before:
                 self._origins[address(part)] = merged
                 self._alive.append(part)
-                (self._positions.add if counted and _is_whole(part) else self._positions.discard)(address(part))
+                (self._positions.add if counted and is_whole(part) else self._positions.discard)(address(part))
         return output
 
     def _made_of(self, name: str, given: list[Tensor], origins: list[Origins]) -> Origins:
@@ -128,11 +125,12 @@ class Dataflow:
         masked = name.startswith("mul") or all(part.dtype == torch.bool for part in others)
         return len(others) < len(dependent) and masked and not _INDEXED.search(name)
 
-    def _output(self, operation: Operation) -> Any:
-        if operation.writes:
-            for part in operation.given:
+    def _output(self, func: Any, arguments: tuple[Any, Any], writes: bool) -> Any:
+        if writes:
+            for part in leaves_of(arguments):
                 self._fill(part)
-        return operation.run() if operation.writes or operation.is_view else operation.run(self._content)
+        args, kwargs = arguments if writes or func.is_view else map_leaves(arguments, self._content)
+        return func(*args, **kwargs)
 
     def _content(self, part: Any) -> Any:
         """What a view of a stand-in stands for; all else as it is."""
@@ -198,7 +196,8 @@ def _is_plain(part: object) -> bool:
     return isinstance(part, Tensor) and part.layout == torch.strided and part.numel() > 0 and address(part) != 0
 
 
-def _is_whole(part: Tensor) -> bool:
+def is_whole(part: Tensor) -> bool:
+    """Whether a tensor holds whole numbers or truth values."""
     return not (part.is_floating_point() or part.is_complex())
 
 
@@ -226,34 +225,3 @@ def _in_runs(ones: Tensor) -> bool:
         return True
     starts = ones[..., :1].sum(-1) + (ones[..., 1:] & ~ones[..., :-1]).sum(-1)
     return bool((starts <= 1).all())
-
-
-def held_tensors(holder: object, path: str = "", seen: set[int] | None = None) -> Iterator[tuple[str, Tensor]]:
-    """(path, tensor) of all that a module's attributes hold, through lists, dictionaries and modules inside them.
-
-    Args:
-        holder: a module, or anything that it holds.
-        path: how it was reached.
-        seen: identities of what was looked at before.
-
-    Example:
-        >>> module = nn.Identity()
-        >>> module.pair = [nn.Linear(2, 1, bias=False), torch.zeros(3)]
-        >>> [path for path, tensor in held_tensors(module)]
-        ['pair[0].weight', 'pair[1]']
-    """
-    seen = set() if seen is None else seen
-    if id(holder) in seen:
-        return
-    seen.add(id(holder))
-    if isinstance(holder, Tensor):
-        yield path, holder
-    elif isinstance(holder, nn.Module):
-        registered = [*holder.named_parameters(recurse=False), *holder.named_buffers(recurse=False),
-                      *holder.named_children()]
-        for key, value in [*registered, *own_attributes(holder).items()]:
-            yield from held_tensors(value, f"{path}.{key}" if path else key, seen)
-    elif isinstance(holder, dict | list | tuple):
-        keys = list(holder) if isinstance(holder, dict) else range(len(holder))
-        for key, value in zip(keys, holder.values() if isinstance(holder, dict) else holder, strict=True):
-            yield from held_tensors(value, f"{path}[{key!r}]", seen)

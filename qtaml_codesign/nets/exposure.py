@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from qtaml_codesign.errors import WorkloadError
-from qtaml_codesign.nets.dataflow import Dataflow, address, held_tensors, span
-from qtaml_codesign.nets.identity import strided_parts
-from qtaml_codesign.nets.inputs import Inputs, batches, moved, tensors_of
+from qtaml_codesign.nets.dataflow import Dataflow, address, is_whole, span
+from qtaml_codesign.nets.identity import held_tensors, strided_parts
+from qtaml_codesign.nets.inputs import Inputs, batches, leaves, moved
 from qtaml_codesign.nets.network import Network
-from qtaml_codesign.nets.selection import NORMS, NORMS_WITH_STATISTICS, is_bias, packed_weights
+from qtaml_codesign.nets.selection import NORMS_WITH_STATISTICS, is_bias, norm_parameters, packed_weights
 
 NOT_CHOSEN = "not chosen by tensors="
 Row = tuple[str, int, str]
@@ -101,12 +101,19 @@ def measure_exposure(
         chosen: whether the user named the stored tensors; then what is not reached is listed, and not refused.
     """
     unseen = tuple(_unseen(network.module))
-    packed = tuple((f"{name} ({kind})", count, "packed quantised weights")
-                   for name, kind, count in packed_weights(network.module))
+    packed = ((name, count, "packed quantised weights") for name, count in packed_weights(network.module))
     seen = _watch(network, calibration, caller)
     outside = (*packed, *seen.outside)
     if outside and not chosen:
-        raise _unreachable(outside, network)
+        keep = ", ".join(repr(name) for name in network.stored[:_LISTED])
+        raise WorkloadError(
+            "the network has weights that flips would not reach", where=f"model, {outside[0][0]}",
+            rule="whatever acts as weights is a floating-point parameter that forward() reads from its module",
+            value=_some(tuple(f"{name}: {why}" for name, _, why in outside)),
+            next_step="pass the float network (the memory quantises it itself), with every weight an nn.Parameter of a "
+            "registered module, read as self.layer.weight; or leave these outside the tunnelling memory by naming what "
+            f"lies in it: tensors=[{keep}{', ...' if len(network.stored) > _LISTED else ''}]",
+        )
     rows = (*unseen, *_registered(network, chosen, {name for name, _, _ in (*outside, *unseen)}))
     stored = sum(weight.size for weight in network.weights.values())
     every = sum(parameter.numel() for parameter in network.module.parameters())
@@ -125,18 +132,9 @@ def _notes(
         yield f"tensors that are not dense may act as weights, which is not looked at: {_some(unseen)}"
     if exposure.share < 0.5 and not chosen:
         yield f"only {exposure.share:.1%} of {exposure.parameters} parameters lie in tunnelling cells, see .exposure"
-    idle = _without_effect(network, calibration, seen.unread)
-    if idle:
-        yield f"no effect on the calibration outputs, so flips there cost nothing: {_some(idle)}"
-
-
-def _without_effect(network: Network, calibration: Inputs, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Those of the stored tensors that may be zero without a change of the calibration outputs, all at once."""
-    if not names:
-        return ()
-    zeros = {name: 0.0 * network.weights[name] for name in names}
-    same = torch.equal(network.run(calibration), network.run(calibration, zeros))
-    return names if same else ()
+    zeros = {name: 0.0 * network.weights[name] for name in seen.unread}
+    if zeros and torch.equal(network.run(calibration), network.run(calibration, zeros)):
+        yield f"no effect on the calibration outputs, so flips there cost nothing: {_some(seen.unread)}"
 
 
 def _watch(network: Network, calibration: Inputs, caller: nn.Module) -> _Seen:
@@ -152,7 +150,7 @@ def _watch(network: Network, calibration: Inputs, caller: nn.Module) -> _Seen:
         try:
             with torch.inference_mode(False), torch.no_grad(), network.replica().with_weights(copies) as module:
                 known = _known_tensors(module, own, copies)
-                with Dataflow(tensors_of(samples), known, _namer(module, caller), stand_ins) as flow:
+                with Dataflow(leaves(samples), known, _namer(module, caller), stand_ins) as flow:
                     network.call(module, samples)
         except WorkloadError:  # this number of samples does not suit the module, or it minds being watched
             continue
@@ -222,8 +220,7 @@ def _unseen(module: nn.Module) -> Iterator[Row]:
 
 def _registered(network: Network, chosen: bool, told: set[str]) -> Iterator[Row]:
     """Parameters and buffers that are not stored."""
-    norms = [part for part in network.module.modules() if isinstance(part, NORMS)]
-    of_norms = {id(parameter) for norm in norms for parameter in norm.parameters(recurse=False)}
+    of_norms = norm_parameters(network.module)
     for name, parameter in network.module.named_parameters():
         if name not in network.stored and parameter.numel():
             yield name, parameter.numel(), _why_not(name, parameter, of_norms, chosen)
@@ -231,8 +228,7 @@ def _registered(network: Network, chosen: bool, told: set[str]) -> Iterator[Row]
                   for buffer in part.buffers(recurse=False)}
     for name, buffer in network.module.named_buffers():
         if name not in told and buffer.numel():
-            whole = not (buffer.is_floating_point() or buffer.is_complex())
-            other = "buffer of whole numbers or truth values" if whole else "buffer"
+            other = "buffer of whole numbers or truth values" if is_whole(buffer) else "buffer"
             yield name, buffer.numel(), "statistics of a norm" if id(buffer) in statistics else other
 
 
@@ -247,15 +243,3 @@ def _why_not(name: str, parameter: Tensor, of_norms: set[int], chosen: bool) -> 
 def _some(names: tuple[str, ...]) -> str:
     more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     return ", ".join(names[:_LISTED]) + more
-
-
-def _unreachable(outside: tuple[Row, ...], network: Network) -> WorkloadError:
-    keep = ", ".join(repr(name) for name in network.stored[:_LISTED])
-    return WorkloadError(
-        "the network has weights that flips would not reach", where=f"model, {outside[0][0]}",
-        rule="whatever acts as weights is a floating-point parameter that forward() reads from its module",
-        value=_some(tuple(f"{name}: {why}" for name, _, why in outside)),
-        next_step="pass the float network (the memory quantises it itself), with every weight an nn.Parameter of a "
-        "registered module, read as self.layer.weight; or leave these outside the tunnelling memory by naming what "
-        f"lies in it: tensors=[{keep}{', ...' if len(network.stored) > _LISTED else ''}]",
-    )

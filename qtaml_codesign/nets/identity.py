@@ -163,6 +163,37 @@ def own_attributes(holder: object) -> dict[str, Any]:
     return {name: value for name, value in getattr(holder, "__dict__", {}).items() if name not in _OF_EVERY_MODULE}
 
 
+def held_tensors(holder: object, path: str = "", seen: set[int] | None = None) -> Iterator[tuple[str, Tensor]]:
+    """(path, tensor) of all that a module's attributes hold, through lists, dictionaries and modules inside them.
+
+    Args:
+        holder: a module, or anything that it holds.
+        path: how it was reached.
+        seen: identities of what was looked at before.
+
+    Example:
+        >>> module = nn.Identity()
+        >>> module.pair = [nn.Linear(2, 1, bias=False), torch.zeros(3)]
+        >>> [path for path, tensor in held_tensors(module)]
+        ['pair[0].weight', 'pair[1]']
+    """
+    seen = set() if seen is None else seen
+    if id(holder) in seen:
+        return
+    seen.add(id(holder))
+    if isinstance(holder, Tensor):
+        yield path, holder
+    elif isinstance(holder, nn.Module):
+        registered = [*holder.named_parameters(recurse=False), *holder.named_buffers(recurse=False),
+                      *holder.named_children()]
+        for key, value in [*registered, *own_attributes(holder).items()]:
+            yield from held_tensors(value, f"{path}.{key}" if path else key, seen)
+    elif isinstance(holder, dict | list | tuple):
+        keys = list(holder) if isinstance(holder, dict) else range(len(holder))
+        for key, value in zip(keys, holder.values() if isinstance(holder, dict) else holder, strict=True):
+            yield from held_tensors(value, f"{path}[{key!r}]", seen)
+
+
 def _hooks(module: nn.Module) -> Iterator[Any]:
     """Functions that torch keeps for a module; those of its registries that hold neither tensors nor modules."""
     for name in sorted(_OF_EVERY_MODULE):
@@ -186,7 +217,7 @@ def content_digest(tensor: Tensor | NDArray[Any]) -> str:
         return hashlib.sha256(f"{tensor.shape} {tensor.dtype.str}".encode() + numbers).hexdigest()
     digest = hashlib.sha256(f"{tuple(tensor.shape)} {tensor.dtype} {tensor.layout}".encode())
     for part in strided_parts(tensor):
-        digest.update(as_bytes(part).data)
+        digest.update(part.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
@@ -203,12 +234,6 @@ def strided_parts(tensor: Tensor) -> list[Tensor]:
     if tensor.is_quantized:
         return [tensor.int_repr(), tensor.dequantize()]
     return [tensor if tensor.layout == torch.strided else tensor.to_dense()]
-
-
-def as_bytes(tensor: Tensor) -> NDArray[np.uint8]:
-    """The bytes of a plain tensor, without a copy where it lies on the CPU in one piece."""
-    seen: NDArray[np.uint8] = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-    return seen
 
 
 def _code(code: CodeType) -> object:

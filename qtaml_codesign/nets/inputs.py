@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch.func import functional_call
 from qtaml_codesign.errors import WorkloadError, shown
 
 Inputs = Tensor | tuple[Tensor, ...] | dict[str, Tensor]
+Nested = TypeVar("Nested")
 
 
 def private_inputs(given: object, where: str) -> Inputs:
@@ -36,7 +37,7 @@ def private_inputs(given: object, where: str) -> Inputs:
         inputs = tuple(_tensor(part, f"{where}[{index}]") for index, part in enumerate(given))
     else:
         inputs = _tensor(given, where)
-    counts = {part.shape[0] for part in tensors_of(inputs)}
+    counts = {part.shape[0] for part in leaves(inputs)}
     if len(counts) != 1 or 0 in counts:
         raise WorkloadError(
             "the inputs do not hold the same samples" if len(counts) > 1 else "there are no inputs", where=where,
@@ -46,23 +47,37 @@ def private_inputs(given: object, where: str) -> Inputs:
     return inputs
 
 
-def tensors_of(inputs: Inputs) -> list[Tensor]:
-    """Every tensor of some inputs, in order."""
-    return list(leaves(inputs))
-
-
-def leaves(nested: object) -> Iterator[Any]:
+def leaves(nested: object) -> list[Any]:
     """Everything that nested lists, tuples and dictionaries hold, in order; a value alone is its own leaf.
 
     Example:
-        >>> list(leaves([1, {"a": (2, 3)}]))
+        >>> leaves([1, {"a": (2, 3)}])
         [1, 2, 3]
     """
-    if isinstance(nested, tuple | list | dict):
-        for part in nested.values() if isinstance(nested, dict) else nested:
-            yield from leaves(part)
+    if not isinstance(nested, tuple | list | dict):
+        return [nested]
+    return [leaf for part in (nested.values() if isinstance(nested, dict) else nested) for leaf in leaves(part)]
+
+
+def map_leaves(nested: Nested, change: Callable[[Any], Any]) -> Nested:
+    """Lists, tuples and dictionaries of the same structure with every leaf changed.
+
+    Args:
+        nested: the structure, for instance inputs.
+        change: leaf -> what takes its place.
+
+    Example:
+        >>> map_leaves({"a": (1, 2)}, lambda number: -number)
+        {'a': (-1, -2)}
+    """
+    changed: Any
+    if isinstance(nested, dict):
+        changed = {name: map_leaves(part, change) for name, part in nested.items()}
+    elif isinstance(nested, tuple | list):
+        changed = type(nested)(map_leaves(part, change) for part in nested)
     else:
-        yield nested
+        changed = change(nested)
+    return cast(Nested, changed)
 
 
 def is_dense(tensor: Tensor) -> bool:
@@ -70,23 +85,9 @@ def is_dense(tensor: Tensor) -> bool:
     return tensor.layout == torch.strided and not tensor.is_meta
 
 
-def map_tensors(inputs: Inputs, change: Callable[[Tensor], Tensor]) -> Inputs:
-    """Inputs of the same structure with every tensor changed.
-
-    Args:
-        inputs: the structure.
-        change: tensor -> tensor.
-    """
-    if isinstance(inputs, Tensor):
-        return change(inputs)
-    if isinstance(inputs, dict):
-        return {name: change(part) for name, part in inputs.items()}
-    return tuple(change(part) for part in inputs)
-
-
 def sample_count(inputs: Inputs) -> int:
     """Samples along the first axis of the inputs."""
-    return int(tensors_of(inputs)[0].shape[0])
+    return int(leaves(inputs)[0].shape[0])
 
 
 def batches(inputs: Inputs, size: int) -> Iterator[Inputs]:
@@ -96,7 +97,7 @@ def batches(inputs: Inputs, size: int) -> Iterator[Inputs]:
         yield inputs
         return
     for start in range(0, count, size):
-        yield map_tensors(inputs, lambda part, start=start: part[start : start + size])  # type: ignore[misc]
+        yield map_leaves(inputs, lambda part, start=start: part[start : start + size])  # type: ignore[misc]
 
 
 def moved(inputs: Inputs, device: torch.device, dtype: torch.dtype | None = None) -> Inputs:
@@ -107,11 +108,7 @@ def moved(inputs: Inputs, device: torch.device, dtype: torch.dtype | None = None
         device: where they go.
         dtype: of the real ones; None leaves it.
     """
-
-    def move(part: Tensor) -> Tensor:
-        return part.to(device, dtype if part.is_floating_point() else None)
-
-    return map_tensors(inputs, move)
+    return map_leaves(inputs, lambda part: part.to(device, dtype if part.is_floating_point() else None))
 
 
 def call(module: nn.Module, inputs: Inputs, weights: Mapping[str, Tensor] | None = None) -> Any:

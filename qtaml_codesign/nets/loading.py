@@ -10,8 +10,7 @@ from types import ModuleType
 
 from qtaml_codesign.errors import WorkloadError, did_you_mean, shown
 from qtaml_codesign.nets.randomness import global_randomness_kept
-from qtaml_codesign.nets.usercode import UserCode
-from qtaml_codesign.nets.userfile import beside, run_file
+from qtaml_codesign.nets.usercode import beside, run_file, user_code
 from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.nets.zoo import zoo_workload
 
@@ -93,7 +92,7 @@ def _factory(module: ModuleType, name: str, text: str) -> Callable[[], object]:
 
 
 def _made(factory: Callable[[], object], text: str, rule: str) -> Workload:
-    with UserCode("the workload function fails", text, rule, "call it alone in Python to see the whole traceback",
+    with user_code("the workload function fails", text, rule, "call it alone in Python to see the whole traceback",
                   "called without arguments"):
         workload = factory()
     if not isinstance(workload, Workload):

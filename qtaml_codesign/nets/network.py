@@ -17,7 +17,7 @@ from qtaml_codesign.errors import WorkloadError, did_you_mean, shown
 from qtaml_codesign.nets.inputs import Inputs, batches, call, describe, moved, sample_count
 from qtaml_codesign.nets.replica import Replica, structure_of
 from qtaml_codesign.nets.selection import stored_names
-from qtaml_codesign.nets.usercode import UserCode
+from qtaml_codesign.nets.usercode import user_code
 
 Weights = NDArray[np.float32] | NDArray[np.float64]
 GivenWeights = Mapping[str, NDArray[Any] | Tensor]
@@ -50,7 +50,7 @@ class Network:
                 value=f"{type(model).__name__}: {shown(model)}",
                 next_step="call the class if you passed it (Net() instead of Net), or wrap the function in a module",
             )
-        with UserCode("the module cannot be copied", "model", "copy.deepcopy(model) works",
+        with user_code("the module cannot be copied", "model", "copy.deepcopy(model) works",
                       "remove what cannot be copied (open files, hooks with state), or build a plain module",
                       type(model).__name__), torch.inference_mode(False):
             arrays, parameters = _owned_copies(model)
@@ -123,13 +123,13 @@ class Network:
             WorkloadError: the module or the logits function fails, or what it returns has not the form of logits.
         """
         given = moved(inputs, self.device, dtype)
-        with UserCode("the module fails on these inputs", f"{type(self.module).__name__}.forward",
+        with user_code("the module fails on these inputs", f"{type(self.module).__name__}.forward",
                       "the module accepts a batch of samples",
                       "check shapes and dtypes; a tuple is passed as module(*inputs), a dict as module(**inputs)",
                       describe(given)):
             output = call(module, given, weights)
         if self.logits is not None:
-            with UserCode("the logits function fails", "logits", "logits(module output) returns a tensor",
+            with user_code("the logits function fails", "logits", "logits(module output) returns a tensor",
                           "check it on one batch", describe(output)):
                 output = self.logits(output)
         return _checked(output, sample_count(given))
@@ -153,6 +153,43 @@ class Network:
             fits = array.dtype is dtype and array.device == device
             replaced[name] = array if fits else array.to(device, dtype)
         return replaced
+
+
+class LayerAlone:
+    """Logits of some inputs with one tensor noisy at a time, the others with their float weights; each costs a run.
+
+    Args:
+        network: what runs.
+        inputs: the same N samples for every simulation.
+
+    Attributes:
+        clean: logits (N, ..., C) without noise.
+
+    Example:
+        >>> from qtaml_codesign.nets.loading import load_workload
+        >>> workload = load_workload("small-cnn")
+        >>> alone = LayerAlone(workload.network, workload.calibration)
+        >>> [bool((alone.run("fc1.weight", factor * workload.weights["fc1.weight"]) == alone.clean).all())
+        ...  for factor in (1.0, 0.5)]
+        [True, False]
+    """
+
+    def __init__(self, network: Network, inputs: Inputs) -> None:
+        self._network = network
+        self._inputs = inputs
+        self.clean: Tensor = network.run(inputs)
+
+    def run(self, name: str, weight: Any) -> Tensor:
+        """Logits (N, ..., C) with one tensor replaced.
+
+        Args:
+            name: a stored tensor.
+            weight: array or tensor of its shape.
+
+        Raises:
+            WorkloadError: no stored tensor has this name, or the shape is another.
+        """
+        return self._network.run(self._inputs, {name: weight})
 
 
 def _owned_copies(model: nn.Module) -> tuple[dict[int, Weights], dict[int, Any]]:

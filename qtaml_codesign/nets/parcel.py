@@ -6,34 +6,18 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
 from qtaml_codesign.errors import WorkloadError
-from qtaml_codesign.nets.usercode import UserCode
-from qtaml_codesign.nets.userfile import importable_file
+from qtaml_codesign.nets.usercode import importable_file, user_code
 
 TOP_LEVEL = "define the module's class and the logits function at the top level of a file (not inside a function)"
 
 
 class WorkloadAbsentError(WorkloadError):
     """The file of a parcel is not there: whoever opens it is on another machine and needs the bytes themselves."""
-
-
-class Packable(Protocol):
-    """What a parcel needs of a workload."""
-
-    name: str
-    source: str | None
-    load: Callable[[str], Any] | None
-
-    @property
-    def digest(self) -> str:
-        """Names its content."""
-
-    def parts(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Arguments that build it again."""
 
 
 @dataclass(frozen=True)
@@ -90,30 +74,28 @@ class Parcel:
                 "the file of the workload is not on this machine", where=self.content, rule="a file that can be read",
                 value=self.name, next_step="the job is sent again with the workload in it",
             )
+        origin = io.BytesIO(self.content) if isinstance(self.content, bytes) else self.content
         try:
-            return self._rebuilt(self.content), "it came out different"
+            with importable_file(self.source), user_code(
+                "the workload cannot be rebuilt in another process", "the module's class or the logits function",
+                "what they are made of can be imported there", f"use workers=1, or {TOP_LEVEL}",
+                self.source or self.name,
+            ):
+                kind, arguments, named = torch.load(origin, weights_only=False, mmap=isinstance(origin, str))
+            workload = kind(*arguments, **named)
         except WorkloadError as failure:
             if self.source is None:
                 raise
             return None, failure.what
-
-    def _rebuilt(self, content: str | bytes) -> Any:
-        origin = io.BytesIO(content) if isinstance(content, bytes) else content
-        with importable_file(self.source), UserCode(
-            "the workload cannot be rebuilt in another process", "the module's class or the logits function",
-            "what they are made of can be imported there", f"use workers=1, or {TOP_LEVEL}", self.source or self.name,
-        ):
-            kind, arguments, named = torch.load(origin, weights_only=False, mmap=isinstance(origin, str))
-        workload = kind(*arguments, **named)
         workload.source, workload.load = self.source, self.load
-        return workload
+        return workload, "it came out different"
 
 
-def pack(workload: Packable, path: str | None = None) -> Parcel:
+def pack(workload: Any, path: str | None = None) -> Parcel:
     """A workload by value; nothing of it is moved, shared or changed.
 
     Args:
-        workload: what travels.
+        workload: the `Workload` that travels.
         path: file to write it to; None puts it into the parcel.
 
     Raises:
@@ -128,7 +110,7 @@ def pack(workload: Packable, path: str | None = None) -> Parcel:
     arguments, named = workload.parts()
     buffer = io.BytesIO()
     try:
-        with UserCode("the workload cannot be sent to other processes", f"workload {workload.name!r}",
+        with user_code("the workload cannot be sent to other processes", f"workload {workload.name!r}",
                       "a module and a logits function that can be pickled", f"use workers=1, or {TOP_LEVEL}",
                       type(arguments[0]).__name__):
             torch.save((type(workload), arguments, named), buffer if path is None else path)

@@ -34,12 +34,7 @@ class Probe:
     workload: Workload
     module: nn.Module
     dtype: torch.dtype | None
-    names: tuple[str, ...]
-
-    @property
-    def parameters(self) -> list[Tensor]:
-        by_name = dict(self.module.named_parameters())
-        return [by_name[name] for name in self.names]
+    parameters: dict[str, Tensor]
 
     @property
     def samples(self) -> int:
@@ -66,12 +61,12 @@ class Probe:
             weights: of the form of the outputs; a single output needs none.
         """
         gradients = torch.autograd.grad(
-            outputs, self.parameters, grad_outputs=weights, retain_graph=keep, allow_unused=True)
+            outputs, list(self.parameters.values()), grad_outputs=weights, retain_graph=keep, allow_unused=True)
         return np.array([0.0 if part is None else float(part.double().square().sum()) for part in gradients])
 
     def per_weight(self, squares: Squares) -> Squares:
         """Divide by n_l and by the number of inputs."""
-        sizes = np.array([parameter.numel() for parameter in self.parameters])
+        sizes = np.array([parameter.numel() for parameter in self.parameters.values()])
         scaled: Squares = squares / sizes / self.samples
         return scaled
 
@@ -90,11 +85,18 @@ def random_sign(probe: Probe, seed: int, count: int | None, progress: Progress) 
     """
     squares, passes = np.zeros((0, len(probe.parameters))), 0
     most = MOST_PROBES["random-sign"] if count is None else count
+    parts = probe.batches(probe.samples_at_once(LOGITS_AT_ONCE))
     while len(squares) < most and (count is not None or not _is_precise(squares)):
         indices = range(len(squares), min(most, len(squares) + PROBES_AT_ONCE))
-        found, more = _signed_round(probe, seed, indices, lambda done, total, before=passes: progress(
-            before + done, before + total))  # type: ignore[misc]
-        squares, passes = np.concatenate([squares, found]), passes + more
+        round_passes = len(parts) * len(indices)
+        found = np.zeros((len(indices), len(probe.parameters)))
+        for number, part in enumerate(parts):
+            logits = attached(probe.logits(part))
+            for row, index in enumerate(indices):
+                progress(passes + number * len(indices) + row, passes + round_passes)
+                signs = _signs(_generator(seed, "signs", index, number), logits)
+                found[row] += probe.squared_gradients(logits, keep=row < len(indices) - 1, weights=signs)
+        squares, passes = np.concatenate([squares, found]), passes + round_passes
     return probe.per_weight(squares), passes
 
 
@@ -103,19 +105,6 @@ def _is_precise(squares: Squares) -> bool:
         return False
     errors = squares.std(axis=0, ddof=1) / np.sqrt(len(squares))
     return bool((errors <= PRECISE * squares.mean(axis=0)).all())
-
-
-def _signed_round(probe: Probe, seed: int, indices: range, progress: Progress) -> tuple[Squares, int]:
-    """(probes, L) of these probes, and the number of reverse passes; samples in parts that hold few enough logits."""
-    squares = np.zeros((len(indices), len(probe.parameters)))
-    parts = probe.batches(probe.samples_at_once(LOGITS_AT_ONCE))
-    for number, part in enumerate(parts):
-        logits = attached(probe.logits(part))
-        for row, index in enumerate(indices):
-            progress(number * len(indices) + row, len(parts) * len(indices))
-            signs = _signs(_generator(seed, "signs", index, number), logits)
-            squares[row] += probe.squared_gradients(logits, keep=row < len(indices) - 1, weights=signs)
-    return squares, len(parts) * len(indices)
 
 
 def _signs(generator: np.random.Generator, logits: Tensor) -> Tensor:
@@ -145,7 +134,7 @@ def finite_difference(
     with torch.no_grad():
         for number, batch in enumerate(parts):
             clean = probe.logits(batch)
-            for layer, (name, weight) in enumerate(zip(probe.workload.weights, probe.parameters, strict=True)):
+            for layer, (name, weight) in enumerate(probe.parameters.items()):
                 progress(number * len(probe.parameters) + layer, len(parts) * len(probe.parameters))
                 kept = weight.detach().clone()
                 for index in range(count):

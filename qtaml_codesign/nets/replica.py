@@ -40,7 +40,10 @@ class Replica:
         Args:
             weights: name of a parameter, as in `named_parameters` -> tensor of its shape, dtype and device.
         """
-        self._refresh()
+        for part, key, buffer, kept in self._buffers:  # a forward pass may have written into it, or put another there
+            buffer.copy_(kept)
+            if getattr(part, key) is not buffer:
+                setattr(part, key, buffer)
         try:
             for name, weight in weights.items():
                 self._parameters[name].data = weight
@@ -48,13 +51,6 @@ class Replica:
         finally:
             for name in weights:
                 self._parameters[name].data = self._own[name]
-
-    def _refresh(self) -> None:
-        """Every buffer as the module came, where a forward pass has written into it or put another in its place."""
-        for part, key, buffer, kept in self._buffers:
-            buffer.copy_(kept)
-            if getattr(part, key) is not buffer:
-                setattr(part, key, buffer)
 
 
 def structure_of(module: nn.Module) -> nn.Module:

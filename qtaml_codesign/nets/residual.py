@@ -10,7 +10,6 @@ forward pass that hides its graph (checkpointing, custom functions) cannot be re
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import reduce
 from operator import or_
 
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import Node
 
 from qtaml_codesign.nets.graph import leaf_of, operands, topological
-from qtaml_codesign.nets.inputs import batches, leaves, map_tensors, tensors_of
+from qtaml_codesign.nets.inputs import batches, leaves, map_leaves
 from qtaml_codesign.nets.threads import single_threaded
 from qtaml_codesign.nets.workload import Workload
 
@@ -44,61 +43,48 @@ def residual_floors(workload: Workload) -> dict[str, int]:
         return {name: workload.given_floors.get(name, 0) for name in workload.weights}
     with single_threaded(), torch.inference_mode(False), torch.enable_grad():
         module = workload.network.differentiable()
-        sources = map_tensors(next(batches(workload.calibration, 1)), _source)
-        given = {id(part) for part in tensors_of(sources) if part.requires_grad}
+        first = next(batches(workload.calibration, 1))  # integers leave no trace in the graph
+        sources = map_leaves(first, lambda part: part.clone().requires_grad_(part.is_floating_point()))
+        given = {id(part) for part in leaves(sources) if part.requires_grad}
         recurrent = _inside_recurrent(module)
-        logits = workload.network.call(module, map_tensors(sources, Tensor.clone))
-        inside = set() if logits.grad_fn is None else _Graph(logits.grad_fn, given, recurrent).residual_leaves()
+        logits = workload.network.call(module, map_leaves(sources, Tensor.clone))
+        inside = set() if logits.grad_fn is None else _residual_leaves(logits.grad_fn, given, recurrent)
     parameters = dict(module.named_parameters())
     return {name: int(id(parameters[name]) in inside) for name in workload.weights}
 
 
-def _source(part: Tensor) -> Tensor:
-    """A copy of an input whose use shows in the graph; integers leave no trace there."""
-    return part.clone().requires_grad_(part.is_floating_point())
-
-
-class _Graph:
-    """The autograd graph in topological order, operands first, with sets of nodes kept as bit masks.
+def _residual_leaves(root: Node, input_leaves: set[int], hidden: set[Node]) -> set[int]:
+    """Identities of the parameters that enter a residual branch; sets of nodes are kept as bit masks.
 
     Args:
-        root: where it ends.
+        root: where the graph ends.
         input_leaves: identities of the leaf tensors that stand for inputs.
         hidden: nodes whose additions close no branch.
     """
-
-    def __init__(self, root: Node, input_leaves: set[int], hidden: set[Node]) -> None:
-        nodes = topological(root)
-        position = {node: index for index, node in enumerate(nodes)}
-        starts = LOOKUPS if input_leaves else LOOKUPS | PRODUCTS
-        self._children = [[position[child] for child in operands(node)] for node in nodes]
-        self._leaves = [leaf_of(node) for node in nodes]
-        self._adds = [node.name() in ADDITIONS and node not in hidden for node in nodes]
-        self._active: list[bool] = []
-        self._ancestors: list[int] = []
-        for index, (node, leaf, children) in enumerate(zip(nodes, self._leaves, self._children, strict=True)):
-            self._active.append(id(leaf) in input_leaves or node.name() in starts
-                                or any(self._active[child] for child in children))
-            above = reduce(or_, (self._ancestors[child] for child in children), 0)
-            self._ancestors.append(above | self._active[index] << index)
-
-    def residual_leaves(self) -> set[int]:
-        """Identities of the parameters that enter a residual branch."""
-        inside = 0
-        for adds, children in zip(self._adds, self._children, strict=True):
-            branches = [self._ancestors[child] for child in children if self._active[child]]
-            if adds and len(branches) == 2 and branches[0] & branches[1]:
-                inside |= branches[0] ^ branches[1]
-        return {leaf for index in range(len(self._adds)) if inside >> index & 1 for leaf in self._constants(index)}
-
-    def _constants(self, index: int) -> Iterator[int]:
-        """Leaves that reach a node without passing through an activation."""
-        stack = [child for child in self._children[index] if not self._active[child]]
-        while stack:
-            below = stack.pop()
-            if self._leaves[below] is not None:
-                yield id(self._leaves[below])
-            stack.extend(self._children[below])
+    nodes = topological(root)
+    position = {node: index for index, node in enumerate(nodes)}
+    operands_of = [[position[child] for child in operands(node)] for node in nodes]
+    starts = LOOKUPS if input_leaves else LOOKUPS | PRODUCTS
+    active: list[bool] = []
+    ancestors: list[int] = []
+    inside = 0
+    for index, (node, children) in enumerate(zip(nodes, operands_of, strict=True)):
+        active.append(id(leaf_of(node)) in input_leaves or node.name() in starts
+                      or any(active[child] for child in children))
+        above = reduce(or_, (ancestors[child] for child in children), 0)
+        ancestors.append(above | active[index] << index)
+        branches = [ancestors[child] for child in children if active[child]]
+        closes = node.name() in ADDITIONS and node not in hidden and len(branches) == 2
+        if closes and branches[0] & branches[1]:
+            inside |= branches[0] ^ branches[1]
+    entered = [children for index, children in enumerate(operands_of) if inside >> index & 1]
+    stack = [child for children in entered for child in children if not active[child]]
+    found = set()
+    while stack:  # what reaches a branch without passing through an activation
+        below = stack.pop()
+        found.add(id(leaf_of(nodes[below])))
+        stack.extend(operands_of[below])
+    return found
 
 
 def _inside_recurrent(module: nn.Module) -> set[Node]:

@@ -12,17 +12,18 @@ from torch import Tensor
 
 from qtaml_codesign.checks import plain_array
 from qtaml_codesign.errors import WorkloadError
-from qtaml_codesign.nets.chance import check_clean, clean_notes
+from qtaml_codesign.nets.chance import check_clean
 from qtaml_codesign.nets.inputs import describe, is_dense
 from qtaml_codesign.nets.kernels import count_first_largest
 from qtaml_codesign.nets.metric import ACCURACY, Metric, is_right
-from qtaml_codesign.nets.usercode import UserCode
+from qtaml_codesign.nets.usercode import user_code
 from qtaml_codesign.statistics import Interval, clopper_pearson, exact_sum, group_half_width
 
 Sums = NDArray[np.int64] | NDArray[np.float64]
 """(G,) scores of each group of samples, summed: whole numbers where a sample is right or wrong."""
 
 COMPILED = (torch.float32, torch.float64)
+FEW_SAMPLES = 50
 MOST_GROUPS = 512
 """Evaluation samples are summed in at most this many groups: enough for a Student quantile near the normal one."""
 
@@ -82,9 +83,13 @@ class Scoring:
         return float(self.metric.show(float(exact_sum(self.clean_by_group) / self.samples)))
 
     @property
-    def notes(self) -> tuple[str, ...]:
+    def notes(self) -> list[str]:
         """Warnings for whoever uses the evaluation set."""
-        return clean_notes(self.clean_check, self.samples, self.metric.name)
+        check, samples = self.clean_check, self.samples
+        notes = [] if check is None or check.problem is None else [f"{check.problem}: {check.advice}"]
+        if samples < FEW_SAMPLES:
+            notes.append(f"only {samples} evaluation samples: one of them is {1.0 / samples:.1%} of {self.metric.name}")
+        return notes
 
     @property
     def content(self) -> list[tuple[str, Tensor]]:
@@ -140,7 +145,7 @@ def checked_targets(given: object, outputs: Tensor, metric: Metric) -> Tensor | 
         )
     if given is None and metric.targets == "clean":
         return None
-    return _checked_labels(given, outputs, outputs.shape[0])
+    return _checked_labels(given, outputs)
 
 
 def _checked_values(given: object, outputs: Tensor) -> Tensor:
@@ -157,8 +162,8 @@ def _checked_values(given: object, outputs: Tensor) -> Tensor:
         return values.detach().to("cpu", copy=True)
 
 
-def _checked_labels(given: object, logits: Tensor, inputs: int) -> Tensor:
-    labels = _integers(given)
+def _checked_labels(given: object, logits: Tensor) -> Tensor:
+    labels, inputs = _integers(given), logits.shape[0]
     if labels.ndim >= 1 and labels.shape[0] != inputs:
         raise WorkloadError(
             "inputs and labels differ in number", where="evaluation", rule=f"one label per sample, {inputs} inputs",
@@ -209,7 +214,7 @@ def scores_of(metric: Metric, outputs: Tensor, targets: Tensor) -> Tensor:
     Raises:
         WorkloadError: the metric's function fails, or its scores have no sample axis or lie out of its bounds.
     """
-    with UserCode("the metric fails", f"metric {metric.name!r}", "score(outputs, targets) returns a tensor",
+    with user_code("the metric fails", f"metric {metric.name!r}", "score(outputs, targets) returns a tensor",
                   "call it on one batch of outputs and targets", describe((outputs, targets))):
         scores = metric.score(outputs, targets.to(outputs.device))
     if not isinstance(scores, Tensor) or scores.ndim < 1 or scores.shape[0] != outputs.shape[0] or scores.is_complex():

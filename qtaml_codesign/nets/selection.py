@@ -33,7 +33,8 @@ def stored_names(module: nn.Module, patterns: str | Iterable[str] | None) -> tup
     """
     names = _weights(module) if patterns is None else _matching(module, patterns)
     parameters = dict(module.named_parameters())
-    odd = [name for name in names if not _is_dense_float(parameters[name])]
+    odd = [name for name in names
+           if not parameters[name].is_floating_point() or parameters[name].layout != torch.strided]
     if odd:
         raise WorkloadError(
             "a weight is not a dense tensor of real floating-point numbers", where=odd[0],
@@ -41,7 +42,7 @@ def stored_names(module: nn.Module, patterns: str | Iterable[str] | None) -> tup
             next_step="name the tensors to store with tensors=[...], leaving this one out",
         )
     if not names:
-        packed = ", ".join(f"{name} ({kind})" for name, kind, _ in packed_weights(module))
+        packed = ", ".join(name for name, _ in packed_weights(module))
         raise WorkloadError(
             "the module has no weight tensor to store", where="model",
             rule="at least one parameter with two axes or more",
@@ -59,13 +60,13 @@ def aliases(module: nn.Module) -> dict[str, str]:
     return {name: first[id(parameter)] for name, parameter in every}
 
 
-def packed_weights(module: nn.Module) -> Iterator[tuple[str, str, int]]:
-    """(name, class, numbers) of the submodules that keep quantised weights packed away, as no tensor of theirs."""
+def packed_weights(module: nn.Module) -> Iterator[tuple[str, int]]:
+    """(name with class, numbers) of the submodules that keep quantised weights packed away, as no tensor of theirs."""
     for name, part in module.named_modules():
         packed = [value for value in vars(part).values() if isinstance(value, torch.ScriptObject)]
         count = sum(tensor.numel() for value in packed for tensor in _unpacked(value) if tensor.is_quantized)
         if count:
-            yield name, type(part).__name__, count
+            yield f"{name} ({type(part).__name__})", count
 
 
 def _unpacked(value: Any) -> Iterator[Tensor]:
@@ -81,16 +82,17 @@ def _unpacked(value: Any) -> Iterator[Tensor]:
 
 
 def _weights(module: nn.Module) -> tuple[str, ...]:
-    norms = [part for part in module.modules() if isinstance(part, NORMS)]
-    of_norms = {id(parameter) for norm in norms for parameter in norm.parameters(recurse=False)}
+    of_norms = norm_parameters(module)
     return tuple(
         name for name, parameter in module.named_parameters()
         if parameter.ndim >= 2 and parameter.numel() and id(parameter) not in of_norms and not is_bias(name)
     )
 
 
-def _is_dense_float(parameter: nn.Parameter) -> bool:
-    return parameter.is_floating_point() and parameter.layout == torch.strided
+def norm_parameters(module: nn.Module) -> set[int]:
+    """Identities of the parameters of a module's norms."""
+    norms = [part for part in module.modules() if isinstance(part, NORMS)]
+    return {id(parameter) for norm in norms for parameter in norm.parameters(recurse=False)}
 
 
 def is_bias(name: str) -> bool:

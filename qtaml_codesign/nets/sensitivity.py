@@ -14,6 +14,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Literal, cast, get_args
 
@@ -24,7 +25,7 @@ from torch.func import vjp, vmap
 
 from qtaml_codesign.checks import is_one_of, number_within, whole_number
 from qtaml_codesign.errors import InputError, WorkloadError, did_you_mean
-from qtaml_codesign.nets.inputs import Inputs, batches, map_tensors
+from qtaml_codesign.nets.inputs import Inputs, batches, map_leaves
 from qtaml_codesign.nets.probes import MOST_PROBES, Probe, Progress, Squares, attached, finite_difference, random_sign
 from qtaml_codesign.nets.taps import Layer, squared_jacobians, tappable
 from qtaml_codesign.nets.threads import single_threaded
@@ -102,7 +103,9 @@ def jacobian_gains(
     with single_threaded(), torch.inference_mode(False), torch.enable_grad():
         known = _resolved(workload, method)
         dtype = torch.float64 if double or known == "finite-difference" else None
-        probe = Probe(workload, workload.network.differentiable(dtype), dtype, tuple(workload.weights))
+        module = workload.network.differentiable(dtype)
+        parameters = dict(module.named_parameters())
+        probe = Probe(workload, module, dtype, {name: parameters[name] for name in workload.weights})
         measure: dict[Method, Callable[[], tuple[Squares, int]]] = {
             "reverse": lambda: _reverse(probe, tell),
             "random-sign": lambda: random_sign(probe, seed, probes, tell),
@@ -134,14 +137,15 @@ def _reverse(probe: Probe, progress: Progress) -> tuple[Squares, int]:
 
     Weights used once, as a linear map, need no gradient of their own (`taps`); the gradients of the others are formed.
     """
-    first = map_tensors(probe.workload.calibration, lambda part: part[:1])
-    logits, layers = tappable(probe.logits, first, dict(zip(probe.names, probe.parameters, strict=True)))
+    first = map_leaves(probe.workload.calibration, lambda part: part[:1])
+    logits, layers = tappable(probe.logits, first, probe.parameters)
     outputs = attached(logits).numel()
     found = _tapped(probe, layers, progress)
-    rest = replace(probe, names=tuple(name for name in probe.names if name not in found))
-    if rest.names:
-        found |= dict(zip(rest.names, _by_weights(rest, outputs, progress).tolist(), strict=True))
-    squares = np.array([found[name] for name in probe.names])
+    others = {name: weight for name, weight in probe.parameters.items() if name not in found}
+    if others:
+        squares = _by_weights(replace(probe, parameters=others), outputs, progress)
+        found |= dict(zip(others, squares.tolist(), strict=True))
+    squares = np.array([found[name] for name in probe.parameters])
     return probe.per_weight(squares)[None], outputs * probe.samples
 
 
@@ -149,15 +153,14 @@ def _tapped(probe: Probe, layers: list[Layer], progress: Progress) -> dict[str, 
     """Squares of tapped layers by name; none when samples cannot be batched or go different ways."""
     if not layers:
         return {}
-    by_name = dict(probe.module.named_parameters())
-    parameters = {layer.name: by_name[layer.name] for layer in layers}
+    parameters = {layer.name: probe.parameters[layer.name] for layer in layers}
     try:
         probe.module.requires_grad_(False)
         found = squared_jacobians(probe.logits, probe.workload.calibration, layers, parameters, TAPPED_FLOATS, progress)
     except (RuntimeError, WorkloadError):
         return {}
     finally:
-        for parameter in probe.parameters:
+        for parameter in probe.parameters.values():
             parameter.requires_grad_()
     return dict(zip(parameters, found.tolist(), strict=True))
 
@@ -168,22 +171,20 @@ def _by_weights(probe: Probe, outputs: int, progress: Progress) -> Squares:
     Gradients of several samples are held at once only while they are small, where that is faster; an operation that
     `torch.func.vmap` cannot batch sends the network down the other way, with the same result.
     """
-    floats = outputs * sum(parameter.numel() for parameter in probe.parameters)
+    floats = outputs * sum(parameter.numel() for parameter in probe.parameters.values())
     if floats <= GRADIENT_FLOATS_OF_A_SAMPLE:
-        try:
+        with suppress(RuntimeError, WorkloadError):
             return _together(probe, max(1, GRADIENT_FLOATS // floats))
-        except (RuntimeError, WorkloadError):
-            return _one_by_one(probe, progress)
     return _one_by_one(probe, progress)
 
 
 def _together(probe: Probe, samples: int) -> Squares:
     """The reverse passes of all logits of `samples` inputs in one, by vmap over the vector-Jacobian product."""
     module, network = probe.module, probe.workload.network
-    weights = {name: weight.detach() for name, weight in zip(probe.names, probe.parameters, strict=True)}
+    weights = {name: weight.detach() for name, weight in probe.parameters.items()}
 
     def squares(sample: Inputs) -> Tensor:
-        one = map_tensors(sample, lambda part: part[None])
+        one = map_leaves(sample, lambda part: part[None])
         response = vjp(lambda given: network.call(module, one, given, dtype=probe.dtype).flatten(), weights)
         logits, pull = response[0], response[1]
         identity = torch.eye(logits.numel(), dtype=logits.dtype, device=logits.device)

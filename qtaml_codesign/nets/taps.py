@@ -26,14 +26,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.graph import Node
 from torch.func import vmap
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
 from qtaml_codesign.nets.graph import leaf_of, operands, topological
-from qtaml_codesign.nets.inputs import Inputs, batches, leaves, map_tensors, sample_count
+from qtaml_codesign.nets.inputs import Inputs, batches, leaves, map_leaves, sample_count
 
 REDISPATCH = getattr(torch.overrides, "redispatch_function", None)
 """Runs a function written in Python with its parts watched; torch has it from 2.13 on. Without it the projections of
@@ -119,7 +118,8 @@ def tappable(run: Run, sample: Inputs, parameters: Mapping[str, Tensor]) -> tupl
     """
     with _Calls(parameters) as calls:
         logits = run(sample)
-    edges = _edges(logits.grad_fn)
+    nodes = [] if logits.grad_fn is None else topological(logits.grad_fn)
+    edges = Counter(id(leaf_of(child)) for node in nodes for child in operands(node))
     return logits, [
         Layer(name, torch.zeros_like(output), call.channels_last, call.features.numel())
         for name, (call, output) in calls.found.items()
@@ -153,7 +153,7 @@ def _squares(run: Run, batch: Inputs, layers: list[Layer], parameters: Mapping[s
 
     def tapped(sample: Inputs, taps: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         with sdpa_kernel(SDPBackend.MATH), _Calls(parameters, taps) as calls:
-            logits = run(map_tensors(sample, lambda part: part[None])).flatten()
+            logits = run(map_leaves(sample, lambda part: part[None])).flatten()
         return logits, calls.features()
 
     count = sample_count(batch)
@@ -271,9 +271,3 @@ _READERS: dict[Any, Callable[..., Call | None]] = {
     functional.linear: _linear, functional.embedding: _embedding,
     torch.conv1d: _convolution, torch.conv2d: _convolution,
 }
-
-
-def _edges(root: Node | None) -> Counter[int]:
-    """How many edges of the autograd graph lead to each leaf tensor, by identity."""
-    nodes = [] if root is None else topological(root)
-    return Counter(id(leaf_of(child)) for node in nodes for child in operands(node))

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from qtaml_codesign.errors import WorkloadError, did_you_mean
 from qtaml_codesign.nets.exposure import measure_exposure
 from qtaml_codesign.nets.identity import code_identity, content_digest
-from qtaml_codesign.nets.inputs import Inputs, describe, private_inputs, tensors_of
+from qtaml_codesign.nets.inputs import Inputs, describe, leaves, private_inputs
 from qtaml_codesign.nets.metric import ACCURACY, Metric, accuracy_of, as_metric
 from qtaml_codesign.nets.network import GivenWeights, Logits, Network, Weights
 from qtaml_codesign.nets.parcel import Parcel, pack
@@ -159,8 +159,8 @@ class Workload:
         floors = None if self.given_floors is None else sorted(self.given_floors.items())
         named = [*module.named_parameters(), *module.named_buffers()]
         for label, inputs in (("calibration", self.calibration), ("evaluation", self.evaluation_inputs)):
-            keys = list(inputs) if isinstance(inputs, dict) else range(len(tensors_of(inputs)))
-            named += [(f"{label} {key}", part) for key, part in zip(keys, tensors_of(inputs), strict=True)]
+            keys = list(inputs) if isinstance(inputs, dict) else range(len(leaves(inputs)))
+            named += [(f"{label} {key}", part) for key, part in zip(keys, leaves(inputs), strict=True)]
         named += self.scoring.content
         functions = (self.network.logits, *(getattr(self.metric, field.name) for field in fields(self.metric)))
         content = (structure, self.network.stored, self.batch_size, floors, code_identity(module, functions),

@@ -24,8 +24,8 @@ from qtaml_codesign.codecs.codec import Codec
 from qtaml_codesign.codecs.plane_protected import PlaneProtected
 from qtaml_codesign.memory.deploy import DeployedModel
 from qtaml_codesign.memory.reader import StoredGroup
-from qtaml_codesign.nets.inputs import Inputs, map_tensors, sample_count
-from qtaml_codesign.nets.layer_alone import LayerAlone
+from qtaml_codesign.nets.inputs import Inputs, map_leaves, sample_count
+from qtaml_codesign.nets.network import LayerAlone
 from qtaml_codesign.nets.probes import Progress
 from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.tac.methods import Correction
@@ -195,7 +195,7 @@ def samples_for(workload: Workload) -> Inputs:
     if count <= wanted:
         return workload.calibration
     taken = torch.arange(wanted) * count // wanted
-    return map_tensors(workload.calibration, lambda part: part[taken.to(part.device)])
+    return map_leaves(workload.calibration, lambda part: part[taken.to(part.device)])
 
 
 def layer_deviation(alone: LayerAlone, group: StoredGroup[Codec], seed: int, trials: int) -> float:

@@ -15,10 +15,9 @@ from torch.nn import functional
 import qtaml_codesign as qc
 from lab.cases import in_parallel, recipe_of
 from qtaml_codesign.nets.architectures import BUILDERS
-from qtaml_codesign.nets.datasets import EVALUATION_SEQUENCES, LabelledInputs, digits, sequences
 from qtaml_codesign.nets.randomness import global_randomness_kept
 from qtaml_codesign.nets.threads import single_threaded
-from qtaml_codesign.nets.zoo import zoo_workload
+from qtaml_codesign.nets.zoo import EVALUATION_SEQUENCES, LabelledInputs, digits, sequences, zoo_workload
 
 CNNS = ("small-cnn", "wide-cnn", "deep-cnn", "res-cnn")
 LABELS = {"small-cnn": "SmallCNN", "wide-cnn": "WideCNN", "deep-cnn": "DeepCNN", "res-cnn": "ResCNN",
