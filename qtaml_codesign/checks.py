@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import numbers
-import operator
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 from qtaml_codesign.errors import InputError, did_you_mean, shown
 
@@ -41,7 +40,7 @@ def whole_number(where: str, value: object, least: int) -> int:
         >>> whole_number("trials", 30, least=2)
         30
     """
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or int(value) < least:
+    if not is_whole_within(value, least, math.inf):
         raise InputError(f"{where} is not a whole number in range", where=where, rule=f"an integer >= {least}",
                          value=value, next_step=f"give {least} or more, without a decimal point")
     return int(value)
@@ -67,10 +66,10 @@ def whole_number_within(where: str, value: object, low: int, high: int, next_ste
     if not is_whole_within(value, low, high):
         raise InputError(f"{where} is not a whole number in range", where=where,
                          rule=f"an integer, {low} <= {where} <= {high}", value=shown(value), next_step=next_step)
-    return operator.index(value)  # type: ignore[arg-type]
+    return int(value)
 
 
-def is_whole_within(value: object, low: int, high: int) -> bool:
+def is_whole_within(value: object, low: float, high: float) -> TypeGuard[numbers.Integral]:
     """Whether a value is an integer (not a bool) with low <= value <= high.
 
     Example:
@@ -98,11 +97,11 @@ def number_within(where: str, value: object, low: float, high: float, rule: str,
         >>> number_within("budget", 0.05, 0.0, 1.0, "0 <= budget <= 1", "5 % is written 0.05")
         0.05
     """
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(as_float(value)):
-        raise InputError(f"{where} is not a number", where=where, rule=rule, value=value, next_step=next_step)
-    if not low <= as_float(value) <= high:
-        raise InputError(f"{where} is out of bounds", where=where, rule=rule, value=value, next_step=next_step)
-    return float(value)
+    real = math.nan if isinstance(value, bool) or not isinstance(value, numbers.Real) else as_float(value)
+    if not (low <= real <= high and math.isfinite(real)):
+        what = "out of bounds" if math.isfinite(real) else "not a number"
+        raise InputError(f"{where} is {what}", where=where, rule=rule, value=value, next_step=next_step)
+    return real
 
 
 def as_float(value: numbers.Real) -> float:
@@ -149,11 +148,10 @@ def one_of(what: str, where: str, value: object, known: Iterable[str]) -> str:
         'poisson'
     """
     names = list(known)
-    for name in names:
-        if is_one_of(value, (name,)):
-            return name
-    raise InputError(f"unknown {what}", where=where, rule=f"one of {', '.join(names)}", value=value,
-                     next_step=did_you_mean(value, names))
+    if not is_one_of(value, names):
+        raise InputError(f"unknown {what}", where=where, rule=f"one of {', '.join(names)}", value=value,
+                         next_step=did_you_mean(value, names))
+    return names[names.index(str(value))]
 
 
 def plain_array(where: str, value: object, rule: str, next_step: str) -> NDArray[Any]:

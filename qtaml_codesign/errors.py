@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable
+from functools import partial
 
 _LONGEST = 1000
 
@@ -42,12 +43,13 @@ class CodesignError(Exception):
 
     def __str__(self) -> str:
         what, where, next_step = (shorten(text, _LONGEST) for text in (self.what, self.where, self.next_step))
-        lines = [what, f"  where: {where}", f"  rule:  {self.rule}", f"  value: {shorten(self.value)}"]
-        return "\n".join([*lines, f"  next:  {next_step}"])
+        return (f"{what}\n  where: {where}\n  rule:  {self.rule}\n  value: {shorten(self.value)}\n"
+                f"  next:  {next_step}")
 
     def __reduce__(self) -> tuple[object, ...]:
         """Survive the trip back from a worker process."""
-        return _rebuild, (type(self), self.what, self.where, self.rule, shorten(self.value), self.next_step)
+        parts = {"where": self.where, "rule": self.rule, "value": shorten(self.value), "next_step": self.next_step}
+        return partial(type(self), **parts), (self.what,)
 
 
 class CardError(CodesignError):
@@ -68,12 +70,6 @@ class PlanError(CodesignError):
 
 class StoreError(CodesignError):
     """Results cannot be written to, or read back from, the disk."""
-
-
-def _rebuild(
-    kind: type[CodesignError], what: str, where: str, rule: str, value: object, next_step: str
-) -> CodesignError:
-    return kind(what, where=where, rule=rule, value=value, next_step=next_step)
 
 
 def shorten(value: object, limit: int = 200) -> str:
@@ -140,6 +136,5 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
         'did you mean tac? known: none, tac'
     """
     candidates = sorted(known)
-    close = nearest(name, candidates)
-    everything = f"known: {', '.join(candidates)}"
+    close, everything = nearest(name, candidates), f"known: {', '.join(candidates)}"
     return f"did you mean {' or '.join(close)}? {everything}" if close else everything

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
     from pydantic._internal._model_construction import ModelMetaclass
@@ -24,7 +24,7 @@ class OwnNames(ModelMetaclass):
 
 
 class Record(BaseModel, metaclass=OwnNames):
-    """A pydantic model whose `help` and `dir` show its own names.
+    """A frozen pydantic model that refuses unknown keys, and whose `help` and `dir` show its own names.
 
     Example:
         >>> class Point(Record):
@@ -36,3 +36,5 @@ class Record(BaseModel, metaclass=OwnNames):
         >>> "double" in dir(Point), "model_dump" in dir(Point), Point(x=1.0).double
         (True, False, 2.0)
     """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")

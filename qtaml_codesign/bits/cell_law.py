@@ -98,9 +98,8 @@ class CellLaw:
         bits, silent = self.format.bits, list(planes)
         for plane in silent:
             whole_number_within("plane", plane, 0, bits - 1, f"the planes are 0 to {bits - 1}, 0 = LSB")
-        one_to_zero, zero_to_one = self.one_to_zero.copy(), self.zero_to_one.copy()
-        one_to_zero[silent], zero_to_one[silent] = 0.0, 0.0
-        return replace(self, one_to_zero=one_to_zero, zero_to_one=zero_to_one)
+        flips = ~np.isin(np.arange(bits), silent)
+        return replace(self, one_to_zero=self.one_to_zero * flips, zero_to_one=self.zero_to_one * flips)
 
     def to_json(self) -> dict[str, Any]:
         """Plain dict; every float survives JSON exactly; `block` and `spread` only where they act."""

@@ -127,7 +127,10 @@ class ReadLaw:
         Raises:
             InputError: sign-magnitude.
         """
-        self._additive_only("the Lyapunov ratio")
+        if self.errors.format.encoding == "sign_magnitude":
+            raise InputError("the Lyapunov ratio needs a sum of independent terms", where="encoding",
+                             rule="offset_binary or twos_complement", value=self.errors.format.encoding,
+                             next_step="use skewness() and excess_kurtosis(), exact for every encoding")
         rate = self._rates
         third = moments.over_codes(
             8.0 ** np.arange(len(rate))[:, None] * rate * (1 - rate) * (rate**2 + (1 - rate) ** 2)
@@ -151,9 +154,7 @@ class ReadLaw:
 
         Affine means (additive encoding, 1 - loss_i - gain_i the same on every plane): that number itself, so 1 - 2p
         for one symmetric rate and 1 - p for charge loss, whatever is stored. Otherwise it depends on what is stored:
-        cov(w, E[read | w]) / var(w). Codes that weigh the same: sum_i 4^i (1 - loss_i - gain_i) / sum_i 4^i in
-        additive encodings, (1 - loss_S - gain_S) E[m M] / E[M^2] over the magnitudes M of sign-magnitude, with
-        m = E[M' | M]; cheap at 16 bits.
+        cov(w, E[read | w]) / var(w).
 
         Args:
             histogram: (2^B,) how many weights hold each code; every code weighs the same by default.
@@ -171,18 +172,8 @@ class ReadLaw:
         keep = 1.0 - self._rates.sum(axis=1)
         if self.errors.format.encoding != "sign_magnitude" and keep.min() == keep.max():
             return float(keep[0])
-        if histogram is not None:
-            return self._slope_over(histogram)
-        if self.errors.format.encoding != "sign_magnitude":
-            squares = 4.0 ** np.arange(keep.size)
-            return float((squares * keep).sum() / squares.sum())
-        powers = 2.0 ** np.arange(keep.size - 1)
-        spread, half = powers**2 / 4.0, powers.sum() / 2.0
-        read_half = (powers * (1.0 - self._rates[:-1, 1] + self._rates[:-1, 0])).sum() / 2.0
-        return float(keep[-1] * ((spread * keep[:-1]).sum() + read_half * half) / (spread.sum() + half**2))
-
-    def _slope_over(self, histogram: NDArray[np.int64]) -> float:
-        share = histogram / max(int(histogram.sum()), 1)
+        weights = np.ones_like(self.values) if histogram is None else histogram
+        share = weights / max(weights.sum(), 1)
         distance = self.values - share @ self.values
         variance = float(share @ distance**2)
         return float(share @ (distance * self.conditional_mean())) / variance if variance > 0.0 else float("nan")
@@ -193,10 +184,7 @@ class ReadLaw:
         Raises:
             InputError: `code` is none of the format.
         """
-        found = self._one_code(code)
-        bits = self.errors.format.bits
-        stored = (found >> np.arange(bits)) & 1
-        flip = self._rates[np.arange(bits), stored]
+        stored, flip = self._cells(code)
         by_plane = np.where((np.arange(2) == stored[:, None]), (1.0 - flip)[:, None], flip[:, None])
         return moments.over_codes(by_plane, np.multiply)
 
@@ -245,17 +233,12 @@ class ReadLaw:
 
         Source: arXiv 2606.00741, theorem 3.1.
         """
-        found = self._one_code(code)
-        times = np.asarray(t, dtype=np.float64) * self.errors.format.step
-        bits = self.errors.format.bits
-        signs = 1 - 2 * ((found >> np.arange(bits)) & 1)
-        rates = np.where(signs > 0, self._rates[:, 0], self._rates[:, 1])
-        jumps = signs * 2.0 ** np.arange(bits)
-        if self.errors.format.encoding == "twos_complement":
-            jumps[-1] *= -1.0
+        stored, rates = self._cells(code)
+        times, signs = np.asarray(t, dtype=np.float64) * self.errors.format.step, 1 - 2 * stored
+        jumps = signs * self._weights
         if self.errors.format.encoding != "sign_magnitude":
             return _product(times, rates, jumps)
-        sign, flip, magnitude = signs[-1], rates[-1], found % 2 ** (bits - 1)
+        sign, flip, magnitude = signs[-1], rates[-1], int(code) % (self.errors.format.code_count // 2)
         stays = _product(sign * times, rates[:-1], jumps[:-1])
         leaves = _product(-sign * times, rates[:-1], jumps[:-1]) * np.exp(-2j * times * sign * magnitude)
         return cast("NDArray[np.complex128]", (1.0 - flip) * stays + flip * leaves)
@@ -271,22 +254,25 @@ class ReadLaw:
         zero_to_one, one_to_zero = self._rates.T
         if self.errors.format.encoding == "sign_magnitude":
             return moments.signed(one_to_zero, zero_to_one)
-        weights = 2.0 ** np.arange(one_to_zero.size)
+        return moments.additive(one_to_zero, zero_to_one, self._weights)
+
+    @property
+    def _weights(self) -> Array:
+        """(B,) what each plane adds to a level, c_i; of magnitudes below the sign in sign-magnitude."""
+        weights = np.exp2(np.arange(self.errors.format.bits, dtype=np.float64))
         if self.errors.format.encoding == "twos_complement":
             weights[-1] *= -1.0
-        return moments.additive(one_to_zero, zero_to_one, weights)
+        return weights
 
     def _pick(self, table: Array, codes: ArrayLike | None) -> Array:
         return table if codes is None else cast("Array", table[self.errors.format.check_codes(codes)])
 
-    def _one_code(self, code: int) -> int:
-        return whole_number_within("code", code, 0, self.errors.format.code_count - 1, "give one stored code")
-
-    def _additive_only(self, what: str) -> None:
-        if self.errors.format.encoding == "sign_magnitude":
-            raise InputError(f"{what} needs a sum of independent terms", where="encoding",
-                             rule="offset_binary or twos_complement", value=self.errors.format.encoding,
-                             next_step="use skewness() and excess_kurtosis(), exact for every encoding")
+    def _cells(self, code: int) -> tuple[NDArray[np.int64], Array]:
+        """(B,) stored bit and flip rate of each plane of one code."""
+        found = whole_number_within("code", code, 0, self.errors.format.code_count - 1, "give one stored code")
+        planes = np.arange(self.errors.format.bits)
+        stored = found >> planes & 1
+        return stored, self._rates[planes, stored]
 
 
 def _product(times: Array, rates: Array, jumps: Array) -> NDArray[np.complex128]:

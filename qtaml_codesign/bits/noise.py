@@ -128,7 +128,7 @@ class NoiseModel:
             InputError: sizes of other tensors, or rates that the model would lift above 1 or silence.
         """
         _check_sizes(nominal, sizes)
-        whole_number("seed", seed, least=0)
+        seed = whole_number("seed", seed, least=0)
         ramped = {name: _ramped(errors, self.ramp) for name, errors in nominal.items()}
         factors = _layer_factors(ramped, sizes, self.layer_spread, seed)
         return {
@@ -207,8 +207,7 @@ def _normalised(
 
 def _normal(seed: int, name: str) -> float:
     """One standard normal number keyed by seed and tensor name."""
-    number = whole_number("seed", seed, least=0)
-    digest = hashlib.blake2b(f"layer rate {number} {name}".encode(), digest_size=8).digest()
+    digest = hashlib.blake2b(f"layer rate {seed} {name}".encode(), digest_size=8).digest()
     return float(special.ndtri(((int.from_bytes(digest, "little") >> 12) + 0.5) / 2.0**52))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -62,51 +62,43 @@ class CodeSums(NamedTuple):
     flips: NDArray[np.int64]
 
 
-def line(theorem: str, prefix: str, sums: CodeSums) -> Iterator[TheoremCheck]:
-    """Slope and intercept of E[read | w] on w, least squares over all codes.
+def line(theorem: str, prefix: str, sums: CodeSums, of_variance: str = "") -> Iterator[TheoremCheck]:
+    """Slope and intercept of E[read | w] on w, least squares over all codes, and the mean variance.
 
     Args:
         theorem: as in `TheoremCheck`.
-        prefix: what stands before the quantity.
+        prefix: what stands before the quantities.
         sums: the trials.
+        of_variance: the theorem on the variance, where it is another one.
     """
-    names = [f"{prefix}slope of E[read | w]", f"{prefix}E[read | w = 0]"]
     values = sums.law.values
-    return coefficients(theorem, names, sums, [values, np.ones_like(values)], sums.law.conditional_mean())
+    regressors = {"slope of E[read | w]": values, "E[read | w = 0]": np.ones_like(values)}
+    return coefficients(theorem, prefix, sums, regressors, sums.law.conditional_mean(), of_variance)
 
 
 def coefficients(
-    theorem: str, names: list[str], sums: CodeSums, regressors: list[Array], expected: Array
+    theorem: str, prefix: str, sums: CodeSums, regressors: Mapping[str, Array], expected: Array, of_variance: str = ""
 ) -> Iterator[TheoremCheck]:
-    """Least-squares coefficients of a mean on the regressors; `expected` is E[read | w] or E[delta | w] by code.
+    """Least-squares coefficients of a mean on the regressors, and the variance averaged over all codes.
 
     Args:
         theorem: as in `TheoremCheck`.
-        names: the quantities, one per regressor.
+        prefix: what stands before the quantities.
         sums: the trials.
-        regressors: each (2^B,).
-        expected: (2^B,).
+        regressors: each (2^B,), by the name of its coefficient.
+        expected: (2^B,) E[read | w] or E[delta | w] by code.
+        of_variance: the theorem on the variance, where it is another one.
     """
-    solve = np.linalg.pinv(np.stack(regressors, axis=1))
+    solve = np.linalg.pinv(np.stack(list(regressors.values()), axis=1))
     noise = sums.deviations / sums.repeats
     largest = _largest_deviation(sums.law)
-    for name, weights in zip(names, solve, strict=True):
+    for name, weights in zip(regressors, solve, strict=True):
         spread = float((weights**2 * sums.law.variance()).sum()) / sums.repeats
         bound = float(np.abs(weights * largest).max()) / sums.repeats
         predicted = float(weights @ expected)
-        yield _bernstein(theorem, name, predicted, predicted + float(weights @ noise), spread, bound)
-
-
-def mean_variance(theorem: str, prefix: str, sums: CodeSums) -> TheoremCheck:
-    """Variance of the deviation, averaged over all codes.
-
-    Args:
-        theorem: as in `TheoremCheck`.
-        prefix: what stands before the quantity.
-        sums: the trials.
-    """
-    weights = np.full(sums.law.values.size, 1.0 / sums.law.values.size)
-    return _of_squares(theorem, f"{prefix}Var[delta | w], mean over w", sums, weights)
+        yield _bernstein(theorem, prefix + name, predicted, predicted + float(weights @ noise), spread, bound)
+    even = np.full(expected.size, 1.0 / expected.size)
+    yield _of_squares(of_variance or theorem, f"{prefix}Var[delta | w], mean over w", sums, even)
 
 
 def variance_slope(encoding: str, sums: CodeSums) -> TheoremCheck:

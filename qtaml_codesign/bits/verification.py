@@ -111,8 +111,7 @@ def _drift_rows(sampler: _Sampler, rates: Array) -> Iterator[TheoremCheck]:
     """Theorem 3.2, A.11, A.12: mean, variance and MSB share in the two additive encodings."""
     for encoding in ENCODINGS[:2]:
         sums = sampler.every_code(sampler.law(encoding, rates))
-        yield from rows.line(rows.MEAN, f"{encoding}: ", sums)
-        yield rows.mean_variance(rows.VARIANCE, f"{encoding}: ", sums)
+        yield from rows.line(rows.MEAN, f"{encoding}: ", sums, rows.VARIANCE)
         yield rows.variance_slope(encoding, sums)
         yield rows.msb_share(encoding, sums)
     yield rows.lyapunov(sums)
@@ -134,19 +133,18 @@ def _protection_rows(sampler: _Sampler, rates: Array) -> Iterator[TheoremCheck]:
     for depth in sorted({1, 2, fmt.bits // 2, fmt.bits - 1}):
         sums = sampler.every_code(sampler.law("offset_binary", rates, depth=depth))
         low = (np.arange(fmt.code_count) % 2 ** (fmt.bits - depth)) * fmt.step
-        names = [f"k = {depth}: slope of E[delta | w] on low(w)", f"k = {depth}: E[delta | low(w) = 0]"]
-        yield from rows.coefficients(rows.PROTECTION, names, sums, [low, np.ones_like(low)], sums.law.drift())
-        yield rows.mean_variance(rows.PROTECTION, f"k = {depth}: ", sums)
+        regressors = {"slope of E[delta | w] on low(w)": low, "E[delta | low(w) = 0]": np.ones_like(low)}
+        yield from rows.coefficients(rows.PROTECTION, f"k = {depth}: ", sums, regressors, sums.law.drift())
 
 
 def _variant_rows(sampler: _Sampler, rates: Array) -> Iterator[TheoremCheck]:
     """Sign-magnitude, charge loss, and rates that differ from plane to plane."""
     count, bits = sampler.fmt.code_count, sampler.fmt.bits
     sums = sampler.every_code(sampler.law("sign_magnitude", rates))
-    regressors = [sums.law.values, np.where(np.arange(count) < count // 2, 1.0, -1.0)]
-    names = ["sign_magnitude: coefficient of w", "sign_magnitude: coefficient of sign(w)"]
-    yield from rows.coefficients(rows.OTHER_ENCODINGS, names, sums, regressors, sums.law.conditional_mean())
-    yield rows.mean_variance(rows.OTHER_ENCODINGS, "sign_magnitude: ", sums)
+    regressors = {"coefficient of w": sums.law.values,
+                  "coefficient of sign(w)": np.where(np.arange(count) < count // 2, 1.0, -1.0)}
+    yield from rows.coefficients(rows.OTHER_ENCODINGS, "sign_magnitude: ", sums, regressors,
+                                 sums.law.conditional_mean())
     graded = rates * np.arange(1, bits + 1) / bits
     for theorem, prefix, law in (
         (rows.OTHER_ENCODINGS, "charge loss: ", sampler.law("offset_binary", rates, np.zeros_like(rates))),
@@ -154,7 +152,6 @@ def _variant_rows(sampler: _Sampler, rates: Array) -> Iterator[TheoremCheck]:
     ):
         sums = sampler.every_code(law)
         yield from rows.line(theorem, prefix, sums)
-        yield rows.mean_variance(theorem, prefix, sums)
     yield from (rows.plane_rate(plane, sums) for plane in range(bits))
 
 

@@ -7,7 +7,7 @@ that has no effect on any result does not exist.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -33,6 +33,7 @@ from qtaml_codesign.errors import CardError, InputError, did_you_mean, shorten
 
 DEFAULT_REGION: Final = "default"
 """What holds the tensors that no region names, on a card and in a profile of flip rates."""
+_NOTHING: Final = RegionOverride.model_construct(tensors=[])
 
 
 @dataclass(frozen=True)
@@ -110,28 +111,30 @@ class DeviceCard(CardPart):
 
     @model_validator(mode="after")
     def _consistent(self) -> DeviceCard:
-        for prefix, region in self._regions():
-            self._check_cell(region, None, prefix)
-            for plane in self._planes_of(region):
-                self._check_plane(region, plane, f"{prefix}bit_planes.{plane}")
-                self._check_cell(region, plane, f"{prefix}bit_planes.{plane}.")
-        self._check_sweep()
-        return self
-
-    def _regions(self) -> Iterator[tuple[str, str | None]]:
-        yield "", None
+        self._check_region(None, "")
         for name in self.regions:
             if name == DEFAULT_REGION or not re.fullmatch(r"[\w-]+", name):
                 raise broken("not a name for a region", "letters, digits, _ and -; not `default`", name,
                              "`default` is what no region holds; choose another name", f"regions.{name}")
-            yield f"regions.{name}.", name
+            self._check_region(name, f"regions.{name}.")
+        low, high = self.validity.thickness_nm
+        sweep = self.sweep.thickness_nm if self.sweep else (low, high)
+        if not low <= sweep[0] < sweep[1] <= high:
+            raise broken("the sweep leaves the card's validity", f"inside [{low:g}, {high:g}]", list(sweep),
+                         "narrow sweep.thickness_nm or widen validity.thickness_nm", "sweep.thickness_nm")
+        return self
 
-    def _check_plane(self, region: str | None, plane: int, field: str) -> None:
+    def _check_region(self, region: str | None, prefix: str) -> None:
+        self._check_cell(region, None, prefix)
         bits, own = self.storage_of(region).bits, region is None or self.regions[region].bit_planes is not None
-        if not 0 <= plane < bits:
-            step = "plane 0 is the least significant bit" if own else (
-                "the region takes over the card's bit_planes: give it `bit_planes` of its own, {} for none")
-            raise broken(f"there is no bit plane {plane}", f"0 <= plane < {bits} (storage.bits)", plane, step, field)
+        for plane in self._planes_of(region):
+            field = f"{prefix}bit_planes.{plane}"
+            if not 0 <= plane < bits:
+                step = "plane 0 is the least significant bit" if own else (
+                    "the region takes over the card's bit_planes: give it `bit_planes` of its own, {} for none")
+                raise broken(f"there is no bit plane {plane}", f"0 <= plane < {bits} (storage.bits)", plane, step,
+                             field)
+            self._check_cell(region, plane, f"{field}.")
 
     def _check_cell(self, region: str | None, plane: int | None, prefix: str) -> None:
         try:
@@ -149,24 +152,18 @@ class DeviceCard(CardPart):
                          f"flip_threshold < electrons = {cell.electrons}", cell.flip_threshold,
                          "the bit flips when MORE than flip_threshold electrons escape", f"{prefix}cell.flip_threshold")
 
-    def _check_sweep(self) -> None:
-        low, high = self.validity.thickness_nm
-        sweep = self.sweep.thickness_nm if self.sweep else (low, high)
-        if not low <= sweep[0] < sweep[1] <= high:
-            raise broken("the sweep leaves the card's validity", f"inside [{low:g}, {high:g}]", list(sweep),
-                         "narrow sweep.thickness_nm or widen validity.thickness_nm", "sweep.thickness_nm")
-
-    def _planes_of(self, region: str | None) -> Mapping[int, PlaneOverride]:
-        own = None if region is None else self.regions[region].bit_planes
+    def _planes_of(self, region: str | None) -> dict[int, PlaneOverride]:
+        own = self._region(region).bit_planes
         return self.bit_planes if own is None else own
 
-    def _region(self, region: str | None) -> str | None:
+    def _region(self, region: str | None) -> RegionOverride:
+        """What a region replaces: nothing where it is None or `default`."""
         if region is None or is_one_of(region, (DEFAULT_REGION,)):
-            return None
+            return _NOTHING
         if not is_one_of(region, self.regions):
             raise CardError("unknown region", where=f"card {self.name}, regions", rule="a region of the card",
                             value=region, next_step=did_you_mean(region, self.region_names))
-        return region
+        return self.regions[region]
 
     @property
     def region_names(self) -> tuple[str, ...]:
@@ -200,14 +197,15 @@ class DeviceCard(CardPart):
         Raises:
             CardError: there is no such region or bit plane.
         """
-        name = self._region(region)
-        layers: list[PlaneOverride] = [] if name is None else [self.regions[name]]
-        planes, bits = self._planes_of(name), self.storage_of(name).bits
-        if plane is not None and not is_whole_within(plane, 0, bits - 1):
-            raise CardError("there is no such bit plane", where=f"card {self.name}, region {name or DEFAULT_REGION}",
-                            rule=f"0 <= plane < {bits}", value=plane, next_step="plane 0 is the least significant")
-        if plane is not None and plane in planes:
-            layers.append(planes[plane])
+        override: PlaneOverride = _NOTHING
+        if plane is not None:
+            bits = self.storage_of(region).bits
+            if not is_whole_within(plane, 0, bits - 1):
+                where = f"card {self.name}, region {region or DEFAULT_REGION}"
+                raise CardError("there is no such bit plane", where=where,
+                                rule=f"0 <= plane < {bits}", value=plane, next_step="plane 0 is the least significant")
+            override = self._planes_of(region).get(int(plane), _NOTHING)
+        layers = [layer for layer in (self._region(region), override) if layer is not _NOTHING]
         barrier, cell = self.barrier.model_dump(), {**self.cell.model_dump(), "window_s": self.window_s}
         for layer in layers:
             given = layer.model_dump(include={"barrier", "cell", "window_s"}, exclude_none=True)
@@ -219,14 +217,13 @@ class DeviceCard(CardPart):
 
     def storage_of(self, region: str | None = None) -> Storage:
         """Bits, encoding and charged bit of a region; a `CardError` where there is none of that name."""
-        name = self._region(region)
-        return self.storage if name is None else self.storage.model_copy(
-            update=self.regions[name].storage.model_dump(exclude_none=True))
+        own = self._region(region)
+        return self.storage if own is _NOTHING else self.storage.model_copy(
+            update=own.storage.model_dump(exclude_none=True))
 
     def flips_of(self, region: str | None = None) -> FlipDirection:
         """Flip direction of a region; a `CardError` where there is none of that name."""
-        name = self._region(region)
-        return (None if name is None else self.regions[name].flips) or self.flips
+        return self._region(region).flips or self.flips
 
     def to_dict(self) -> dict[str, Any]:
         """The card as it would stand in a file, provenance included; `DeviceCard(**card.to_dict()) == card`."""
@@ -267,9 +264,11 @@ class DeviceCard(CardPart):
             *path, last = field.split(".")
             if path[:1] == ["regions"] and len(path) > 1:
                 self._region(path[1])
-            if last not in (keys_at(DeviceCard, path) or []):
+            if last not in keys_at(DeviceCard, path):
+                hint = unknown_key(DeviceCard, [*path, last])
+                step = hint if "?" in hint else did_you_mean(field, leaf_names(DeviceCard))
                 raise CardError(f"unknown field {field}", where=f"card {self.name}", rule="a dotted field of the card",
-                                value=field, next_step=_near_field(field))
+                                value=field, next_step=step)
             node = tree
             for step in path:
                 node = node.setdefault(step, {})
@@ -284,8 +283,3 @@ def place_of(raw: Mapping[str, Any]) -> str:
         raw: the card, before it is checked.
     """
     return f"card {shorten(raw.get('name', '(unnamed)'), 60)}"
-
-
-def _near_field(field: str) -> str:
-    hint = unknown_key(DeviceCard, field.split("."))
-    return hint if "?" in hint else did_you_mean(field, leaf_names(DeviceCard))

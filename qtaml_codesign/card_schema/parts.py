@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -27,9 +26,7 @@ FlipDirection = Literal["symmetric", "charge_loss"]
 
 
 class CardPart(Record):
-    """Frozen, unknown keys forbidden, every number read by `read_number`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    """A part whose every number is read by `read_number`."""
 
     @field_validator("*", mode="before")
     @classmethod
@@ -41,7 +38,7 @@ class CardPart(Record):
 class ShapedPart(CardPart):
     """A part that holds numbers of the barrier's shape, which the schema learns from `barriers.registry`."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(extra="allow")
 
     @model_validator(mode="before")
     @classmethod
@@ -51,20 +48,16 @@ class ShapedPart(CardPart):
             return raw
         read, wrong = dict(raw), []
         for name in [name for name in raw if name not in cls.model_fields]:
+            bounds = None if name in QUANTITIES else quantity(name)
             try:
-                read[name] = _number_of_a_shape(str(name), raw[name])
+                if bounds is None:
+                    raise PydanticCustomError("extra_forbidden", "unknown key")
+                read[name] = read_number(str(name), raw[name], bounds)
             except PydanticCustomError as failure:
                 wrong.append(InitErrorDetails(type=failure, loc=(str(name),), input=raw[name]))
         if wrong:
             raise ValidationError.from_exception_data(cls.__name__, wrong)
         return read
-
-
-def _number_of_a_shape(name: str, raw: object) -> float | int:
-    bounds = None if name in QUANTITIES else quantity(name)
-    if bounds is None:
-        raise PydanticCustomError("extra_forbidden", "unknown key")
-    return read_number(name, raw, bounds)
 
 
 class Barrier(ShapedPart):
@@ -90,10 +83,9 @@ class Storage(CardPart):
     charged_bit: int = 1
 
 
-class ThicknessRange(BaseModel):
+class ThicknessRange(Record):
     """A thickness interval [low, high] in nm, low < high."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     thickness_nm: tuple[float, float]
 
     @field_validator("thickness_nm", mode="before")

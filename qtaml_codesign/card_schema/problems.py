@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, get_args
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
@@ -14,16 +14,6 @@ from qtaml_codesign.errors import CardError, did_you_mean, nearest, shorten
 RULE = "card_rule"
 _SHOWN = 5
 _LONGEST = 120
-
-
-class Problem(NamedTuple):
-    """One broken rule: the five answers of an error."""
-
-    what: str
-    field: str
-    rule: str
-    value: object
-    next_step: str
 
 
 def broken(what: str, rule: str, value: object, next_step: str, field: str = "") -> PydanticCustomError:
@@ -37,7 +27,7 @@ def broken(what: str, rule: str, value: object, next_step: str, field: str = "")
         field: dotted name of the field.
     """
     return PydanticCustomError(RULE, "{what}",
-                               {"what": what, "rule": rule, "value": value, "next_step": next_step, "field": field})
+                               {"what": what, "where": field, "rule": rule, "value": value, "next_step": next_step})
 
 
 def card_error(failure: ValidationError, model: type[BaseModel], where: str, prefix: Sequence[str] = ()) -> CardError:
@@ -53,31 +43,34 @@ def card_error(failure: ValidationError, model: type[BaseModel], where: str, pre
     """
     details = sorted(failure.errors(include_url=False), key=lambda detail: detail["type"] != "extra_forbidden")
     first, *others = (_problem(detail, model, prefix) for detail in details[:_SHOWN])
-    also = [f"{shorten(problem.field, _LONGEST)}: {problem.what}" for problem in others]
+    also = [f"{shorten(problem.where, _LONGEST)}: {problem.what}" for problem in others]
     if len(details) > _SHOWN:
         also.append(f"and {len(details) - _SHOWN:,} more")
     return CardError(first.what + (f" (also {'; '.join(also)})" if also else ""),
-                     where=f"{where}, {shorten(first.field, _LONGEST)}" if first.field else where, rule=first.rule,
+                     where=f"{where}, {shorten(first.where, _LONGEST)}" if first.where else where, rule=first.rule,
                      value=first.value, next_step=first.next_step)
 
 
-def keys_at(model: type[BaseModel], path: Sequence[str]) -> list[str] | None:
-    """Valid keys of the mapping at `path` of a card; None where `path` names no mapping of fixed keys.
+def keys_at(model: type[BaseModel], path: Sequence[str]) -> list[str]:
+    """Valid keys of the mapping at `path` of a card; empty where `path` names no mapping of fixed keys.
 
     Args:
         model: the schema.
         path: keys that lead to the mapping.
     """
-    inside: type[BaseModel] | None = model
     steps = iter(path)
     for step in steps:
-        if inside is None or step not in inside.model_fields:
-            return None
-        annotation = inside.model_fields[step].annotation
-        inside = next(_models_in(annotation), None)
-        if "dict" in str(annotation) and inside is not None and next(steps, None) is None:
-            return None
-    return None if inside is None else _keys_of(inside)
+        inside, free = _part_at(model, step)
+        if inside is None or (free and next(steps, None) is None):
+            return []
+        model = inside
+    return _keys_of(model)
+
+
+def _part_at(model: type[BaseModel], name: str) -> tuple[type[BaseModel] | None, bool]:
+    """The part that a key of a model holds, if any, and whether it holds several of them by free names."""
+    annotation = model.model_fields[name].annotation if name in model.model_fields else None
+    return next(_models_in(annotation), None), "dict" in str(annotation)
 
 
 def _keys_of(model: type[BaseModel]) -> list[str]:
@@ -97,11 +90,10 @@ def leaf_names(model: type[BaseModel], prefix: str = "") -> list[str]:
     """
     names: list[str] = []
     for name in _keys_of(model):
-        annotation = model.model_fields[name].annotation if name in model.model_fields else None
-        inside = next(_models_in(annotation), None)
+        inside, free = _part_at(model, name)
         if inside is None:
             names.append(prefix + name)
-        elif "dict" not in str(annotation):
+        elif not free:
             names.extend(leaf_names(inside, f"{prefix}{name}."))
     return names
 
@@ -113,7 +105,7 @@ def unknown_key(model: type[BaseModel], path: Sequence[str]) -> str:
         model: the schema.
         path: keys that lead to the unknown one, and that one.
     """
-    beside = keys_at(model, path[:-1]) or []
+    beside = keys_at(model, path[:-1])
     if nearest(path[-1], beside):
         return did_you_mean(path[-1], beside)
     leaves = {name.rsplit(".", 1)[-1]: name for name in reversed(leaf_names(model))}
@@ -128,31 +120,32 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from _models_in(argument)
 
 
-def _problem(detail: ErrorDetails, model: type[BaseModel], prefix: Sequence[str]) -> Problem:
+def _problem(detail: ErrorDetails, model: type[BaseModel], prefix: Sequence[str]) -> CardError:
     path = [str(step) for step in detail["loc"]] or [model.__name__]
     field, name = ".".join([*prefix, *(step for step in path if step != "[key]")]), shorten(path[-1], _LONGEST)
     value: object = detail["input"]
-    context = detail.get("ctx", {})
     if detail["type"] == RULE:
-        told = context
-        return Problem(told["what"], told["field"] or field, told["rule"], told["value"], told["next_step"])
+        told = detail["ctx"]
+        return CardError(**{**told, "where": told["where"] or field})
     if detail["type"] == "extra_forbidden":
-        return Problem(f"unknown key {name}", field, "only the keys of the schema", value, unknown_key(model, path))
-    if detail["type"] == "missing":
-        return Problem(f"{name} is missing", field, "a required key", "nothing", f"add `{name}:` to the card")
-    return Problem(f"{name} does not fit the schema", field, *_wrong_type(detail, name, value))
+        what, rule, step = f"unknown key {name}", "only the keys of the schema", unknown_key(model, path)
+    elif detail["type"] == "missing":
+        what, rule, value, step = f"{name} is missing", "a required key", "nothing", f"add `{name}:` to the card"
+    else:
+        what, (rule, step) = f"{name} does not fit the schema", _wrong_type(detail, name)
+    return CardError(what, where=field, rule=rule, value=value, next_step=step)
 
 
-def _wrong_type(detail: ErrorDetails, name: str, value: object) -> tuple[str, object, str]:
-    """Rule, value and next step for a value of the wrong kind."""
-    kind, context = detail["type"], detail.get("ctx", {})
+def _wrong_type(detail: ErrorDetails, name: str) -> tuple[str, str]:
+    """Rule and next step for a value of the wrong kind."""
+    kind = detail["type"]
     if kind == "literal_error":
-        words = str(context["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
-        return f"one of {', '.join(words)}", value, did_you_mean(str(value), words)
+        words = str(detail["ctx"]["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
+        return f"one of {', '.join(words)}", did_you_mean(str(detail["input"]), words)
     if kind in ("model_type", "model_attributes_type", "dict_type"):
-        return "a mapping of keys to values", value, f"write `{name}: {{key: value}}`, or leave it out"
+        return "a mapping of keys to values", f"write `{name}: {{key: value}}`, or leave it out"
     if kind == "list_type":
-        return "a list", value, f"write `{name}: [...]`"
+        return "a list", f"write `{name}: [...]`"
     if kind in ("too_short", "string_too_short"):
-        return "not empty", value, f"fill {name}, or leave out what holds it"
-    return detail["msg"], value, "see `codesign card show 3nm` for a complete card"
+        return "not empty", f"fill {name}, or leave out what holds it"
+    return detail["msg"], "see `codesign card show 3nm` for a complete card"

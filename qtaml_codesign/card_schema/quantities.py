@@ -8,12 +8,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
+from pydantic import ValidationError, field_validator, model_validator
 
 from qtaml_codesign.barriers.registry import BARRIERS
 from qtaml_codesign.card_schema.problems import broken, card_error
 from qtaml_codesign.checks import Quantity, as_float
 from qtaml_codesign.constants import METRE_PER_nm
+from qtaml_codesign.records import Record
 
 SCHEMA_VERSION: Final = 1
 _DEPTH: Final = 8
@@ -93,7 +94,7 @@ def _unit_hint(name: str, bounds: Quantity, number: float) -> str:
     return f"{name} is in {bounds.unit}; check the unit and the decimal point"
 
 
-class Provenance(BaseModel):
+class Provenance(Record):
     """Where a number of a card comes from, and how far it may be off.
 
     Attributes:
@@ -102,8 +103,6 @@ class Provenance(BaseModel):
         kind: measured, published, derived (computed from other numbers) or assumed.
         source: publication, data sheet or the argument behind the number.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     value: float
     low: float | None = None
@@ -118,8 +117,7 @@ class Provenance(BaseModel):
 
     @model_validator(mode="after")
     def _ordered(self) -> Provenance:
-        low = self.value if self.low is None else self.low
-        high = self.value if self.high is None else self.high
+        low, high = (self.value if end is None else end for end in (self.low, self.high))
         if not low <= self.value <= high:
             raise broken("the range does not hold the value", "low <= value <= high",
                          f"{low:g}, {self.value:g}, {high:g}", "correct value, low or high")
@@ -139,27 +137,24 @@ def split_provenance(
     Raises:
         CardError: a number whose origin breaks its schema.
     """
-    plain: dict[str, Any] = {}
-    found: dict[str, Provenance] = {}
+    plain, found = dict(raw), dict[str, Provenance]()
     for key, item in raw.items():
         inner = [*path, str(key)]
-        number = quantity(str(key)) is not None
-        if isinstance(item, Mapping) and number:
-            plain[key] = _sourced(item, where, inner, found)
-        elif isinstance(item, Mapping) and len(path) < _DEPTH:
-            plain[key], deeper = split_provenance(item, where, inner)
-            found.update(deeper)
-        elif isinstance(item, list | tuple) and number:
-            plain[key] = [
-                _sourced(entry, where, [*inner, str(place)], found) if isinstance(entry, Mapping) else entry
-                for place, entry in enumerate(item)
-            ]
+        if quantity(str(key)) is None:
+            if isinstance(item, Mapping) and len(path) < _DEPTH:
+                plain[key], deeper = split_provenance(item, where, inner)
+                found |= deeper
+        elif isinstance(item, list | tuple):
+            plain[key] = [_value(entry, where, [*inner, str(place)], found) for place, entry in enumerate(item)]
         else:
-            plain[key] = item
+            plain[key] = _value(item, where, inner, found)
     return plain, found
 
 
-def _sourced(item: Mapping[str, Any], where: str, path: Sequence[str], found: dict[str, Provenance]) -> object:
+def _value(item: Any, where: str, path: Sequence[str], found: dict[str, Provenance]) -> Any:
+    """A number that is written plainly, or that of its `{value, ...}`, which is put into `found`."""
+    if not isinstance(item, Mapping):
+        return item
     try:
         found[".".join(path)] = Provenance.model_validate(dict(item))
     except ValidationError as failure:

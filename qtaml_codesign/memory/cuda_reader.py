@@ -73,7 +73,9 @@ class DeviceCells:
 
     def __init__(self, group: StoredGroup[Codec], key: FlipKey, device: torch.device) -> None:
         flat, law = group.words.reshape(-1), group.residual
-        self.words = [torch.from_numpy(_packed((flat >> (8 * byte)).astype(np.uint8))).to(device)
+        padded = np.zeros(-(-flat.size // 8) * 8, flat.dtype)
+        padded[: flat.size] = flat
+        self.words = [torch.from_numpy((padded >> (8 * byte)).astype(np.uint8).view(np.int64)).to(device)
                       for byte in range(flat.itemsize)]
         self.patterns = [patterns(law, byte) for byte in range(flat.itemsize)]
         self.values = torch.from_numpy(group.codec.values.copy()).to(device)
@@ -90,8 +92,8 @@ class DeviceCells:
         for byte, (words, rates) in enumerate(zip(self.words, self.patterns, strict=True)):
             flips = draw_words(words, self.size, rates, self.key, trial, byte)
             found |= (words ^ flips).view(torch.uint8)[: self.size].int() << (8 * byte)
-            by_plane.append(count_by_plane(flips))
-        return found, torch.cat(by_plane)[: self.bits]
+            by_plane += [((flips >> plane) & kernels.EVERY_BYTE).view(torch.uint8).sum() for plane in range(8)]
+        return found, torch.stack(by_plane[: self.bits])
 
 
 class Patterns(NamedTuple):
@@ -180,12 +182,6 @@ def philox(counter: tuple[Any, Any, Any, Any], key: tuple[int, int]) -> tuple[An
     return c0, c1, c2, c3
 
 
-def count_by_plane(flips: Tensor) -> Tensor:
-    """(8,) int64: set bits of each plane in lanes (n,) int64, on their device."""
-    ones = [((flips >> plane) & kernels.EVERY_BYTE).view(torch.uint8).sum() for plane in range(8)]
-    return torch.stack(ones)
-
-
 def _counts(there: dict[str, Tensor]) -> dict[str, NDArray[np.int64]]:
     """Flips by plane of every group, brought over in a single small tensor."""
     if not there:
@@ -193,9 +189,3 @@ def _counts(there: dict[str, Tensor]) -> dict[str, NDArray[np.int64]]:
     counts = torch.cat(list(there.values())).cpu().numpy()
     ends = np.cumsum([planes.numel() for planes in there.values()])
     return dict(zip(there, np.split(counts, ends[:-1]), strict=True))
-
-
-def _packed(low: NDArray[np.uint8]) -> NDArray[np.int64]:
-    padded = np.zeros(-(-low.size // 8) * 8, np.uint8)
-    padded[: low.size] = low
-    return padded.view(np.int64)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,7 +15,6 @@ from qtaml_codesign.errors import InputError
 from qtaml_codesign.memory.cuda_reader import CudaReader
 from qtaml_codesign.memory.reader import HostReader, Reader, StoredGroup
 
-V = TypeVar("V")
 HOST = torch.device("cpu")
 DRAWS_THERE = {"cuda"}
 """Types of devices on which flips are drawn, for a network that lives there."""
@@ -99,17 +97,14 @@ def deploy(
     Raises:
         InputError: a tensor has a codec but no weights or no law, or its law belongs to another format.
     """
+    for where, given in (("weights", weights), ("laws", laws)):
+        for name in codecs:
+            if name not in given:
+                raise InputError(
+                    f"a stored tensor has no {where}", where=f"{where}[{name!r}]", rule="an entry for every codec",
+                    value=", ".join(given) or "an empty mapping",
+                    next_step="laws of all tensors: profile.assign(tensor names)",
+                )
     return DeployedModel(tuple(
-        StoredGroup(name, codec.encode(_of(weights, "weights", name)), codec, _of(laws, "laws", name))
-        for name, codec in codecs.items()
+        StoredGroup(name, codec.encode(weights[name]), codec, laws[name]) for name, codec in codecs.items()
     ))
-
-
-def _of(given: Mapping[str, V], where: str, name: str) -> V:
-    if name not in given:
-        raise InputError(
-            f"a stored tensor has no {where}", where=f"{where}[{name!r}]", rule="an entry for every codec",
-            value=", ".join(given) or "an empty mapping",
-            next_step="laws of all tensors: profile.assign(tensor names)",
-        )
-    return given[name]

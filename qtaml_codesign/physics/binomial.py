@@ -23,7 +23,6 @@ from scipy import special
 from qtaml_codesign.physics import kernels
 
 Array = NDArray[np.float64]
-Rows = tuple[Array, Array, Array, Array]
 _BLOCK = 8192
 _LOG_2 = math.log(2.0)
 _MOST_HAZARD = 709.0
@@ -75,14 +74,27 @@ class _Sides:
     stay: _Tail
     whole: bool
 
-    def few(self, action: Array, hazard: Array, odds: Array, out: Rows) -> None:
+    def fill(self, action: Array, out: Array) -> None:
+        """Rows `out` (4, n) at actions (n,), each side with its own sum."""
+        hazard, middle = _hazard(action, self.attempts), _middle(self.leave)
+        if hazard.max() < middle:
+            self.few(action, hazard, np.expm1(hazard), out)
+            return
+        odds, few = _odds(hazard), hazard < middle
+        for side, fill in ((few, self.few), (~few, self.many)):
+            if side.any():
+                part = np.empty((4, np.count_nonzero(side)))
+                fill(action[side], hazard[side], odds[side], part)
+                out[:, side] = part
+
+    def few(self, action: Array, hazard: Array, odds: Array, out: Array) -> None:
         """Few electrons leave: the sum is P(K > k)."""
         self.leave.logs(odds, math.log(self.attempts), action, out[0], out[2])
         if self.whole:
             _log1mexp(out[2], out[3])
             np.negative(hazard, out=out[1])
 
-    def many(self, action: Array, hazard: Array, odds: Array, out: Rows) -> None:
+    def many(self, action: Array, hazard: Array, odds: Array, out: Array) -> None:
         """Many leave: the sum is P(n - K >= n - k), of the few that stay."""
         self.stay.logs(1.0 / odds, 0.0, hazard, out[1], out[3])
         _log1mexp(out[3], out[2])
@@ -92,52 +104,23 @@ class _Sides:
 
 
 def fill_logs(action: Array, attempts: float, n: float, k: float, out: Array) -> None:
-    """Rows of `out` (4, len(action)): ln p_esc, ln(1 - p_esc), ln p_flip, ln(1 - p_flip), as `kernels.flip_chain`.
+    """Rows of `out`: ln p_esc, ln(1 - p_esc), ln p_flip, ln(1 - p_flip), as `kernels.flip_chain`; or ln p_flip alone.
 
     Args:
-        action: (n,) WKB actions.
+        action: (points,) WKB actions.
         attempts: M of one electron in the window.
         n: electrons.
         k: flip threshold.
-        out: (4, n), filled.
+        out: (4, points), filled; or (1, points) for ln p_flip alone, the same numbers in less time.
     """
-    sides = _Sides(attempts, _tail(n, k + 1.0), _tail(n, n - k), True)
+    sides = _Sides(attempts, _tail(n, k + 1.0), _tail(n, n - k), whole=len(out) == 4)
     with np.errstate(divide="ignore"):
         for first in range(0, action.size, _BLOCK):
-            leave, stay, flip, hold = out[:, first:first + _BLOCK]
-            _fill_block(action[first:first + _BLOCK], sides, (leave, stay, flip, hold))
-
-
-def fill_log_flip(action: Array, attempts: float, n: float, k: float, out: Array) -> None:
-    """ln p_flip alone, the same numbers as the third row of `fill_logs`.
-
-    Args:
-        action: (n,) WKB actions.
-        attempts: M of one electron in the window.
-        n: electrons.
-        k: flip threshold.
-        out: (n,), filled.
-    """
-    sides = _Sides(attempts, _tail(n, k + 1.0), _tail(n, n - k), False)
-    leave, stay, hold = np.empty((3, min(_BLOCK, action.size)))
-    with np.errstate(divide="ignore"):
-        for first in range(0, action.size, _BLOCK):
-            block, flip = action[first:first + _BLOCK], out[first:first + _BLOCK]
-            _fill_block(block, sides, (leave[:flip.size], stay[:flip.size], flip, hold[:flip.size]))
-
-
-def _fill_block(action: Array, sides: _Sides, out: Rows) -> None:
-    hazard, middle = _hazard(action, sides.attempts), _middle(sides.leave)
-    if hazard.max() < middle:
-        sides.few(action, hazard, np.expm1(hazard), out)
-        return
-    odds, few = _odds(hazard), hazard < middle
-    for side, fill in ((few, sides.few), (~few, sides.many)):
-        if side.any():
-            leave, stay, flip, hold = np.empty((4, np.count_nonzero(side)))
-            fill(action[side], hazard[side], odds[side], (leave, stay, flip, hold))
-            for row, part in zip(out, (leave, stay, flip, hold), strict=True):
-                row[side] = part
+            block = out[:, first:first + _BLOCK]
+            rows = block if sides.whole else np.empty((4, block.shape[1]))
+            sides.fill(action[first:first + _BLOCK], rows)
+            if not sides.whole:
+                block[0] = rows[2]
 
 
 def log_slopes(logs: Array, n: float, k: float) -> Array:
@@ -150,14 +133,13 @@ def log_slopes(logs: Array, n: float, k: float) -> Array:
         n: electrons.
         k: flip threshold.
     """
-    leave, stay, hazard = _tail(n, k + 1.0), _tail(n, n - k), -logs[1]
-    odds, slope = _odds(hazard), np.empty_like(hazard)
-    few = hazard < _middle(leave)
+    leave, stay = _tail(n, k + 1.0), _tail(n, n - k)
+    hazard: Array = -logs[1]
+    odds, slope, few = _odds(hazard), np.empty_like(hazard), hazard < _middle(leave)
     slope[few] = (k + 1.0) / special.exprel(hazard[few]) / leave.series(odds[few])
-    many = ~few
-    below_over_above = np.exp(logs[3, many] - logs[2, many])
-    slope[many] = (n - k) * hazard[many] * below_over_above / stay.series(1.0 / odds[many])
-    return np.asarray(slope, dtype=np.float64)
+    below_over_above = np.exp(logs[3, ~few] - logs[2, ~few])
+    slope[~few] = (n - k) * hazard[~few] * below_over_above / stay.series(1.0 / odds[~few])
+    return slope
 
 
 def _odds(hazard: Array) -> Array:

@@ -113,10 +113,9 @@ def flip_probability_of_cells(
     card = as_card(card)
     given = plain_array("thickness_nm", thickness_nm, "an array of numbers, in nm", "for instance [1.76, 1.77]")
     points, thinnest, thickest = checked_thickness(card, given)
-    cell = card.resolve(region, plane)
+    cell, out = card.resolve(region, plane), np.empty(points.shape)
     table = table_for(cell, cell.barrier.action(thinnest), cell.barrier.action(thickest), most_intervals=points.size)
-    out = np.empty(points.shape)
-    flat, places = out.reshape(-1), np.asarray(points, order="C").reshape(-1)
+    flat, places = out.reshape(-1), points.reshape(-1)
     for first in range(0, places.size, _BLOCK):
         block, action = flat[first:first + _BLOCK], cell.barrier.action(places[first:first + _BLOCK])
         if table is None:
@@ -162,7 +161,8 @@ def tabulate(cell: CellParameters, low: float, high: float, intervals: int) -> L
     logs = np.stack(escape_logs(action, cell.attempts, cell.electrons, cell.flip_threshold))
     slope = binomial.log_slopes(logs, n, k)
     bound = step**4 / 384.0 * float(np.max(fourth_derivative_bound(slope, -logs[1], action, n, k)))
-    return LogFlipTable(low, step, _hermite(logs[2], -step * slope * _hazard_slope(action)), bound)
+    hazard_slope = special.exprel(np.log1p(1.0 / np.expm1(action)))  # d ln x / d(-S) = u / ln(1 + u)
+    return LogFlipTable(low, step, _hermite(logs[2], -step * slope * hazard_slope), bound)
 
 
 def fourth_derivative_bound(slope: Array, hazard: Array, action: Array, n: float, k: float) -> Array:
@@ -187,12 +187,6 @@ def fourth_derivative_bound(slope: Array, hazard: Array, action: Array, n: float
     u = 1.0 / np.expm1(action[:-1])
     inner = (1.0 + 0.5 * u) ** 4 * fourth + 7.0 * u * third + 5.0 * u * large_h + 2.0 * u
     return np.asarray(large_g * inner, dtype=np.float64)
-
-
-def _hazard_slope(action: Array) -> Array:
-    """d ln x / d(-S) = u / ln(1 + u)."""
-    u = 1.0 / np.expm1(action)
-    return np.asarray(special.exprel(np.log1p(u)), dtype=np.float64)
 
 
 def _hermite(values: Array, slopes: Array) -> Array:

@@ -94,6 +94,6 @@ def log_flips(action: Array, attempts: float, electrons: int, flip_threshold: in
     """
     if tail != "binomial":
         return escape_logs(action, attempts, electrons, flip_threshold, tail).log_flip
-    out = np.empty(action.size)
-    binomial.fill_log_flip(np.ravel(action), attempts, float(electrons), float(flip_threshold), out)
+    out = np.empty((1, action.size))
+    binomial.fill_logs(np.ravel(action), attempts, float(electrons), float(flip_threshold), out)
     return out.reshape(action.shape)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -152,10 +153,8 @@ class FlipProbability:
         Raises:
             InputError: there is no such point.
         """
-        shape = np.shape(self.thickness_nm)
-        place = index if isinstance(index, tuple) else (index,)
-        inside = len(place) == len(shape) and all(-size <= i < size for i, size in zip(place, shape, strict=True))
-        if not inside:
+        shape, place = np.shape(self.thickness_nm), index if isinstance(index, tuple) else (index,)
+        if len(place) != len(shape) or not all(-size <= i < size for i, size in zip(place, shape, strict=True)):
             raise InputError("no such thickness point", where="index", rule=f"one integer per axis of {shape}",
                              value=index, next_step="a scalar result has no points; see thickness_nm for the others")
         thickness, log_flip = (float(np.asarray(values)[place]) for values in (self.thickness_nm, self.log_probability))
@@ -192,13 +191,11 @@ def flip_probability(
     """
     card = as_card(card)
     used, points, one = check_tail(tail), np.array(checked_thickness(card, thickness_nm)[0]), card.resolve(region)
-    known: dict[CellParameters, Array] = {}
 
+    @cache
     def log_flip_of(cell: CellParameters) -> Array:
-        if cell not in known:
-            action = cell.barrier.action(_widths(cell, points))
-            known[cell] = log_flips(action, cell.attempts, cell.electrons, cell.flip_threshold, used)
-        return known[cell]
+        action = cell.barrier.action(_widths(cell, points))
+        return log_flips(action, cell.attempts, cell.electrons, cell.flip_threshold, used)
 
     regions = tuple(_region(card, name, log_flip_of) for name in card.region_names)
     return FlipProbability(card.name, used, one, _scalar(_widths(one, points)), _scalar(log_flip_of(one)), regions)
@@ -220,11 +217,11 @@ def checked_thickness(card: DeviceCard, thickness_nm: ArrayLike | None) -> tuple
     """
     low, high = card.validity.thickness_nm
     given = card.barrier.thickness_nm if thickness_nm is None else thickness_nm
-    points = plain_array("thickness_nm", given, "a number or an array of numbers, in nm", "for instance 1.765")
+    rule, step = "a number or an array of numbers, in nm", "for instance 1.765"
+    points = plain_array("thickness_nm", given, rule, step)
     if points.dtype.kind not in "iuf" or points.size == 0:
         what = "no thickness given" if points.size == 0 else "thickness is not a number"
-        raise InputError(what, where="thickness_nm", rule="a number or an array of numbers, in nm", value=given,
-                         next_step="for instance 1.765")
+        raise InputError(what, where="thickness_nm", rule=rule, value=given, next_step=step)
     points = points.astype(np.float64, copy=False)
     least, most = float(points.min()), float(points.max())
     if not (least >= low and most <= high):

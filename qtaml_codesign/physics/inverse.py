@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TypeGuard
 
 import numpy as np
 from scipy import special
@@ -19,6 +18,7 @@ from qtaml_codesign.physics import kernels
 
 _LOG_HALF = math.log(0.5)
 _MOST_STEPS = 200
+_HIGHEST = 50.0
 _NEAREST = 4e-16
 
 
@@ -48,8 +48,8 @@ def thickness_for(
     card = as_card(card)
     log_target, log_rest = _target(flip_probability, log_flip_probability)
     cell = card.resolve()
-    hazard = _solve(cell.electrons, cell.flip_threshold, log_target, log_rest)
-    found = cell.barrier.thickness_nm(_action(hazard, cell.attempts))
+    u = _solve(float(cell.electrons), float(cell.flip_threshold), log_target, log_rest)
+    found = cell.barrier.thickness_nm(-_log_share(u - math.log(cell.attempts)))
     low, high = card.validity.thickness_nm
     if not low <= found <= high:
         raise InputError(
@@ -71,25 +71,23 @@ def log_slope_per_nm(card: DeviceCard) -> float:
         -35.267
     """
     cell = card.resolve()
-    action = cell.barrier.action(cell.thickness_nm)
+    n, k, action = float(cell.electrons), float(cell.flip_threshold), cell.barrier.action(cell.thickness_nm)
     log_p, log_q = kernels.log_escape(action, cell.attempts)
+    above, _ = kernels.log_binomial_tail(n, k, log_p, log_q)
     log_transmitted = action + kernels.log1mexp(-action)
-    above, _ = kernels.log_binomial_tail(float(cell.electrons), float(cell.flip_threshold), log_p, log_q)
-    log_density = _log_mass_slope(cell.electrons, cell.flip_threshold, log_p, log_q)
-    log_ratio = log_density - above + math.log(cell.attempts) + log_q - log_transmitted
+    log_ratio = _log_mass_slope(n, k, log_p, log_q) - above + math.log(cell.attempts) + log_q - log_transmitted
     return -cell.barrier.slope_per_nm(cell.thickness_nm) * math.exp(log_ratio)
 
 
-def _log_mass_slope(electrons: int, threshold: int, log_p: float, log_q: float) -> float:
+def _log_mass_slope(n: float, k: float, log_p: float, log_q: float) -> float:
     """ln dp_flip/dp_esc = ln [N P(K = k_th; N - 1 electrons)]."""
-    n = float(electrons)
-    return math.log(n) + kernels.log_binomial_mass(float(threshold), n - 1.0, log_p, log_q)
+    return math.log(n) + kernels.log_binomial_mass(k, n - 1.0, log_p, log_q)
 
 
 def _target(chance: float | None, log_chance: float | None) -> tuple[float, float]:
-    if log_chance is None and _is_number(chance) and 0.0 < chance < 1.0:
+    if log_chance is None and isinstance(chance, int | float | np.floating) and 0.0 < chance < 1.0:
         return math.log(chance), math.log1p(-chance)
-    if chance is None and _is_number(log_chance) and -math.inf < log_chance < 0.0:
+    if chance is None and isinstance(log_chance, int | float | np.floating) and -math.inf < log_chance < 0.0:
         return float(log_chance), kernels.log1mexp(float(log_chance))
     raise InputError("no thickness has this flip probability", where="flip_probability, log_flip_probability",
                      rule="exactly one of 0 < flip_probability < 1 and log_flip_probability < 0",
@@ -97,15 +95,11 @@ def _target(chance: float | None, log_chance: float | None) -> tuple[float, floa
                      next_step="give flip_probability, or its natural log for targets below 1e-308")
 
 
-def _is_number(given: object) -> TypeGuard[float]:
-    return isinstance(given, int | float | np.floating) and not isinstance(given, bool)
-
-
-def _solve(electrons: int, threshold: int, log_target: float, log_rest: float) -> float:
+def _solve(n: float, k: float, log_target: float, log_rest: float) -> float:
     """u = ln(-ln(1 - p_esc)) at which ln p_flip = log_target: Newton, kept inside a shrinking bracket."""
-    low, high, u = _start(electrons, threshold, log_target)
+    low, high, u = _start(n, k, log_target)
     for _ in range(_MOST_STEPS):
-        gap, slope = _gap(electrons, threshold, u, log_target, log_rest)
+        gap, slope = _gap(n, k, u, log_target, log_rest)
         low, high = (low, u) if gap > 0.0 else (u, high)
         step = u - gap / slope if slope > 0.0 else math.nan
         following = step if low < step < high else 0.5 * (low + high)
@@ -115,33 +109,25 @@ def _solve(electrons: int, threshold: int, log_target: float, log_rest: float) -
     return u
 
 
-def _start(electrons: int, threshold: int, log_target: float) -> tuple[float, float, float]:
+def _start(n: float, k: float, log_target: float) -> tuple[float, float, float]:
     """A bracket of u, and a first guess: the incomplete beta inverse, or the leading term of a deep tail."""
-    n, needed = float(electrons), threshold + 1.0
+    needed = k + 1.0
     lowest = (log_target - kernels.log_choose(n, needed)) / needed - 1e-6
-    highest = 50.0
-    guess = float(special.betaincinv(needed, n - threshold, math.exp(log_target)))
-    if not 1e-290 < guess < 1.0 - 1e-12:
-        return lowest, highest, lowest
-    return lowest, highest, min(max(math.log(-math.log1p(-guess)), lowest), highest)
+    share = float(special.betaincinv(needed, n - k, math.exp(log_target)))
+    guess = math.log(-math.log1p(-share)) if 1e-290 < share < 1.0 - 1e-12 else lowest
+    return lowest, _HIGHEST, min(max(guess, lowest), _HIGHEST)
 
 
-def _gap(electrons: int, threshold: int, u: float, log_target: float, log_rest: float) -> tuple[float, float]:
+def _gap(n: float, k: float, u: float, log_target: float, log_rest: float) -> tuple[float, float]:
     """Distance from the target and its slope in u, measured on the side (p_flip or 1 - p_flip) that is small."""
-    log_p, log_q = _escape_at(u)
-    above, below = kernels.log_binomial_tail(float(electrons), float(threshold), log_p, log_q)
-    log_slope = _log_mass_slope(electrons, threshold, log_p, log_q) + log_q + u
+    log_p, log_q = _log_share(u), -math.exp(u)
+    above, below = kernels.log_binomial_tail(n, k, log_p, log_q)
+    log_slope = _log_mass_slope(n, k, log_p, log_q) + log_q + u
     if log_target < _LOG_HALF:
         return above - log_target, math.exp(log_slope - above)
     return log_rest - below, math.exp(log_slope - below)
 
 
-def _escape_at(u: float) -> tuple[float, float]:
-    log_q = -math.exp(u)
-    return (u if u < -40.0 else kernels.log1mexp(log_q)), log_q
-
-
-def _action(u: float, attempts: float) -> float:
-    """S = -ln T, T = 1 - exp(-x / M), x = exp(u)."""
-    log_share = u - math.log(attempts)
-    return -(log_share if log_share < -40.0 else kernels.log1mexp(-math.exp(log_share)))
+def _log_share(u: float) -> float:
+    """ln(1 - exp(-x)), x = exp(u)."""
+    return u if u < -40.0 else kernels.log1mexp(-math.exp(u))

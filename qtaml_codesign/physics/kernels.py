@@ -67,10 +67,9 @@ def deviance(x: float, mean: float) -> float:
     if abs(x - mean) >= 0.1 * (x + mean):
         return x * math.log(x / mean) + mean - x
     v = (x - mean) / (x + mean)
-    total, power, order = (x - mean) * v, 2.0 * x * v, 1
-    while order < 1000:
+    total, power = (x - mean) * v, 2.0 * x * v
+    for order in range(3, 1002, 2):
         power *= v * v
-        order += 2
         longer = total + power / order
         if longer == total:
             break
@@ -162,22 +161,20 @@ def log_poisson_tail(k: float, log_mean: float) -> tuple[float, float]:
 
 
 @njit(cache=True)
-def log_tail(tail: int, n: float, k: float, log_p: float, log_q: float) -> tuple[float, float]:
-    """(ln P(K > k), ln P(K <= k)) by the tail asked for: BINOMIAL, POISSON or LEADING (capped at 1)."""
-    if tail == POISSON:
-        return log_poisson_tail(k, math.log(n) + log_p)
-    if tail == LEADING:
-        above = min(0.0, log_choose(n, k + 1.0) + (k + 1.0) * log_p)
-        return above, log1mexp(above)
-    return log_binomial_tail(n, k, log_p, log_q)
-
-
-@njit(cache=True)
 def flip_chain(action: np.ndarray, attempts: float, n: float, k: float, tail: int, out: np.ndarray) -> None:
-    """Rows of `out` (4, len(action)): ln p_esc, ln(1 - p_esc), ln p_flip, ln(1 - p_flip) for each action."""
+    """Rows of `out` (4, len(action)): ln p_esc, ln(1 - p_esc), ln p_flip, ln(1 - p_flip) for each action.
+
+    The tail is BINOMIAL, POISSON or LEADING (capped at 1).
+    """
     for place in range(action.size):
         log_p, log_q = log_escape(action[place], attempts)
-        above, below = log_tail(tail, n, k, log_p, log_q)
+        if tail == POISSON:
+            above, below = log_poisson_tail(k, math.log(n) + log_p)
+        elif tail == LEADING:
+            above = min(0.0, log_choose(n, k + 1.0) + (k + 1.0) * log_p)
+            below = log1mexp(above)
+        else:
+            above, below = log_binomial_tail(n, k, log_p, log_q)
         out[0, place], out[1, place], out[2, place], out[3, place] = log_p, log_q, above, below
 
 
@@ -196,16 +193,12 @@ def tail_coefficients(n: float, j: float) -> np.ndarray:
 
     c_0 = 1, c_(i+1) / c_i = (n - j - i) / (n - j) (j + 1) / (j + 1 + i) <= 1.
     """
-    count, total, term = 1, 1.0, 1.0
-    while term > _SERIES_END * total and count <= n - j:
-        term *= (n - j - count + 1.0) / (n - j) * ((j + 1.0) / (j + count))
-        total += term
-        count += 1
-    out = np.zeros((count + 7) // 8 * 8)
-    out[0] = 1.0
-    for i in range(1, count):
-        out[i] = out[i - 1] * ((n - j - i + 1.0) / (n - j) * ((j + 1.0) / (j + i)))
-    return out
+    terms, total = [1.0], 1.0
+    while terms[-1] > _SERIES_END * total and len(terms) <= n - j:
+        i = len(terms)
+        terms.append(terms[-1] * ((n - j - i + 1.0) / (n - j) * ((j + 1.0) / (j + i))))
+        total += terms[-1]
+    return np.array(terms + [0.0] * (-len(terms) % 8))
 
 
 @njit(cache=True)
@@ -226,10 +219,7 @@ def tail_series(odds: np.ndarray, scale: float, coefficients: np.ndarray, blocks
     """total = sum_i c_i (scale odds)^i in blocks of eight; one too small to change the sum leaves it as it is."""
     power = np.empty_like(odds)
     for block in range(blocks):
-        first = 8 * block
-        c0, c1, c2, c3 = coefficients[first], coefficients[first + 1], coefficients[first + 2], coefficients[first + 3]
-        first += 4
-        c4, c5, c6, c7 = coefficients[first], coefficients[first + 1], coefficients[first + 2], coefficients[first + 3]
+        c0, c1, c2, c3, c4, c5, c6, c7 = coefficients.reshape(-1, 8)[block]
         for i in range(odds.size):
             z = scale * odds[i]
             square = z * z

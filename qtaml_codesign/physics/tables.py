@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from qtaml_codesign.cards import DEFAULT_REGION, DeviceCard
 from qtaml_codesign.errors import InputError, did_you_mean
-from qtaml_codesign.physics.flip import FlipProbability, flip_probability
+from qtaml_codesign.physics.flip import flip_probability
 
 COLUMNS = (
     "thickness_nm", "transmission", "escape_probability", "mean_escapes", "flip_probability", "log10_flip_probability",
@@ -72,13 +73,14 @@ def flip_table(
         raise InputError("the thickness is given twice", where="thickness", value=f"region {region}",
                          rule="a thickness range, or a barrier.thickness_nm that is varied or the region's own",
                          next_step="leave one of the two out")
-    _check_size(grid, thickness_nm)
-    rows: list[Row] = []
-    warnings: dict[str, None] = {}
+    _check_size(grid, 1 if thickness_nm is None else np.size(thickness_nm))
+    rows, warnings = list[Row](), dict[str, None]()
     for settings in itertools.product(*grid.values()):
         varied = card.with_fields(dict(zip(grid, settings, strict=True))) if grid else card
         flip = flip_probability(varied, thickness_nm, tail=tail, region=region)
-        rows.extend((*settings, *row) for row in _rows(flip))
+        columns = (flip.thickness_nm, flip.transmission, flip.escape_probability, flip.mean_escapes, flip.probability,
+                   flip.log10_probability, flip.regime)
+        rows.extend((*settings, *row) for row in zip(*(np.ravel(column).tolist() for column in columns), strict=True))
         warnings.update(dict.fromkeys(flip.warnings))
     return FlipTable((*grid, *COLUMNS), tuple(rows), tuple(warnings), region)
 
@@ -108,20 +110,8 @@ def _values(card: DeviceCard, field: str, values: NDArray[np.float64]) -> list[f
     return [int(number) for number in numbers]
 
 
-def _check_size(grid: Mapping[str, list[float | int]], thickness_nm: ArrayLike | None) -> None:
-    sizes = [len(values) for values in grid.values()] + [np.size(thickness_nm) if thickness_nm is not None else 1]
-    rows = int(np.prod(sizes, dtype=object))
+def _check_size(grid: Mapping[str, list[float | int]], points: int) -> None:
+    rows = math.prod(map(len, grid.values()), start=points)
     if rows > _MOST_ROWS:
         raise InputError("the grid is too large", where="vary", rule=f"at most {_MOST_ROWS} rows", value=rows,
                          next_step="take fewer points")
-
-
-def _rows(flip: FlipProbability) -> Iterator[Row]:
-    columns = [
-        np.ravel(column).tolist()
-        for column in (
-            flip.thickness_nm, flip.transmission, flip.escape_probability, flip.mean_escapes, flip.probability,
-            flip.log10_probability, flip.regime,
-        )
-    ]
-    yield from zip(*columns, strict=True)

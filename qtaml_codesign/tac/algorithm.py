@@ -55,7 +55,8 @@ class Planner:
 
     def make(self, method: str, budget: float) -> TacPlan:
         """Steps 1 to 4 of Algorithm 1, or what the baseline does instead of them."""
-        rule, plain, warnings = METHOD_RULES[method], self._store(), list[str]()
+        rule, weights, warnings = METHOD_RULES[method], self.workload.weights, list[str]()
+        plain = {name: ProtectedLayer.unprotected(name, weights[name], law) for name, law in self.errors.items()}
         gains = self._gains(rule)
         jacobian = {} if gains is None else {
             name: layer.plain.codec.scale**2 * gains.gains[name] for name, layer in plain.items()
@@ -70,7 +71,7 @@ class Planner:
                 "the mean correction has no effect where the read-back slope 1 - 2p is 1, and cannot undo one below 0"
             )
         return TacPlan(
-            method=method, workload=self.workload.name, weights_digest=weights_digest(self.workload.weights),
+            method=method, workload=self.workload.name, weights_digest=weights_digest(weights),
             budget=float(budget), seed=int(self.seed),
             allocation=self.allocation if rule.spend == "allocate" else "none",
             sensitivity="none" if gains is None else gains.method,
@@ -92,11 +93,6 @@ class Planner:
                 for (name, layer), floor in zip(layers.items(), problem.floors, strict=True)
             ),
         )
-
-    def _store(self) -> Layers:
-        """Every layer uncorrected and unprotected."""
-        weights = self.workload.weights
-        return {name: ProtectedLayer.unprotected(name, weights[name], law) for name, law in self.errors.items()}
 
     def _gains(self, rule: MethodRule) -> JacobianGains | None:
         """Jacobian gains where the method allocates by them, or the user says how to measure them."""

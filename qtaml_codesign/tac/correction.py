@@ -208,11 +208,10 @@ def layer_deviation(alone: LayerAlone, group: StoredGroup[Codec], seed: int, tri
         trials: drawings, >= 1.
     """
     reader = DeployedModel((group,)).prepare(seed, purpose=PURPOSE)
-    drawn = (reader.read(trial).weights[group.name] for trial in range(trials))
-    return sum(_deviation(alone, group.name, weight) for weight in drawn) / trials
 
+    def deviation(trial: int) -> float:
+        """Squared distance of the logits from the clean ones, summed over outputs, averaged over samples; float64."""
+        moved = alone.run(group.name, reader.read(trial).weights[group.name]).double() - alone.clean
+        return float(moved.square().sum()) / moved.shape[0]
 
-def _deviation(alone: LayerAlone, name: str, weight: torch.Tensor) -> float:
-    """Squared distance of the logits from the clean ones, summed over outputs, averaged over samples; float64."""
-    moved = alone.run(name, weight).double() - alone.clean
-    return float(moved.square().sum()) / moved.shape[0]
+    return sum(map(deviation, range(trials))) / trials

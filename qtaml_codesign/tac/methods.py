@@ -23,7 +23,7 @@ class MethodRule:
         spend: `allocate` by score, `uniform` whole planes of all layers, `fractional` the same and one more plane on
             an even share of the weights, `random` any planes of any layers, `random-layers` the next planes of random
             layers (both keyed by the seed), or `nothing`.
-        correction: of the mean, by name of a `correction.CorrectionRule`.
+        correction: of the mean, by name in `correction.RULES`.
         label: short name for tables and plots.
         summary: one line for the reader.
     """

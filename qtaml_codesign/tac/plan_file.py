@@ -41,17 +41,12 @@ def _from_version_1(content: dict[str, Any]) -> dict[str, Any]:
     Fields of a wrong type are left as they are: the check of the fields names them.
     """
     layers, method = content.get("layers"), content.get("method")
-    if isinstance(layers, list):
-        content["layers"] = [_layer_from_version_1(layer) if isinstance(layer, dict) else layer for layer in layers]
+    for layer in layers if isinstance(layers, list) else ():
+        if isinstance(layer, dict) and "factor" in layer:
+            layer["gain"] = layer.pop("factor")
     if isinstance(method, str):
         content["method"] = _RENAMED_METHODS.get(method, method)
     return content
-
-
-def _layer_from_version_1(layer: dict[str, Any]) -> dict[str, Any]:
-    if "factor" not in layer:
-        return layer
-    return {**{name: value for name, value in layer.items() if name != "factor"}, "gain": layer["factor"]}
 
 
 def _parse(text: str, where: str) -> dict[str, Any]:
