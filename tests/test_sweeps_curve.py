@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from qtaml_codesign.nets.metric import METRICS
 from qtaml_codesign.sweeps.curve import FINEST, Curve, Knot, starting_knots
 
 X = np.linspace(-8.0, 0.0, 2001)
@@ -156,3 +157,25 @@ def test_the_half_width_over_samples_lies_between_those_of_the_knots():
     steps = Curve(tuple(replace(one, plan=one.x) for one in curve.knots))
     found = steps.between(x, 2.0 ** (x - 1.0)).image_half_width
     assert found.tolist() == pytest.approx([0.02, 0.04, 0.04, 0.04, 0.01])
+
+
+def test_infinite_values_are_divided_from_the_finite_ones_and_lie_in_no_finite_interval():
+    """A loss that breaks at -2.3, where no value keeps the target: that cell is split to the finest, none beyond is."""
+    loss = replace(METRICS["mae"], name="loss")
+
+    def curve_of(places):
+        knots = (knot(x, lambda at: 1.0 if at < -2.3 else np.inf) for x in sorted(places))
+        return Curve(tuple(knots), loss, target=1.05)
+
+    places = {-8.0, -4.0, 0.0}
+    while wanted := curve_of(places).to_split(0.5, 0.01, within=(-8.0, -1.0)):
+        places |= set(wanted)
+    curve = curve_of(places)
+    apart = [(one.x, two.x) for one, two in zip(curve.knots, curve.knots[1:], strict=False) if two.value > one.value]
+    assert [(one < -2.3 <= two, two - one) for one, two in apart] == [(True, FINEST)]
+    assert len(places) < 12
+    x = np.array([-5.0, sum(apart[0]) / 2.0, apart[0][0], apart[0][1], -0.5])
+    found = curve.between(x, 2.0 ** (x - 1.0), 0.01)
+    assert found.value.tolist() == [1.0, np.inf, 1.0, np.inf, np.inf]
+    assert found.high.tolist()[1] == np.inf
+    assert found.low.tolist()[1] <= 1.0

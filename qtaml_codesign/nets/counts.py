@@ -66,7 +66,7 @@ class TrialCounts:
             and 0 <= self.bits_flipped <= self.bits_exposed <= self.bits_stored
             and self.score**2 <= self.trials * self.score_squares
             and by_group.ndim == 1
-            and (not self.is_counted or self._may_be_counts())
+            and (not self.is_counted or self._can_be_right_answers())
         )
         if not possible:
             raise InputError(
@@ -76,7 +76,7 @@ class TrialCounts:
                 value=self._values(), next_step="build TrialCounts with of_trial, or check the file they come from",
             )
 
-    def _may_be_counts(self) -> bool:
+    def _can_be_right_answers(self) -> bool:
         score, squares, cubes = self.score, self.score_squares, self.score_cubes
         return bool(
             0 <= score <= self.trials * self.samples

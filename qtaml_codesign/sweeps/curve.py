@@ -105,6 +105,7 @@ class Curve:
     metric: Metric = ACCURACY
     target: float | None = None
 
+    @np.errstate(invalid="ignore")  # infinite values have no slope
     def to_split(
         self, threshold: float, half_width: float, everywhere: bool = True, within: tuple[float, float] | None = None
     ) -> list[float]:
@@ -130,6 +131,7 @@ class Curve:
         wanted &= (self._x[1:] - self._x[:-1] > FINEST) & (self._x[1:] > low) & (self._x[:-1] < high)
         return [middle(self.knots[cell].x, self.knots[cell + 1].x) for cell in np.flatnonzero(wanted).tolist()]
 
+    @np.errstate(invalid="ignore")
     def between(
         self, x: NDArray[np.float64], flip_probability: NDArray[np.float64], half_width: float = 0.0
     ) -> Between:
@@ -170,9 +172,8 @@ class Curve:
 
     def _mix(self, name: str, cell: NDArray[np.int64], share: NDArray[np.float64]) -> NDArray[np.float64]:
         left, right = self._values(name)[cell], self._values(name)[cell + 1]
-        with np.errstate(invalid="ignore"):  # of two infinite values
-            mixed = (1.0 - share) * left + share * right
-        return np.where(share == 0.0, left, np.where(share == 1.0, right, mixed))
+        mixed = (1.0 - share) * left + share * right
+        return np.where(share == 0.0, left, np.where(share == 1.0, right, mixed))  # 0 x inf is no number
 
     def _of_two(self, choose: np.ufunc, name: str, cell: NDArray[np.int64]) -> NDArray[np.float64]:
         values = self._values(name)
@@ -193,9 +194,8 @@ class Curve:
     def _bend(self) -> NDArray[np.float64]:
         """(n - 1,) |A''| of each cell: the larger second difference of its two ends, over the narrower cell there."""
         width = np.diff(self._x)
-        with np.errstate(invalid="ignore"):  # of infinite values
-            slope = np.diff(self._values("value")) / width
-            inner = np.abs(np.diff(slope)) / np.minimum(width[1:], width[:-1])
+        slope = np.diff(self._values("value")) / width
+        inner = np.abs(np.diff(slope)) / np.minimum(width[1:], width[:-1])
         at_knot = np.concatenate([[0.0], inner, [0.0]])
         bend: NDArray[np.float64] = np.maximum(at_knot[:-1], at_knot[1:])
         return bend
@@ -203,15 +203,13 @@ class Curve:
     @cached_property
     def _largest_error(self) -> NDArray[np.float64]:
         """(n - 1,) estimated largest error of interpolation within each cell."""
-        with np.errstate(invalid="ignore"):  # of infinite values
-            width, gap = np.diff(self._x), np.abs(np.diff(self._values("value")))
-            return np.where(self._smooth, self._bend * width**2 / 8.0, gap)
+        width, gap = np.diff(self._x), np.abs(np.diff(self._values("value")))
+        return np.where(self._smooth, self._bend * width**2 / 8.0, gap)
 
     @cached_property
     def _own_half_width(self) -> NDArray[np.float64]:
         """(n - 1,) half-width of the narrower interval of each cell's two knots."""
-        with np.errstate(invalid="ignore"):
-            half = (self._values("high") - self._values("low")) / 2.0
+        half = (self._values("high") - self._values("low")) / 2.0
         return np.fmin(half[1:], half[:-1])
 
     def _tolerance(self, half_width: float) -> NDArray[np.float64]:
