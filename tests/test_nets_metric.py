@@ -340,3 +340,82 @@ def test_the_command_line_takes_a_metric(codesign, tiny, tmp_path):
                      "--out", tmp_path / "run")
     assert found.code == 0, found.stderr
     assert "clean agreement - 0.1" in found.stdout
+
+
+# what a stranger met
+
+@pytest.mark.parametrize(("metric", "targets"), [("accuracy", drawn(80, 1)),
+                                                 ("perplexity", torch.zeros(80, dtype=int))])
+def test_outputs_that_are_values_lead_to_a_metric_of_values_in_the_factory(metric, targets):
+    with pytest.raises(WorkloadError, match="not the form of logits") as caught:
+        workload(metric, targets, nn.Linear(6, 1))
+    assert 'metric="rmse" into qc.Workload(...)' in caught.value.next_step
+
+
+@pytest.mark.parametrize(("tensors", "reasons"), [
+    (None, {"parameter of a norm": (2, 24), "bias": (2, 16)}), (("*.weight",), {"not chosen by tensors=": (3, 28)})])
+def test_exposure_and_warnings_stay_with_another_metric_and_on_the_way(tensors, reasons):
+    model = nn.Sequential(nn.Linear(6, 12), nn.LayerNorm(12), nn.Linear(12, 4))
+    found = workload(model=model, tensors=tensors)
+    assert found.exposure.reasons == reasons
+    for other in (found.with_metric("top-2"), pickle.loads(pickle.dumps(found)),
+                  pickle.loads(pickle.dumps(found.with_metric("top-2"))).with_metric("accuracy")):
+        assert (other.exposure, other.warnings) == (found.exposure, found.warnings)
+        assert list(other.weights) == list(found.weights)
+
+
+def test_a_warning_of_little_exposure_stays_with_another_metric():
+    found = workload(model=nn.Sequential(nn.Linear(6, 4), nn.LayerNorm(4), *(nn.LayerNorm(4) for _ in range(4))))
+    assert any("lie in tunnelling cells" in note for note in found.warnings)
+    assert found.with_metric("top-2").warnings == found.warnings == pickle.loads(pickle.dumps(found)).warnings
+
+
+@pytest.mark.parametrize("most", [4, 5, 100])
+def test_a_top_k_that_no_answer_can_miss_is_refused(most):
+    with pytest.raises(WorkloadError, match="every sample is right") as caught:
+        workload(f"top-{most}")
+    assert "1 <= K < 4" in caught.value.rule
+    assert workload("top-3").clean_value == 1.0
+    with pytest.raises(InputError, match="unknown metric") as caught:
+        as_metric("top-0")
+    assert "K >= 1" in caught.value.rule
+
+
+def test_a_multiple_of_the_clean_value_is_told_where_smaller_is_better():
+    def told(name, target):
+        return [note for note in check_evaluation(workload(name, drawn(80, 4) if name == "rmse" else None),
+                                                  as_target(target)) if "'= 3'" in note]
+
+    assert len(told("rmse", 3)) == 1
+    assert "3 x the clean rmse" in told("rmse", 3)[0]
+    assert [*told("rmse", 2), *told("rmse", "= 3"), *told("rmse", "clean + 3")] == []
+
+
+def test_a_percentage_of_its_own_is_told_how_to_be_written():
+    with pytest.raises(InputError, match="the target") as caught:
+        as_target("= 95%")
+    assert "'= 0.95'" in caught.value.next_step
+
+
+def test_the_refusal_of_an_absolute_target_names_it_once():
+    with pytest.raises(InputError, match="not worse than the clean") as caught:
+        check_evaluation(workload(), as_target("= 3"))
+    assert caught.value.value == "accuracy 3"
+    with pytest.raises(InputError, match="not worse than the clean") as caught:
+        check_evaluation(workload(), as_target(1.5))
+    assert caught.value.value == "1.5 x clean accuracy = 1.5"
+
+
+def test_a_score_that_cannot_travel_is_named_and_not_the_module():
+    with pytest.raises(WorkloadError, match="cannot be sent") as caught:
+        pickle.dumps(workload(qc.Metric("own", lambda o, t: o.argmax(-1) == t)))
+    assert "score of the metric 'own'" in caught.value.where
+    assert "lambda" in caught.value.value
+    assert "Linear" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["accuracy", "rmse", "top-5"])
+def test_a_shipped_name_with_another_score_is_refused(name):
+    with pytest.raises(InputError, match="name of a metric that is there already"):
+        as_metric(qc.Metric(name, lambda o, t: o.argmax(-1) == t))
+    assert as_metric(pickle.loads(pickle.dumps(as_metric(name)))) == as_metric(name)

@@ -236,3 +236,25 @@ def test_a_record_that_cannot_be_read_is_kept_too(codesign, tiny, tmp_path):
 
 def test_version(codesign):
     assert codesign("--version").stdout == f"qtaml-codesign {qc.__version__}\n"
+
+
+def test_evaluate_speaks_of_the_metric_and_refuses_before_it_warns(codesign, tiny, tmp_path):
+    first = codesign("evaluate", "--help").stdout.split("Example")[0]
+    assert "the metric of a plan" in " ".join(first.replace("│", " ").split())
+    words = codesign("glossary").stdout
+    assert "\nmetric: " in words
+    assert "\ntarget: " in words
+    plan = tmp_path / "plan.json"
+    qc.plan(qc.load_workload(tiny), method="uniform-msp", flip_probability=0.1, budget=0.25).save(plan)
+    done = codesign("evaluate", "--workload", tiny, "--plan", plan, "--flip-probability", 1.5)
+    assert done.code != 0
+    assert "1.5" in done.stderr
+    assert "warning" not in done.stderr
+
+
+def test_one_of_a_thing_is_written_in_the_singular(codesign, tiny, tmp_path):
+    done = codesign("sweep", "--device", "3nm", "--workload", tiny, "--thickness", "1.8", "--budget", "0.25",
+                    "--method", "tac", "--workers", 1, "--trials", 2, "--out", tmp_path)
+    assert done.code == 0, done.stderr
+    assert "1 thickness," in done.stdout
+    assert "over 1 task for 1 point;" in done.stdout

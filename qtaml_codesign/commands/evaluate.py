@@ -37,7 +37,7 @@ def evaluate(
         ),
     ] = None,
 ) -> None:
-    """Measure the accuracy of a plan under flips, with its interval and the bit error rate really injected.
+    """Measure the metric of a plan under flips, with its interval and the bit error rate really injected.
 
     \b
     Example:

@@ -13,8 +13,15 @@ TERMS: tuple[tuple[str, str], ...] = (
     ("trial",
      "one drawing of all flips in all stored bits, followed by the whole evaluation set. It is the statistical "
      "unit: the samples of one trial share the same flipped weights."),
+    ("metric",
+     "what is measured on the outputs: accuracy, unless the workload or --metric names another. Where smaller is "
+     "better (cross-entropy, perplexity, rmse, mae), a target is kept by what lies below it."),
     ("clean accuracy",
-     "accuracy of the float network: no quantisation, no flips. The target is a fraction of it."),
+     "accuracy of the float network: no quantisation, no flips; clean rmse and so on for another metric."),
+    ("target",
+     "what is to be kept. A bare number is a multiple of the clean value: 0.95, 95% or '0.95 x clean'; 'clean - 0.02' "
+     "and 'clean + 0.1' are distances from it; '= 12.5' is a value of its own. Default: 0.95 x clean, or 1.05 x clean "
+     "where smaller is better."),
     ("budget",
      "the protected-bit fraction that a plan may spend: 0.05, or 5%, is 5 % of the stored bits."),
     ("overhead",
@@ -47,7 +54,7 @@ TERMS: tuple[tuple[str, str], ...] = (
     ("residual floor",
      "layers inside residual blocks keep at least one protected plane, as errors add up along the skip connection."),
     ("thinnest oxide",
-     "the thickness from which on the accuracy keeps the target; [low,high] is where the ends of its 95 % interval "
+     "the thickness from which on the metric keeps the target; [low,high] is where the ends of its 95 % interval "
      "over trials do. <= and > mean that it lies outside the thicknesses that were looked at."),
     ("card range",
      "the same answer with one number of the card at the low and at the high end of its own range."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from qtaml_codesign.checks import probabilities
 from qtaml_codesign.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def flip_input(
         changed: `--set FIELD=VALUE`, which comes with a card.
 
     Raises:
-        InputError: both, neither, or fields of no card.
+        InputError: both, neither, fields of no card, or a number outside [0, 1].
         CardError: the card cannot be used.
     """
     if (flip_probability is None) == (device is None):
@@ -38,7 +39,7 @@ def flip_input(
                          value=changed[0], next_step="name a card with --device, or leave --set out")
     from qtaml_codesign.commands.ranges import parse_fraction
 
-    return parse_fraction(str(flip_probability), "--flip-probability")
+    return float(probabilities("flip_probability", parse_fraction(str(flip_probability), "--flip-probability")))
 
 
 def tell_extremes(flips: float | FlipProbability) -> None:

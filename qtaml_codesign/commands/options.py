@@ -47,7 +47,7 @@ FlipRate = Annotated[
 ]
 Metric = Annotated[
     str | None,
-    typer.Option("--metric", help="accuracy, top-5 (any K), cross-entropy, perplexity, rmse, mae or agreement (with "
+    typer.Option("--metric", help="accuracy, top-K (1 <= K < classes, such as top-5), cross-entropy, perplexity, rmse, mae or agreement (with "
                  "the clean network). Default: the workload's own."),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Key of every random choice.")]

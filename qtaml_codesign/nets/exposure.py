@@ -89,22 +89,19 @@ class _Seen:
     watched: bool = True
 
 
-def measure_exposure(
-    network: Network, calibration: Inputs, caller: nn.Module, chosen: bool
-) -> tuple[Exposure, tuple[str, ...]]:
+def measure_exposure(network: Network, calibration: Inputs, caller: nn.Module) -> tuple[Exposure, tuple[str, ...]]:
     """The exposure of a network, and warnings; refuses weights that flips cannot reach.
 
     Args:
-        network: the private copy.
+        network: the private copy; where the user chose its stored tensors, what is not reached is listed, not refused.
         calibration: the first samples are run once, with every stored tensor replaced, as in a trial.
         caller: the module as it was passed in; a closure may still hold its weights.
-        chosen: whether the user named the stored tensors; then what is not reached is listed, and not refused.
     """
     unseen = tuple(_unseen(network.module))
     packed = ((name, count, "packed quantised weights") for name, count in packed_weights(network.module))
     seen = _watch(network, calibration, caller)
     outside = (*packed, *seen.outside)
-    if outside and not chosen:
+    if outside and not network.chosen:
         keep = ", ".join(repr(name) for name in network.stored[:_LISTED])
         raise WorkloadError(
             "the network has weights that flips would not reach", where=f"model, {outside[0][0]}",
@@ -114,23 +111,21 @@ def measure_exposure(
             "registered module, read as self.layer.weight; or leave these outside the tunnelling memory by naming what "
             f"lies in it: tensors=[{keep}{', ...' if len(network.stored) > _LISTED else ''}]",
         )
-    rows = (*unseen, *_registered(network, chosen, {name for name, _, _ in (*outside, *unseen)}))
+    rows = (*unseen, *_registered(network, {name for name, _, _ in (*outside, *unseen)}))
     stored = sum(weight.size for weight in network.weights.values())
     every = sum(parameter.numel() for parameter in network.module.parameters())
     exposure = Exposure(stored, every + sum(count for _, count, _ in outside), (*outside, *rows))
-    return exposure, tuple(_notes(exposure, seen, network, calibration, chosen))
+    return exposure, tuple(_notes(exposure, seen, network, calibration))
 
 
-def _notes(
-    exposure: Exposure, seen: _Seen, network: Network, calibration: Inputs, chosen: bool
-) -> Iterator[str]:
+def _notes(exposure: Exposure, seen: _Seen, network: Network, calibration: Inputs) -> Iterator[str]:
     if not seen.watched:
         yield ("the forward pass could not be watched, so weights that it reads past its parameters were not looked "
                "for: compare Workload.exposure with what you know of the network")
     unseen = tuple(name for name, _, why in exposure.unexposed if why.endswith(_NOT_WATCHED))
-    if unseen and not chosen:
+    if unseen and not network.chosen:
         yield f"tensors that are not dense may act as weights, which is not looked at: {_some(unseen)}"
-    if exposure.share < 0.5 and not chosen:
+    if exposure.share < 0.5 and not network.chosen:
         yield f"only {exposure.share:.1%} of {exposure.parameters} parameters lie in tunnelling cells, see .exposure"
     zeros = {name: 0.0 * network.weights[name] for name in seen.unread}
     if zeros and torch.equal(network.run(calibration), network.run(calibration, zeros)):
@@ -214,12 +209,12 @@ def _unseen(module: nn.Module) -> Iterator[Row]:
             yield path, strided_parts(tensor)[-1].numel(), f"{layout} tensor, {_NOT_WATCHED}"
 
 
-def _registered(network: Network, chosen: bool, told: set[str]) -> Iterator[Row]:
+def _registered(network: Network, told: set[str]) -> Iterator[Row]:
     """Parameters and buffers that are not stored."""
     of_norms = norm_parameters(network.module)
     for name, parameter in network.module.named_parameters():
         if name not in network.stored and parameter.numel():
-            yield name, parameter.numel(), _why_not(name, parameter, of_norms, chosen)
+            yield name, parameter.numel(), _why_not(name, parameter, of_norms, network.chosen)
     statistics = {id(buffer) for part in network.module.modules() if isinstance(part, NORMS_WITH_STATISTICS)
                   for buffer in part.buffers(recurse=False)}
     for name, buffer in network.module.named_buffers():

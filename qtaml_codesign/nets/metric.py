@@ -150,7 +150,7 @@ class Metric:
         raise InputError(
             f"the target is not worse than the clean {self.name}: no flips could keep it", where="target (--target)",
             rule=f"a target {'below' if self.larger_is_better else 'above'} the clean {self.name}, {clean:.6g}",
-            value=f"{target.of(self.name)} = {target.value(clean):.6g}",
+            value=target.of(self.name) + (f" = {target.value(clean):.6g}" if target.factor else ""),
             next_step=f"for instance {self._worse_than(clean).of(self.name)}",
         )
 
@@ -240,28 +240,33 @@ METRICS = {metric.name: metric for metric in (
 )}
 """The metrics by name; `top-K` stands for every K."""
 
-METRIC_LIST = "accuracy, top-5 (any K), cross-entropy, perplexity, rmse, mae or agreement (with the clean network)"
+METRIC_LIST = ("accuracy, top-K (K >= 1, such as top-5), cross-entropy, perplexity, rmse, mae or agreement (with the "
+               "clean network)")
 
 
 def as_metric(given: str | Metric) -> Metric:
     """A metric by its name, or the caller's own.
 
     Raises:
-        InputError: there is none of that name.
+        InputError: there is none of that name, or one of one's own has the name of another.
 
     Example:
         >>> as_metric("top-5").score
         InTop(most=5)
     """
+    name = given.name if isinstance(given, Metric) else given if isinstance(given, str) else ""
+    found = re.fullmatch(r"top-([1-9]\d{0,5})", name)
+    known = Metric(name, InTop(int(found[1]))) if found else METRICS.get(name)
     if isinstance(given, Metric):
+        if known not in (None, given):
+            raise InputError("this is the name of a metric that is there already", where="Metric(name=...)",
+                             rule=f"another name than {METRIC_LIST}", value=name,
+                             next_step=f"call it for instance own-{name}, or pass metric={name!r} to measure that one")
         return given
-    name = given if isinstance(given, str) else ""
-    if found := re.fullmatch(r"top-([1-9]\d{0,5})", name):
-        return Metric(name, InTop(int(found[1])))
-    if name not in METRICS:
+    if known is None:
         raise InputError("unknown metric", where="metric (--metric)", rule=f"{METRIC_LIST}; or a Metric",
                          value=shown(given, str), next_step=did_you_mean(given, [*METRICS, "top-5"]))
-    return METRICS[name]
+    return known
 
 
 def accuracy_of(metric: Metric, value: float) -> float:

@@ -37,6 +37,7 @@ class Network:
 
     Attributes:
         stored: names of the stored tensors.
+        chosen: whether the user named them.
         weights: name -> read-only float32 (or float64) array, over the memory of the private copy.
         device: device of the module's first parameter; inputs are moved there.
     """
@@ -58,6 +59,7 @@ class Network:
         self.logits = logits
         self.batch_size = batch_size
         self.stored = stored_names(self.module, tensors)
+        self.chosen = tensors is not None
         stored = {name: value for name, value in self.module.named_parameters() if name in self.stored}
         self._forms = {name: (value.shape, value.dtype, value.device) for name, value in stored.items()}
         self.device = next(iter(stored.values())).device

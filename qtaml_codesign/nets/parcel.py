@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import pickle
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,8 @@ import torch
 from qtaml_codesign.errors import WorkloadError
 from qtaml_codesign.nets.usercode import importable_file, user_code
 
-TOP_LEVEL = "define the module's class and the logits function at the top level of a file (not inside a function)"
+TOP_LEVEL = ("define the module's class, the logits function and the metric's score at the top level of a file (not "
+             "inside a function)")
 
 
 class WorkloadAbsentError(WorkloadError):
@@ -77,7 +80,8 @@ class Parcel:
         origin = io.BytesIO(self.content) if isinstance(self.content, bytes) else self.content
         try:
             with importable_file(self.source), user_code(
-                "the workload cannot be rebuilt in another process", "the module's class or the logits function",
+                "the workload cannot be rebuilt in another process",
+                "the module's class, the logits function or the metric's score",
                 "what they are made of can be imported there", f"use workers=1, or {TOP_LEVEL}",
                 self.source or self.name,
             ):
@@ -99,7 +103,7 @@ def pack(workload: Any, path: str | None = None) -> Parcel:
         path: file to write it to; None puts it into the parcel.
 
     Raises:
-        WorkloadError: its module or its logits function cannot be pickled, and it has no source to be loaded from.
+        WorkloadError: its module, logits function or metric cannot be pickled, and it has no source to be loaded from.
 
     Example:
         >>> from qtaml_codesign.nets.loading import load_workload
@@ -110,12 +114,19 @@ def pack(workload: Any, path: str | None = None) -> Parcel:
     arguments, named = workload.parts()
     buffer = io.BytesIO()
     try:
-        with user_code("the workload cannot be sent to other processes", f"workload {workload.name!r}",
-                      "a module and a logits function that can be pickled", f"use workers=1, or {TOP_LEVEL}",
-                      type(arguments[0]).__name__):
+        with _packing(f"score of the metric {workload.metric.name!r}", workload.metric.score):
+            pickle.dumps(workload.metric)
+        with _packing(f"workload {workload.name!r}", type(arguments[0])):
             torch.save((type(workload), arguments, named), buffer if path is None else path)
     except WorkloadError as failure:
         if workload.source is None:
             raise
         return replace(parcel, obstacle=failure.what)
     return replace(parcel, content=buffer.getvalue() if path is None else path)
+
+
+def _packing(where: str, part: object) -> AbstractContextManager[None]:
+    """Inside, a part of a workload is pickled."""
+    return user_code("the workload cannot be sent to other processes", where,
+                     "a module, a logits function and a metric's score that can be pickled",
+                     f"use workers=1, or {TOP_LEVEL}", getattr(part, "__qualname__", type(part).__name__))

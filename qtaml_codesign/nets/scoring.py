@@ -15,7 +15,7 @@ from qtaml_codesign.errors import WorkloadError
 from qtaml_codesign.nets.chance import check_clean
 from qtaml_codesign.nets.inputs import describe, is_dense
 from qtaml_codesign.nets.kernels import count_first_largest
-from qtaml_codesign.nets.metric import ACCURACY, Metric, is_right
+from qtaml_codesign.nets.metric import ACCURACY, InTop, Metric, is_right
 from qtaml_codesign.nets.usercode import user_code
 from qtaml_codesign.statistics import Interval, clopper_pearson, exact_sum, group_half_width
 
@@ -140,8 +140,14 @@ def checked_targets(given: object, outputs: Tensor, metric: Metric) -> Tensor | 
         raise WorkloadError(
             "the module's output has not the form of logits", where="model output",
             rule=f"shape (N, ..., C) with C >= 2 classes last, for the metric {metric.name}", value=describe(outputs),
-            next_step="pass logits=... to bring it into that form, for instance lambda z: z.movedim(1, -1); or take a "
-            "metric of values, such as rmse",
+            next_step="pass logits=... to bring it into that form, for instance lambda z: z.movedim(1, -1); or, "
+            'where the outputs are values, write metric="rmse" into qc.Workload(...) of the factory',
+        )
+    if isinstance(metric.score, InTop) and metric.score.most >= outputs.shape[-1]:
+        raise WorkloadError(
+            f"every sample is right by the metric {metric.name}", where="metric (--metric)",
+            rule=f"top-K with 1 <= K < {outputs.shape[-1]}, the number of classes", value=metric.name,
+            next_step="take a smaller K, or accuracy",
         )
     if given is None and metric.targets == "clean":
         return None

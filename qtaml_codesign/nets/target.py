@@ -101,5 +101,7 @@ def _share(factor: float, given: object) -> Target:
 
 
 def _refused(what: str, rule: str, given: object) -> InputError:
+    percent = re.fullmatch(rf"=\s*{_NUMBER}\s*%", given.strip(), re.IGNORECASE) if isinstance(given, str) else None
+    own = f"write '= {Decimal(percent[1]) / 100:f}'; " if percent else ""
     return InputError(what, where="target (--target)", rule=rule, value=shown(given, str),
-                      next_step="0.95 keeps 95 % of the clean value")
+                      next_step=f"{own}0.95 keeps 95 % of the clean value")

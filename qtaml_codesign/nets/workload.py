@@ -81,7 +81,7 @@ class Workload:
             self.evaluation_inputs: Inputs = private_inputs(inputs, "evaluation[0]")
             self._check_repeatable(was_drawn)
             clean = self.network.run(self.evaluation_inputs)
-            self.exposure, notes = measure_exposure(self.network, self.calibration, model, tensors is not None)
+            self.exposure, notes = measure_exposure(self.network, self.calibration, model)
         self.name = name
         self.source: str | None = None
         self.load: Callable[[str], Workload] | None = None
@@ -178,8 +178,9 @@ class Workload:
 
     def parts(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Positional and named arguments that build the same workload again."""
+        stored = [glob.escape(name) for name in self.network.stored] if self.network.chosen else None
         given = {
-            "name": self.name, "tensors": [glob.escape(name) for name in self.network.stored],
+            "name": self.name, "tensors": stored,
             "residual_floors": None if self.given_floors is None else dict(self.given_floors),
             "batch_size": self.batch_size, "logits": self.network.logits, "metric": self.metric,
         }

@@ -13,6 +13,7 @@ from qtaml_codesign.physics.corners import Corner
 from qtaml_codesign.report.notes import notes_of
 from qtaml_codesign.report.words import (
     answer_line,
+    counted,
     decimals,
     ends_nm,
     oxide_cells,
@@ -70,17 +71,19 @@ def _facts(sweep: Sweep) -> tuple[tuple[str, str], ...]:
         (f"clean {name}", f"{value}  [{low}, {high}] ({level}, over samples)"),
         ("target", f"{options.wanted} = {threshold}" if options.wanted.factor else threshold),
         ("seed", str(options.seed)),
-        ("trials", f"{counts.trials} over {sweep.tasks} tasks for {len(sweep.points)} points; "
+        ("trials", f"{counts.trials} over {counted(sweep.tasks, 'task')} for "
+                   f"{counted(len(sweep.points), 'point')}; "
                    f"{sweep.new_trials} run now{_borrowed(sweep)}"),
     )
 
 
 def _grid(sweep: Sweep) -> str:
+    grid = counted(len(sweep.grid_nm), "thickness", "es")
     if sweep.options.rows == "knots":
-        return f"bisected, {len(sweep.grid_nm)} thicknesses"
+        return f"bisected, {grid}"
     if sweep.interpolated and sweep.knots is not None:
-        return f"{len(sweep.grid_nm)} thicknesses interpolated from {len(sweep.knots)} measured points"
-    return f"{len(sweep.grid_nm)} thicknesses"
+        return f"{grid} interpolated from {counted(len(sweep.knots), 'measured point')}"
+    return grid
 
 
 def _borrowed(sweep: Sweep) -> str:

@@ -33,6 +33,16 @@ def settled_line(settled: Settled) -> str:
             f"{settled.trials} trials")
 
 
+def counted(number: int, thing: str, plural: str = "s") -> str:
+    """How many there are of a thing.
+
+    Example:
+        >>> counted(1, "task"), counted(2, "thickness", "es")
+        ('1 task', '2 thicknesses')
+    """
+    return f"{number} {thing}{'' if number == 1 else plural}"
+
+
 def percent(fraction: float) -> str:
     return f"{100.0 * fraction:.4g}"
 

@@ -10,6 +10,8 @@ from qtaml_codesign.nets.workload import Workload
 
 LEAST_ROOM = 1.0
 ENOUGH_ROOM = 3.0
+FAR_MULTIPLE = 2.0
+"""Where smaller is better, a larger multiple of the clean value may have been meant as a value of its own."""
 
 
 def check_evaluation(network: Workload, target: Target) -> tuple[str, ...]:
@@ -39,6 +41,9 @@ def check_evaluation(network: Workload, target: Target) -> tuple[str, ...]:
         )
     network.metric.check_target(target, clean, strictly=not network.scoring.is_counted)
     threshold, notes = target.value(clean), list(network.warnings)
+    if not network.metric.larger_is_better and target.factor > FAR_MULTIPLE and not target.offset:
+        notes.append(f"the target is {target.factor:g} x the clean {name}, {threshold:.6g}: a bare number is a "
+                     f"multiple of the clean value; a value of its own is written '= {target.factor:g}'")
     room = network.metric.margin(clean, threshold)
     if network.scoring.is_counted:
         samples = round(room * network.samples, 9)
