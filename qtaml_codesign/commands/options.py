@@ -47,8 +47,8 @@ FlipRate = Annotated[
 ]
 Metric = Annotated[
     str | None,
-    typer.Option("--metric", help="accuracy, top-K (1 <= K < classes, such as top-5), cross-entropy, perplexity, rmse, mae or agreement (with "
-                 "the clean network). Default: the workload's own."),
+    typer.Option("--metric", help="accuracy, top-K (K below the number of classes), cross-entropy, perplexity, "
+                 "rmse, mae or agreement (with the clean network). Default: the workload's own."),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Key of every random choice.")]
 Allocation = Annotated[

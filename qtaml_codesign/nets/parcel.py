@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import pickle
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -115,7 +114,7 @@ def pack(workload: Any, path: str | None = None) -> Parcel:
     buffer = io.BytesIO()
     try:
         with _packing(f"score of the metric {workload.metric.name!r}", workload.metric.score):
-            pickle.dumps(workload.metric)
+            torch.save(workload.metric, io.BytesIO())
         with _packing(f"workload {workload.name!r}", type(arguments[0])):
             torch.save((type(workload), arguments, named), buffer if path is None else path)
     except WorkloadError as failure:
