@@ -113,6 +113,8 @@ def test_metrics_that_cannot_be_used_are_refused_at_once(name):
 
 
 @pytest.mark.parametrize("change", [{"name": "trials"}, {"name": "a b"}, {"bounds": (1.0, 0.0)}, {"shown": "log"},
+                                    {"shown": ["mean"]}, {"bounds": None}, {"bounds": ("a", 1.0)},
+                                    {"shown": "root", "bounds": (-1.0, 1.0)},
                                     {"targets": "labels"}, {"score": "mean"}])
 def test_metrics_that_cannot_be_are_refused(change):
     with pytest.raises(InputError, match=f"the {next(iter(change))} of a metric"):
@@ -131,6 +133,15 @@ def test_a_nan_is_the_worst_bound():
     assert scores.tolist() == [math.inf, 1.0]
     own = qc.Metric("own", lambda o, t: o, bounds=(-2.0, 2.0))
     assert scores_of(own, torch.tensor([math.nan, 1.0]), torch.zeros(2)).tolist() == [-2.0, 1.0]
+
+
+@pytest.mark.parametrize(("larger", "bounds"), [(True, (-math.inf, math.inf)), (False, (-math.inf, math.inf)),
+                                                (True, (0.0, math.inf))])
+def test_an_infinity_on_the_better_side_is_no_better_than_a_nan(larger, bounds):
+    own = qc.Metric("own", lambda o, t: o, larger, bounds)
+    best = math.inf if larger else -math.inf
+    found = scores_of(own, torch.tensor([best, math.nan, 1.0]), torch.zeros(3))
+    assert found.tolist() == [own.worst, own.worst, 1.0]
 
 
 @pytest.mark.parametrize("name", [*METRICS, "top-3"])
@@ -160,6 +171,7 @@ def test_unknown_names_are_told_apart():
     (0.95, Target(0.95)), ("0.95", Target(0.95)), ("95 %", Target(0.95)), ("1.1%", Target(0.011)),
     (" .9 x clean ", Target(0.9)), (np.float32(0.5), Target(0.5)),
     ("1.05*clean", Target(1.05)), ("1.05 × Clean", Target(1.05)), ("clean + 0.1", Target(1.0, 0.1)),
+    ("0.9 x clean - 0.01", Target(0.9, -0.01)), (Target(1.0, -0.01234567891), Target(1.0, -0.01234567891)),
     ("clean-2e-2", Target(1.0, -0.02)), ("= 12.5", Target(0.0, 12.5)), ("=-1", Target(0.0, -1.0)),
 ])
 def test_targets_are_read(given_target, expected):
@@ -185,6 +197,17 @@ def test_a_target_is_read_in_the_metrics_own_direction(metric, good, bad):
         check_evaluation(found, as_target(bad))
     with pytest.raises(InputError, match="not worse than the clean"):
         check_evaluation(workload("perplexity"), Target(1.0))
+
+
+@pytest.mark.parametrize(("metric", "clean", "advice"), [
+    (METRICS["rmse"], 0.0, "clean rmse + 0.1"), (METRICS["rmse"], 2.0, "1.05 x clean rmse"),
+    (qc.Metric("gain", cross_entropy, bounds=(-math.inf, math.inf)), -2.0, "clean gain - 0.1"),
+])
+def test_the_advice_on_a_target_that_is_too_good_is_one_that_can_be_kept(metric, clean, advice):
+    with pytest.raises(InputError, match="not worse than the clean") as caught:
+        metric.check_target(Target(1.0), clean, strictly=True)
+    assert caught.value.next_step == f"for instance {advice}"
+    metric.check_target(as_target(advice.replace(metric.name, "")), clean, strictly=True)
 
 
 def frame(metric, values, low, high, clean):
@@ -271,6 +294,21 @@ def test_the_interval_over_samples_is_paired_in_the_unit_that_is_shown(name, tar
     error = math.sqrt((groups - 1) / groups * ((left_out - left_out.mean()) ** 2).sum())
     found = counts.image_half_width(clean, sizes, target, 0.95, metric)
     assert found == pytest.approx(1.966 * error, rel=0.02)
+
+
+def test_a_clean_error_of_nothing_has_an_interval_over_samples():
+    """sqrt has no slope at 0; of a network whose targets are its own outputs nothing but the trials varies."""
+    under, sizes = np.array([4.0, 5.0, 3.0, 4.0]), np.ones(4, int)
+    of_trial = [TrialCounts.of_trial(scores, 4, 8, 8, 0, 0.0, 0.0) for scores in (under, 0.0 * under)]
+    found = [one.image_half_width(np.zeros(4), sizes, Target(1.0, 0.1), metric=METRICS["rmse"]) for one in of_trial]
+    mean = mean_interval(under)
+    assert found == pytest.approx([mean.half_width / (2.0 * math.sqrt(mean.estimate)), 0.0])
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_perplexity_near_the_largest_float_warns_of_nothing():
+    counts = TrialCounts.of_trial(np.array([700.0, 705.0, 710.0]), 3, 8, 8, 0, 0.0, 0.0)
+    assert not counts.image_half_width(np.ones(3), np.ones(3, int), Target(1.05), metric=PERPLEXITY) < 1e300
 
 
 def test_far_from_the_target_a_metric_without_bounds_needs_less():

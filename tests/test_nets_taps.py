@@ -169,7 +169,7 @@ def formed(network: Workload, monkeypatch) -> set[str]:
     names: list[str] = []
     real = sensitivity._by_weights
     with monkeypatch.context() as patch:
-        patch.setattr(sensitivity, "_by_weights", lambda probe, *rest: (names.extend(probe.names),
+        patch.setattr(sensitivity, "_by_weights", lambda probe, *rest: (names.extend(probe.parameters),
                                                                              real(probe, *rest))[1])
         jacobian_gains(network)
     return set(names)

@@ -171,11 +171,11 @@ class TrialCounts:
             confidence: two-sided level in (0, 1).
             metric: what the scores are.
         """
-        slope = metric.slope(float(self.score / (self.trials * self.samples)))
-        clean_slope = metric.slope(float(clean_by_group.sum() / sizes.sum())) * target.factor if target.factor else 0.0
-        with np.errstate(invalid="ignore"):
-            excess = slope * (self.score_by_group / self.trials) - clean_slope * clean_by_group
-            return group_half_width(excess, sizes, confidence, self.is_counted)
+        mean, clean_mean = float(self.score / (self.trials * self.samples)), float(clean_by_group.sum() / sizes.sum())
+        with np.errstate(invalid="ignore", over="ignore"):
+            own = metric.steepened(self.score_by_group / self.trials, mean)
+            clean = target.factor * metric.steepened(clean_by_group, clean_mean) if target.factor else 0.0
+            return group_half_width(own - clean, sizes, confidence, self.is_counted)
 
     @property
     def realised_ber(self) -> float:

@@ -126,9 +126,10 @@ class Dataflow(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return len(others) < len(dependent) and masked and not _INDEXED.search(name)
 
     def _output(self, func: Any, arguments: tuple[Any, Any], writes: bool) -> Any:
-        if writes:
-            for part in leaves_of(arguments):
-                self._fill(part)
+        for part in leaves_of(arguments) if writes else ():
+            if _is_plain(part) and address(part) in self._contents:  # it, or what lies beside it, is written to
+                stand_in, content = self._contents.pop(address(part))
+                stand_in.copy_(content)
         args, kwargs = arguments if writes or func.is_view else map_leaves(arguments, self._content)
         return func(*args, **kwargs)
 
@@ -140,12 +141,6 @@ class Dataflow(TorchDispatchMode):  # type: ignore[no-untyped-call]
         first = content.storage_offset() * content.element_size() // part.element_size() + part.storage_offset()
         empty = torch.empty(0, dtype=part.dtype, device=part.device)
         return empty.set_(content.untyped_storage(), first, part.shape, part.stride())
-
-    def _fill(self, part: Any) -> None:
-        """A stand-in that an operation may write to, or to something beside it, takes its content over."""
-        if _is_plain(part) and address(part) in self._contents:
-            whole, content = self._contents.pop(address(part))
-            whole.copy_(content)
 
     def _of(self, tensor: Tensor) -> Origins:
         if address(tensor) in self._origins:

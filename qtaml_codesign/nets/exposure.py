@@ -193,7 +193,9 @@ def _namer(module: nn.Module, caller: nn.Module) -> Callable[[Tensor], str]:
 def _why(label: str, tensor: Tensor, parameters: Mapping[str, Tensor]) -> str:
     kind = "buffer" if label.startswith("buffer ") else "tensor that is no parameter"
     number = str(tensor.dtype).removeprefix("torch.")
-    same = next((name for name, stored in parameters.items() if _equal(tensor, stored)), None)
+    alike = ((name, form) for name, stored in parameters.items() if stored.ndim >= 2 and stored.dtype == tensor.dtype
+             for form in (stored, stored.mT) if form.shape == tensor.shape)
+    same = next((name for name, form in alike if torch.equal(tensor, form)), None)
     return f"{number} {kind} that acts as weights" + (f", a copy of {same}" if same else "")
 
 
@@ -202,12 +204,6 @@ def _stand_in(tensor: Tensor) -> Tensor:
     first, last = span(tensor)
     room = torch.from_numpy(np.zeros(last - first, dtype=np.uint8)).to(tensor.device)
     return room.view(tensor.dtype).as_strided(tensor.shape, tensor.stride())
-
-
-def _equal(tensor: Tensor, stored: Tensor) -> bool:
-    if tensor.dtype != stored.dtype or stored.ndim < 2:
-        return False
-    return any(torch.equal(tensor, one) for one in (stored, stored.mT) if one.shape == tensor.shape)
 
 
 def _unseen(module: nn.Module) -> Iterator[Row]:

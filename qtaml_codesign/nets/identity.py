@@ -86,9 +86,6 @@ class _Follow:
             return tuple((self.value(key), self.value(part)) for key, part in value.items())
         if isinstance(value, Tensor | np.ndarray):
             return content_digest(value)
-        return self._callable(value)
-
-    def _callable(self, value: Any) -> object:
         if isinstance(value, functools.partial):
             return self.value(value.func), self.value(value.args), self.value(value.keywords)
         if isinstance(value, MethodType):

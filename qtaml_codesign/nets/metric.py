@@ -39,7 +39,8 @@ class Metric:
     Args:
         name: for tables and columns, which are named after it with _ for -.
         score: score(outputs, targets) -> one score for each sample of a batch, (n, ...): bool where a sample is right
-            or wrong (these are kept as exact counts), else real numbers. A NaN counts as the worst bound.
+            or wrong (these are kept as exact counts), else real numbers. A NaN counts as the worst bound, and so does
+            an infinity on the better side.
         larger_is_better: the direction in which targets are kept.
         bounds: the lowest and the highest score there can be; intervals end there.
         shown: the mean as it is ("mean"), its exponential ("exp") or its square root ("root").
@@ -67,8 +68,9 @@ class Metric:
         rules = {
             "name": (bool(named) and self.column not in _TAKEN, "letters, digits, - and _; no column of its own"),
             "score": (callable(self.score), "a function of outputs and targets"),
-            "bounds": (len(self.bounds) == 2 and self.bounds[0] < self.bounds[1], "(lowest, highest score)"),
-            "shown": (self.shown in SHOWN, f"one of {', '.join(SHOWN)}"),
+            "bounds": (_are_bounds(self.bounds), "(lowest, highest score)"),
+            "shown": (self.shown in (*SHOWN,) and not (self.shown == "root" and self.bounds[0] < 0.0),
+                      f"one of {', '.join(SHOWN)}; a root of scores >= 0"),
             "targets": (self.targets in TARGETS, f"one of {', '.join(TARGETS)}"),
         }
         for field, (kept, rule) in rules.items():
@@ -121,6 +123,17 @@ class Metric:
         with np.errstate(over="ignore", divide="ignore"):
             return SHOWN[self.shown][1](mean)
 
+    def steepened(self, sums: NDArray[Any], mean: float) -> NDArray[np.float64]:
+        """Sums of scores, (G,), times the slope at their mean; zeros stay zeros where the slope of a root is infinite.
+
+        Example:
+            >>> METRICS["rmse"].steepened(np.array([1.0, 0.0]), mean=0.25).tolist()
+            [1.0, 0.0]
+        """
+        found = np.zeros(sums.shape)
+        np.multiply(self.slope(mean), sums, where=sums != 0.0, out=found)
+        return found
+
     def text(self, value: float) -> str:
         """A value for the eye: four decimals of one in 0..1, else six digits."""
         return f"{value:.4f}" if self.limits == (0.0, 1.0) else f"{value:.6g}"
@@ -138,8 +151,15 @@ class Metric:
             f"the target is not worse than the clean {self.name}: no flips could keep it", where="target (--target)",
             rule=f"a target {'below' if self.larger_is_better else 'above'} the clean {self.name}, {clean:.6g}",
             value=f"{target.of(self.name)} = {target.value(clean):.6g}",
-            next_step=f"for instance {self.usual_target.plain} (of the clean value)",
+            next_step=f"for instance {self._worse_than(clean).of(self.name)}",
         )
+
+    def _worse_than(self, clean: float) -> Target:
+        """The usual target, or a distance where a part of the clean value, 0 or below, is none the worse."""
+        usual = self.usual_target
+        if self.margin(clean, usual.value(clean)) > 0.0:
+            return usual
+        return Target(1.0, (-1.0 if self.larger_is_better else 1.0) * (abs(usual.factor - 1.0) * abs(clean) or 0.1))
 
     def tolerance(
         self, values: NDArray[np.float64], half_width: float, target: float | None
@@ -163,6 +183,11 @@ class Metric:
             (0.25, -0.25)
         """
         return values - threshold if self.larger_is_better else threshold - values
+
+
+def _are_bounds(given: Any) -> bool:
+    pair = isinstance(given, tuple) and len(given) == 2 and all(isinstance(end, int | float) for end in given)
+    return pair and bool(given[0] < given[1])
 
 
 def is_right(outputs: Tensor, targets: Tensor) -> Tensor:

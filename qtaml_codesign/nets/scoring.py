@@ -211,6 +211,8 @@ def group_index(shape: tuple[int, ...]) -> NDArray[np.int64]:
 def scores_of(metric: Metric, outputs: Tensor, targets: Tensor) -> Tensor:
     """One score for each sample of a batch, (n, ...): bool, or float64 with the worst bound for a NaN.
 
+    So too for an infinity on the better side: what overflows is not good, and sums cannot hold both infinities.
+
     Raises:
         WorkloadError: the metric's function fails, or its scores have no sample axis or lie out of its bounds.
     """
@@ -225,7 +227,9 @@ def scores_of(metric: Metric, outputs: Tensor, targets: Tensor) -> Tensor:
         )
     if scores.dtype == torch.bool:
         return scores
-    scores = scores.double().nan_to_num(nan=metric.worst, posinf=float("inf"), neginf=-float("inf"))
+    too_good = math.inf if metric.larger_is_better else -math.inf
+    scores = scores.double()
+    scores = torch.where(scores.isnan() | (scores == too_good), metric.worst, scores)
     lowest, highest = float(scores.min()), float(scores.max())
     if not metric.bounds[0] <= lowest <= highest <= metric.bounds[1]:
         raise WorkloadError(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TypeVar
 
@@ -16,10 +17,11 @@ from qtaml_codesign.errors import InputError, shown
 _NUMBER = r"((?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)"
 _FORMS = {
     "share": re.compile(rf"{_NUMBER}\s*(%?)(?:\s*[x*×]?\s*clean)?", re.IGNORECASE),
-    "distance": re.compile(rf"clean\s*([+-])\s*{_NUMBER}", re.IGNORECASE),
+    "distance": re.compile(rf"(?:{_NUMBER}\s*[x*×]\s*)?clean\s*([+-])\s*{_NUMBER}", re.IGNORECASE),
     "absolute": re.compile(rf"=\s*([+-]?){_NUMBER}", re.IGNORECASE),
 }
 T = TypeVar("T", float, NDArray[np.float64])
+Shown = Callable[[float], str]
 
 RULE = "0.95 (of the clean value), '0.95 x clean', 'clean + 0.1', 'clean - 0.02', or '= 12.5' for a value of its own"
 
@@ -45,7 +47,7 @@ class Target:
     @property
     def plain(self) -> float | str:
         """A number or a text that `as_target` reads back, for the record of a run."""
-        return self.factor if self.offset == 0.0 and self.factor > 0.0 else self._text("clean", "= ")
+        return self.factor if self.offset == 0.0 and self.factor > 0.0 else self._text("clean", "= ", repr, repr)
 
     def of(self, name: str) -> str:
         """In words, with the name of what is measured."""
@@ -54,12 +56,11 @@ class Target:
     def __str__(self) -> str:
         return self._text("clean", "")
 
-    def _text(self, clean: str, before: str) -> str:
+    def _text(self, clean: str, before: str, share: Shown = "{:.3g}".format, number: Shown = "{:.6g}".format) -> str:
         if self.factor == 0.0:
-            return f"{before}{self.offset:.6g}"
-        if self.offset == 0.0:
-            return f"{self.factor:.3g} x {clean}"
-        return f"{clean} {'-' if self.offset < 0.0 else '+'} {abs(self.offset):.6g}"
+            return before + number(self.offset)
+        part = clean if self.factor == 1.0 and self.offset else f"{share(self.factor)} x {clean}"
+        return part if not self.offset else f"{part} {'-' if self.offset < 0.0 else '+'} {number(abs(self.offset))}"
 
 
 def as_target(given: float | str | Target) -> Target:
@@ -87,7 +88,7 @@ def _read(given: object) -> Target | None:
     if found := _FORMS["share"].fullmatch(text):
         return _share(float(Decimal(found[1]) / (100 if found[2] else 1)), given)
     if found := _FORMS["distance"].fullmatch(text):
-        return Target(1.0, float(found[1] + found[2]))
+        return replace(_share(float(found[1] or 1.0), given), offset=float(found[2] + found[3]))
     if found := _FORMS["absolute"].fullmatch(text):
         return Target(0.0, float(found[1] + found[2]))
     return None
