@@ -17,6 +17,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, BinaryIO
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     import qtaml_codesign as qc
 
 ROOT = Path(__file__).parent.parent
+
+settings.register_profile("no clock", deadline=None)  # a busy machine is no failure
+settings.load_profile("no clock")
 
 os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 os.environ["OMP_WAIT_POLICY"] = "passive"  # where a test takes two threads after all

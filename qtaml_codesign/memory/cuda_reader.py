@@ -43,23 +43,17 @@ class CudaReader(Reader):
 
     def __init__(self, groups: Iterable[StoredGroup[Codec]], seed: int, purpose: str, device: torch.device) -> None:
         given = list(groups)
-        self._order = [group.name for group in given]
         self._device = device
         self._there = {group.name: DeviceCells(group, flip_key(seed, group.name, purpose), device)
-                       for group in given if drawn_there(group)}
-        self._here = HostReader([group for group in given if not drawn_there(group)], seed, purpose)
+                       for group in given if group.regular}
+        self._here = HostReader([group for group in given if not group.regular], seed, purpose)
 
     def _read(self, trial: int) -> Reading:
         here, there = self._here.read(trial), {name: cells.read(trial) for name, cells in self._there.items()}
-        flips = here.flips_by_plane | _counts({name: planes for name, (_, planes) in there.items()})
-        weights = {name: there[name][0] if name in there else here.weights[name].to(self._device)
-                   for name in self._order}
-        return Reading(weights, {name: flips[name] for name in self._order})
-
-
-def drawn_there(group: StoredGroup[Codec]) -> bool:
-    """Whether the flips of a group can be drawn on the device."""
-    return group.law.block == 1 and group.law.spread == 0.0 and not group.codec.corrects
+        weights = {name: read.to(self._device) for name, read in here.weights.items()}
+        weights |= {name: read for name, (read, _) in there.items()}
+        flips = _counts({name: planes for name, (_, planes) in there.items()})
+        return Reading(weights, here.flips_by_plane | flips)
 
 
 class DeviceCells:

@@ -129,10 +129,9 @@ def evaluate(
         )
     network = load_workload(workload)
     network = network if metric is None else network.with_metric(metric)
-    model = deploy_plan(network, plan, flip_probability, noise, seed)
     by_trial = []
     with single_threaded():
-        drawings = Trials(network, model, seed)
+        drawings = Trials(network, deploy_plan(network, plan, flip_probability, noise, seed), seed)
         for trial in range(trials):
             by_trial.append(drawings.run(trial))
             if progress is not None:
