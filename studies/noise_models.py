@@ -8,7 +8,6 @@ of the named models.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ from lab.figures import COLOURS, MARKERS, method_label, new_figure
 from lab.networks import trained
 from lab.study import Scale, Study
 from lab.summary import counts_row, over_seeds, paired_difference, pooled_accuracy
-from qtaml_codesign.memory.deploy import DeployedModel
 from qtaml_codesign.memory.trial import Trials
 from qtaml_codesign.nets.counts import TrialCounts
 from qtaml_codesign.statistics import Interval
@@ -56,15 +54,8 @@ def measure(case: dict[str, Any], networks: Path) -> list[dict[str, Any]]:
 
 def redrawn(workload: qc.Workload, plan: qc.TacPlan, law: qc.NoiseModel, trials: int, seed: int) -> TrialCounts:
     """Counts of trials that draw the factors of the layers anew; trial t has the flips that `qc.evaluate` gives it."""
-    memories = memories_of(workload, plan, law, trials, seed)
+    memories = (deploy_plan(workload, plan, RATE, law, seed=trials * seed + trial) for trial in range(trials))
     return TrialCounts.total([Trials(workload, memory, seed).run(trial) for trial, memory in enumerate(memories)])
-
-
-def memories_of(
-    workload: qc.Workload, plan: qc.TacPlan, law: qc.NoiseModel, trials: int, seed: int
-) -> Iterator[DeployedModel]:
-    """The network in another memory for each trial of each training seed."""
-    return (deploy_plan(workload, plan, RATE, law, seed=trials * seed + trial) for trial in range(trials))
 
 
 def arm(rows: pd.DataFrame, law: str, method: str) -> pd.DataFrame:
