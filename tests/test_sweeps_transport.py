@@ -27,9 +27,15 @@ OPTIONS = {"thickness_nm": [1.75], "budgets": [0.25], "trials": 12}
 
 MEMORY = '''
 import gc
+import sys
+import tempfile
 import numpy as np
 import torch
 import qtaml_codesign as qc
+from qtaml_codesign.sweeps import handle
+
+written, pack = [], handle.pack
+handle.pack = lambda workload, path: (written.append(path), pack(workload, path))[1]
 
 if __name__ == "__main__":
     torch.manual_seed(0)
@@ -38,12 +44,14 @@ if __name__ == "__main__":
                                  torch.nn.ReLU(), torch.nn.Linear(1500, 4))
     workload = qc.Workload(module, inputs[:8], (inputs, module(inputs).argmax(1)))
     before = {name: weight.copy() for name, weight in workload.weights.items()}
-    qc.sweep(workload, "3nm", [1.75], budgets=[0.25], methods=["uniform-msp"], trials=2, workers=2)
+    tempfile.tempdir = sys.argv[1]
+    alone, both = (qc.sweep(workload, "3nm", [1.75], budgets=[0.25], methods=["uniform-msp"], trials=2, workers=number)
+                   .to_frame() for number in (1, 2))
     gc.collect()
     room = [np.full(1500 * 1500, np.nan, np.float32) for _ in range(4)]
     same = all(np.array_equal(workload.weights[name], before[name]) for name in before)
     shared = any(parameter.is_shared() for parameter in workload.network.module.parameters())
-    print("same", same, "shared", shared)
+    print("same", same, "shared", shared, "table", both.equals(alone), "written", len(written))
 '''
 
 TRAINED = '''
@@ -113,26 +121,18 @@ def new_process(monkeypatch):
     monkeypatch.setattr(handle, "RECEIVED", Received(2))
 
 
-def test_weights_are_what_they_were_after_a_sweep_with_workers(tmp_path):
-    """In a process of its own: reading memory that torch has moved away gives garbage, or ends the process."""
-    script = tmp_path / "script.py"
+def test_a_network_built_in_python_is_written_once_and_its_weights_stay(tmp_path):
+    """One process or two, the same table; the file that two need is cleared away, one process writes none.
+
+    In a process of its own: reading memory that torch has moved away gives garbage, or ends the process.
+    """
+    script, temporary = tmp_path / "script.py", tmp_path / "temporary"
     script.write_text(MEMORY)
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False,
+    temporary.mkdir()
+    done = subprocess.run([sys.executable, str(script), str(temporary)], capture_output=True, text=True, check=False,
                           env={**os.environ, "PYTHONPATH": str(ROOT)})
-    assert (done.returncode, done.stdout) == (0, "same True shared False\n"), done.stderr
-
-
-def test_a_network_built_in_python_is_written_once_and_cleared_away(tmp_path, monkeypatch):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    written = []
-    monkeypatch.setattr(handle, "pack", lambda workload, path: (written.append(path), pack(workload, path))[1])
-    workload = tiny_network()
-    alone = qc.sweep(workload, "3nm", **OPTIONS)
-    assert written == []
-    assert qc.sweep(workload, "3nm", workers=2, **OPTIONS).to_frame().equals(alone.to_frame())
-    assert len(written) == 1
-    left = [file.name for file in tmp_path.iterdir() if file.name.startswith("codesign")]
-    assert left == []
+    assert (done.returncode, done.stdout) == (0, "same True shared False table True written 1\n"), done.stderr
+    assert [file.name for file in temporary.iterdir() if file.name.startswith("codesign")] == []
 
 
 @pytest.fixture
