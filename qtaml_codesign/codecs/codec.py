@@ -4,23 +4,31 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qtaml_codesign.bits.cell_law import CellLaw
+from qtaml_codesign.bits.flips import FlipKey
 from qtaml_codesign.bits.formats import BitFormat, Codes
 
 PIECE = 2**16
 
 
+class Drawing(Protocol):
+    """The flips of one group's words, keyed by identity."""
+
+    def draw(self, codes: Codes, trial: int) -> tuple[Codes, NDArray[np.int64]]:
+        """Words (n,) as one reading of `codes` (n,) finds them in drawing `trial`, and flips by plane (B,)."""
+
+
 class Codec(ABC):
     """How a group of weights is held in cells: a frozen value that can be compared, hashed and sent.
 
-    Each weight has one word, an unsigned integer of B bits, and each bit plane of a word is a cell. A group of weights
-    is written with `encode`. Its cells flip by the law that `residual` leaves of the raw one; the read words go through
-    `corrected`, and `values[words]` are the weights as they are read.
+    A group is a tensor, or some of its rows, (rows, ...). Each weight has one word, an unsigned integer of B bits, and
+    each bit plane of a word is a cell. A group is written with `encode`. Its cells flip by the law that `residual`
+    leaves of the raw one; the read words go through `corrected`, and `readout` makes weights of `values[words]`.
 
     A kind of store from outside derives from this class; `memory.deploy` takes it as it takes those shipped.
     """
@@ -47,9 +55,36 @@ class Codec(ABC):
         """Everything that acts on words and values, as plain values: what names the codec in results that are kept."""
 
     @property
+    @abstractmethod
+    def summary(self) -> str:
+        """What the store is, in a few words for a table."""
+
+    @property
     def cells(self) -> float:
         """Cells per weight, B by default."""
         return float(self.format.bits)
+
+    def protected_bits(self, size: int) -> int:
+        """Bits of `size` weights that ideal protection covers, 0 by default."""
+        return 0
+
+    def cell_law(self, law: CellLaw) -> CellLaw:
+        """The law of the codec's own raw cells where the memory flips by `law`; by default the same."""
+        return law
+
+    @property
+    def readout(self) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+        """Gain (rows,) and offset (rows,) that make weights of looked-up values; None where they are the weights."""
+        return None
+
+    def drawing(self, law: CellLaw, key: FlipKey) -> Drawing | None:
+        """What draws the flips of a group; None where each cell flips on its own by `residual`.
+
+        Args:
+            law: of the raw cells.
+            key: of the group.
+        """
+        return None
 
     def residual(self, law: CellLaw) -> CellLaw:
         """The law of the cells with what protection leaves of it; the raw law by default."""

@@ -9,6 +9,7 @@ table of 2^B values:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -105,6 +106,15 @@ class PlaneProtected(Codec):
         """The planes that all weights protect, 0 = LSB."""
         return self.planes or tuple(range(self.format.bits - self.depth, self.format.bits))
 
+    @property
+    def summary(self) -> str:
+        """How many planes are protected."""
+        return f"{self.format.bits}-bit codes, {self.depth} planes protected"
+
+    def protected_bits(self, size: int) -> int:
+        """`depth` of each weight, and one more of each deeper one."""
+        return size * self.depth + self.deeper
+
     def encode(self, weights: NDArray[np.floating]) -> Codes:
         """Codes of weights of any shape, quantised once: the nearest level of clip(factor W / scale).
 
@@ -168,6 +178,19 @@ class PlaneProtected(Codec):
     def to_json(self) -> dict[str, Any]:
         """Every field, with the format's bit count and encoding."""
         return {"codec": "plane-protected", **asdict(self)}
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> PlaneProtected:
+        """Read back what `to_json` wrote.
+
+        Args:
+            fields: what `to_json` gave.
+
+        Raises:
+            InputError: a field out of bounds.
+        """
+        own = {name: value for name, value in fields.items() if name != "codec"}
+        return cls(**{**own, "format": BitFormat(**own["format"]), "planes": tuple(own["planes"])})
 
     @property
     def _next_plane(self) -> int:

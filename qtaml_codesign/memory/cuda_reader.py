@@ -22,7 +22,7 @@ from qtaml_codesign.bits import kernels
 from qtaml_codesign.bits.cell_law import CellLaw
 from qtaml_codesign.bits.flips import FlipKey, flip_key
 from qtaml_codesign.codecs.codec import Codec
-from qtaml_codesign.memory.reader import HostReader, Reader, Reading, StoredGroup
+from qtaml_codesign.memory.reader import HostReader, Reader, Reading, StoredGroup, divided
 
 PIECE = 2**21
 LOW = 0xFFFFFFFF
@@ -44,14 +44,17 @@ class CudaReader(Reader):
     def __init__(self, groups: Iterable[StoredGroup[Codec]], seed: int, purpose: str, device: torch.device) -> None:
         given = list(groups)
         self._device = device
-        self._there = {group.name: DeviceCells(group, flip_key(seed, group.name, purpose), device)
+        self._there = {group.key: DeviceCells(group, flip_key(seed, group.key, purpose), device)
                        for group in given if group.regular}
-        self._here = HostReader([group for group in given if not group.regular], seed, purpose)
+        self._here = HostReader([group for group in given if not group.regular], seed, purpose, join=False)
+        self._divided = divided(given)
 
     def _read(self, trial: int) -> Reading:
         here, there = self._here.read(trial), {name: cells.read(trial) for name, cells in self._there.items()}
         weights = {name: read.to(self._device) for name, read in here.weights.items()}
         weights |= {name: read for name, (read, _) in there.items()}
+        for tensor in self._divided:
+            tensor.join(weights)
         flips = _counts({name: planes for name, (_, planes) in there.items()})
         return Reading(weights, here.flips_by_plane | flips)
 
@@ -73,12 +76,15 @@ class DeviceCells:
                       for byte in range(flat.itemsize)]
         self.patterns = [patterns(law, byte) for byte in range(flat.itemsize)]
         self.values = torch.from_numpy(group.codec.values.copy()).to(device)
+        self.readout = [torch.from_numpy(row.copy()).reshape(-1, *(1,) * (group.words.ndim - 1)).to(device)
+                        for row in group.codec.readout or ()]
         self.shape, self.size, self.bits, self.key = group.words.shape, flat.size, law.format.bits, key
 
     def read(self, trial: int) -> tuple[Tensor, Tensor]:
         """float32 weights of one reading in the shape of the group, and flips by plane (B,) int64, both there."""
         words, by_plane = self.read_words(trial)
-        return self.values.index_select(0, words).reshape(self.shape), by_plane
+        weights = self.values.index_select(0, words).reshape(self.shape)
+        return (weights.mul_(self.readout[0]).add_(self.readout[1]) if self.readout else weights), by_plane
 
     def read_words(self, trial: int) -> tuple[Tensor, Tensor]:
         """Words (n,) int32 as one reading finds them, and flips by plane (B,) int64, both on the device."""

@@ -61,7 +61,8 @@ class Network:
         self.stored = stored_names(self.module, tensors)
         self.chosen = tensors is not None
         stored = {name: value for name, value in self.module.named_parameters() if name in self.stored}
-        self._forms = {name: (value.shape, value.dtype, value.device) for name, value in stored.items()}
+        replaceable = stored | dict(self.module.named_buffers())
+        self._forms = {name: (value.shape, value.dtype, value.device) for name, value in replaceable.items()}
         self.device = next(iter(stored.values())).device
         rewritten = any(getattr(part, "max_norm", None) is not None for part in self.module.modules())
         self.weights = MappingProxyType({
@@ -75,7 +76,7 @@ class Network:
 
         Args:
             inputs: N samples.
-            weights: stored tensor -> array or tensor of its shape, instead of its float values.
+            weights: stored tensor or buffer -> array or tensor of its shape, instead of its own values.
 
         Raises:
             WorkloadError: no stored tensor has a name or its shape, or the module fails.

@@ -70,10 +70,10 @@ def trials_of(workload: Workload, task: SweepTask) -> Trials:
     """The network in the memory that the task describes, ready to be read; kept for the next batch of the task."""
     codecs = {group.name: group.codec for group in task.groups}
     laws = {group.name: group.law for group in task.groups}
-    return Trials(workload, deploy(workload.weights, codecs, laws), task.seed)
+    return Trials(workload, deploy(workload.weights, codecs, laws, dict(task.statistics)), task.seed)
 
 
 def task_for(workload_digest: str, made: TacPlan, laws: Mapping[str, CellLaw], seed: int) -> SweepTask:
     """The task of a plan under the cell laws of its tensors: only what acts on the counts."""
     groups = tuple(TaskGroup(name, codec, laws[name]) for name, codec in made.codecs.items())
-    return SweepTask(ENGINE_VERSION, workload_digest, groups, seed)
+    return SweepTask(ENGINE_VERSION, workload_digest, groups, seed, tuple(made.statistics.items()))

@@ -172,7 +172,6 @@ def _knot(measured: MeasuredPoint, measurement: Measurement) -> Knot:
     """A measured point as a knot; those of one curve are smooth where depths, planes and corrections are the same."""
     place, counts, plan = measured.point.place, measured.counts, measured.plan
     found = measurement.options.stopping.interval(counts)
-    shape = tuple((layer.depth, layer.deeper, layer.planes, layer.factor != 1.0, layer.gain != 1.0, layer.offset != 0.0)
-                  for layer in plan.layers)
+    shape = tuple(layer.shape for layer in plan.layers)
     return Knot(place.x, *found, measurement.image_half_width(counts),
                 counts.trials, plan.overhead, counts.nominal_ber, place.flip_probability, shape)

@@ -31,8 +31,9 @@ from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.tac import allocation as allocations
 from qtaml_codesign.tac.allocation import AllocationProblem
 from qtaml_codesign.tac.correction import NOTHING, RULES, ProtectedLayer, decide, layer_deviation, samples_for
+from qtaml_codesign.tac.layers import LayerPlan
 from qtaml_codesign.tac.methods import METHOD_RULES, MethodRule
-from qtaml_codesign.tac.plan import LayerPlan, TacPlan, weights_digest
+from qtaml_codesign.tac.plan import TacPlan, weights_digest
 from qtaml_codesign.tac.saturation import saturation_ratio
 
 Layers = Mapping[str, ProtectedLayer]

@@ -178,12 +178,12 @@ def deploy_plan(
     if noise is not None:
         sizes = {name: weight.size for name, weight in workload.weights.items()}
         laws = noise_model(noise).apply_to(laws, sizes, seed)
-    return deploy(workload.weights, plan.codecs, laws)
+    return deploy(workload.weights, plan.codecs, laws, plan.statistics)
 
 
 def check_same_network(workload: Workload, plan: TacPlan) -> None:
     """A plan holds for the weights it was made for, and no others."""
-    missing = sorted(set(plan.depths) ^ set(workload.weights))
+    missing = sorted(set(plan.codecs) ^ set(workload.weights))
     again = f"make one for it: codesign plan --workload {workload.source or 'FILE.py:FACTORY'} ... --out FILE"
     if missing:
         raise PlanError(
