@@ -130,6 +130,12 @@ class CellLaw:
 class BitErrorProfile:
     """Flip rates of a whole memory: one `CellLaw` per region, the default region first.
 
+    Args:
+        regions: at least the default one.
+
+    Raises:
+        InputError: the first region is not the default one, or a name stands twice.
+
     Example:
         >>> profile = BitErrorProfile.uniform(0.10)
         >>> profile.regions[0].one_to_zero[7].item(), profile == BitErrorProfile.from_json(profile.to_json())

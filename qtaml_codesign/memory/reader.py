@@ -105,7 +105,11 @@ class StoredGroup(Generic[C]):
         return histogram(self.words, self.codec.format)
 
     def weights(self, words: Codes | None = None) -> NDArray[np.float32]:
-        """What words (default: the stored ones) are worth, in their shape: a new array."""
+        """What words are worth, in their shape: a new array.
+
+        Args:
+            words: of the codec's format, each below 2^B; by default the stored ones.
+        """
         given = self.words if words is None else words
         read = np.empty(given.shape, np.float32)
         look_up(self.codec.values, given.reshape(-1), read.reshape(-1))
@@ -165,6 +169,9 @@ class HostReader(Reader):
         groups: what is read; the words of the packed ones are copied.
         seed: key of the flips, >= 0.
         purpose: readings for different purposes get unrelated flips.
+
+    Raises:
+        InputError: no such seed.
     """
 
     def __init__(self, groups: Iterable[StoredGroup[Codec]], seed: int, purpose: str) -> None:
@@ -208,7 +215,11 @@ class PackedGroups:
         self._values = _padded([group.codec.values for group in groups])
 
     def read(self, trial: int) -> Reading:
-        """What every group reads."""
+        """What every group reads.
+
+        Args:
+            trial: which drawing, 0 .. 2^64 - 1.
+        """
         weights, flips = np.empty(self._words.size, np.float32), np.zeros((len(self._forms), 8), np.int64)
         read_together(self._words, self._ends, *self._patterns, np.uint64(trial), self._values, weights, flips)
         return Reading(
