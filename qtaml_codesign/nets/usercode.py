@@ -24,6 +24,9 @@ def user_code(what: str, where: str, rule: str, next_step: str, given: object) -
         what, where, rule, next_step: parts of the error.
         given: what the code was given, for the message.
 
+    Raises:
+        WorkloadError: the user's code failed.
+
     Example:
         >>> try:
         ...     with user_code("the factory failed", "net.py:make", "it gives a Workload", "run it alone", "no input"):
