@@ -120,6 +120,9 @@ class CellLaw:
 
         Args:
             fields: what `to_json` gave.
+
+        Raises:
+            InputError: a format, rates, a block or a spread that cannot be.
         """
         fmt = BitFormat(fields["bits"], fields["encoding"])
         cells = {name: fields[name] for name in ("block", "spread") if name in fields}

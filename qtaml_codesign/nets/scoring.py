@@ -259,7 +259,10 @@ def add_scores(metric: Metric, outputs: Tensor, targets: Tensor, groups: NDArray
         outputs: (n, ...).
         targets: (n, ...), what they are scored against.
         groups: group of each score, 0..G-1.
-        sums: int64 for scores that are right or wrong, else float64.
+        sums: (G,) int64 for scores that are right or wrong, else float64.
+
+    Raises:
+        WorkloadError: as `scores_of`.
 
     Example:
         >>> from qtaml_codesign.nets.metric import ACCURACY

@@ -90,6 +90,9 @@ def importable_file(source: str | None) -> Iterator[None]:
 
     Args:
         source: "FILE.py:FACTORY" with an absolute path; anything else names no such file.
+
+    Raises:
+        WorkloadError: the file fails.
     """
     path = Path((source or "").rpartition(":")[0])
     if path.suffix != ".py":

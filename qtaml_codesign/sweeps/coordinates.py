@@ -87,6 +87,9 @@ class Coordinate(ABC):
 
         Args:
             x: coordinate of the knot.
+
+        Raises:
+            InputError: none inside the card's validity, where that is needed.
         """
 
 

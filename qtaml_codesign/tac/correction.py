@@ -230,6 +230,10 @@ def layer_deviation(alone: LayerAlone, group: StoredGroup[Codec], seed: int, tri
         group: that layer in the memory.
         seed: key of the flips, which are drawn apart from those of the trials.
         trials: drawings, >= 1.
+
+    Raises:
+        InputError: no such seed.
+        WorkloadError: no stored tensor has the group's name and shape.
     """
     reader = DeployedModel((group,)).prepare(seed, purpose=PURPOSE)
 
