@@ -48,7 +48,14 @@ class Codec(ABC):
 
     @abstractmethod
     def encode(self, weights: NDArray[np.floating]) -> Codes:
-        """Words of finite weights, in their shape: uint8 up to B = 8, else uint16."""
+        """Words of weights of any shape, in that shape: uint8 up to B = 8, else uint16.
+
+        Args:
+            weights: floats.
+
+        Raises:
+            InputError: a weight cannot be held, such as one that is not finite.
+        """
 
     @abstractmethod
     def to_json(self) -> dict[str, Any]:
@@ -87,7 +94,11 @@ class Codec(ABC):
         return None
 
     def residual(self, law: CellLaw) -> CellLaw:
-        """The law of the cells with what protection leaves of it; the raw law by default."""
+        """What protection leaves of the law of the cells; the raw law by default.
+
+        Args:
+            law: flip rates of the raw cells, in the format of the codec.
+        """
         return law
 
     @property
@@ -107,6 +118,9 @@ class Codec(ABC):
     def open_cells(self, words: Codes) -> NDArray[np.int64]:
         """(2, B) cells of a group that protection leaves open, by stored bit (0, then 1) and plane (0 = LSB).
 
+        Args:
+            words: what is stored, of any shape.
+
         Example:
             >>> from qtaml_codesign.codecs.plane_protected import PlaneProtected
             >>> words = np.array([0b1111, 0b0001], np.uint8)
@@ -117,7 +131,11 @@ class Codec(ABC):
 
 
 def histogram(words: Codes, form: BitFormat) -> NDArray[np.int64]:
-    """(2^B,) how many words of any shape hold each value.
+    """(2^B,) how many words hold each value.
+
+    Args:
+        words: of any shape, each below 2^B.
+        form: their format, of B bits.
 
     Example:
         >>> histogram(np.array([1, 3, 3], np.uint8), BitFormat(2)).tolist()
@@ -130,7 +148,10 @@ def histogram(words: Codes, form: BitFormat) -> NDArray[np.int64]:
 
 
 def planes_of(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(2, B) how many words hold a 0, and a 1, in each plane, 0 = LSB, from their `histogram` (2^B,).
+    """(2, B) how many words hold a 0, and a 1, in each plane, 0 = LSB.
+
+    Args:
+        counts: (2^B,) `histogram` of the words.
 
     Example:
         >>> planes_of(np.array([0, 1, 0, 2])).tolist()

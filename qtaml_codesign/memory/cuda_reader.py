@@ -39,6 +39,9 @@ class CudaReader(Reader):
         seed: key of the flips, >= 0.
         purpose: readings for different purposes get unrelated flips.
         device: where to keep the words and to draw.
+
+    Raises:
+        InputError: no such seed.
     """
 
     def __init__(self, groups: Iterable[StoredGroup[Codec]], seed: int, purpose: str, device: torch.device) -> None:
@@ -81,13 +84,21 @@ class DeviceCells:
         self.shape, self.size, self.bits, self.key = group.words.shape, flat.size, law.format.bits, key
 
     def read(self, trial: int) -> tuple[Tensor, Tensor]:
-        """float32 weights of one reading in the shape of the group, and flips by plane (B,) int64, both there."""
+        """float32 weights of one reading in the shape of the group, and flips by plane (B,) int64, both there.
+
+        Args:
+            trial: which drawing, 0 .. 2^64 - 1.
+        """
         words, by_plane = self.read_words(trial)
         weights = self.values.index_select(0, words).reshape(self.shape)
         return (weights.mul_(self.readout[0]).add_(self.readout[1]) if self.readout else weights), by_plane
 
     def read_words(self, trial: int) -> tuple[Tensor, Tensor]:
-        """Words (n,) int32 as one reading finds them, and flips by plane (B,) int64, both on the device."""
+        """Words (n,) int32 as one reading finds them, and flips by plane (B,) int64, both on the device.
+
+        Args:
+            trial: which drawing, 0 .. 2^64 - 1.
+        """
         found, by_plane = torch.zeros(self.size, dtype=torch.int32, device=self.values.device), []
         for byte, (words, rates) in enumerate(zip(self.words, self.patterns, strict=True)):
             flips = draw_words(words, self.size, rates, self.key, trial, byte)
@@ -111,7 +122,12 @@ class Patterns(NamedTuple):
 
 
 def patterns(law: CellLaw, byte: int) -> Patterns:
-    """Patterns of planes 8 byte .. 8 byte + 7 of a law after protection."""
+    """Patterns of planes 8 byte .. 8 byte + 7 of a law.
+
+    Args:
+        law: rates after protection.
+        byte: which byte of the codes, 0 or 1.
+    """
     planes = slice(8 * byte, 8 * byte + 8)
     found = kernels.rate_patterns(law.zero_to_one[planes].tobytes(), law.one_to_zero[planes].tobytes())
     return Patterns(*(np.array(words).view(np.int64).T.tolist() for words in found))
@@ -159,7 +175,14 @@ def _draw_piece(code: Tensor, first: int, rates: Patterns, key: FlipKey, trial: 
 
 
 def digit_words(key: FlipKey, trial: int, word: Tensor, group: int, pair: int) -> tuple[Tensor, Tensor]:
-    """Digits 2 pair and 2 pair + 1 of the 64 cells of each word (see `kernels.digit_words`)."""
+    """Digits 2 pair and 2 pair + 1 of the 64 cells of each word (n,), int64 (see `kernels.digit_words`).
+
+    Args:
+        key, trial: name of the drawing.
+        word: (n,) int64, which words: weights 8 word .. 8 word + 7.
+        group: which byte of the codes, 0 or 1.
+        pair: which two digits, counted from 0.
+    """
     folded = trial ^ key.words[1]
     counter = (word & LOW, (word >> 32) | (group << 16) | (pair << 20), folded & LOW, folded >> 32)
     w0, w1, w2, w3 = philox(counter, (key.words[0] & LOW, key.words[0] >> 32))
@@ -168,6 +191,10 @@ def digit_words(key: FlipKey, trial: int, word: Tensor, group: int, pair: int) -
 
 def philox(counter: tuple[Any, Any, Any, Any], key: tuple[int, int]) -> tuple[Any, Any, Any, Any]:
     """Four 32-bit words of Philox4x32-7, each a whole number or an int64 tensor of 32-bit words.
+
+    Args:
+        counter: four 32-bit words, each a whole number or an int64 tensor.
+        key: two 32-bit words.
 
     Example:
         >>> [hex(word) for word in philox((0, 0, 0, 0), (0, 0))]

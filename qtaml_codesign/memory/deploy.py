@@ -75,6 +75,9 @@ class DeployedModel:
             device: where the network lives; weights are read there if it is a CUDA device, else on the host.
             purpose: readings for different purposes get unrelated flips.
 
+        Raises:
+            InputError: no such seed.
+
         Example:
             >>> from qtaml_codesign.bits.cell_law import BitErrorProfile
             >>> from qtaml_codesign.codecs.plane_protected import PlaneProtected
@@ -103,7 +106,8 @@ def deploy(
         statistics: values (C,) of buffers of the network that go with these weights; its own by default.
 
     Raises:
-        InputError: a tensor has a codec but no weights or no law, or its law belongs to another format.
+        InputError: a tensor has a codec but no weights or no law, its law belongs to another format, or its codec
+            cannot hold its weights.
     """
     for where, given in (("weights", weights), ("laws", laws)):
         for name in codecs:

@@ -121,7 +121,11 @@ class StoredGroup(Generic[C]):
         return histogram(self.words, self.codec.format)
 
     def weights(self, words: Codes | None = None) -> NDArray[np.float32]:
-        """What words (default: the stored ones) are worth, in their shape: a new array."""
+        """What words are worth, in their shape: a new array.
+
+        Args:
+            words: of the codec's format, each below 2^B; by default the stored ones.
+        """
         given = self.words if words is None else words
         read = np.empty(given.shape, np.float32)
         look_up(self.codec.values, given.reshape(-1), read.reshape(-1))
@@ -183,6 +187,9 @@ class HostReader(Reader):
         seed: key of the flips, >= 0.
         purpose: readings for different purposes get unrelated flips.
         join: whether the rows of a tensor that lie in several groups are put together.
+
+    Raises:
+        InputError: no such seed.
     """
 
     def __init__(self, groups: Iterable[StoredGroup[Codec]], seed: int, purpose: str, join: bool = True) -> None:
@@ -227,7 +234,7 @@ class DividedTensor:
 
 
 def divided(groups: Sequence[StoredGroup[Codec]]) -> list[DividedTensor]:
-    """Every tensor of which rows are stored."""
+    """Every tensor of which rows are stored in groups of their own, from all `groups` of a network."""
     names = dict.fromkeys(group.name for group in groups if group.rows is not None)
     return [DividedTensor([group for group in groups if group.name == name]) for name in names]
 
@@ -253,7 +260,11 @@ class PackedGroups:
         self._values = _padded([group.codec.values for group in groups])
 
     def read(self, trial: int) -> Reading:
-        """What every group reads."""
+        """What every group reads.
+
+        Args:
+            trial: which drawing, 0 .. 2^64 - 1.
+        """
         weights, flips = np.empty(self._words.size, np.float32), np.zeros((len(self._forms), 8), np.int64)
         read_together(self._words, self._ends, *self._patterns, np.uint64(trial), self._values, weights, flips)
         reading = Reading({}, {})
@@ -264,7 +275,7 @@ class PackedGroups:
 
 
 def read_out(codec: Codec, values: NDArray[np.float32]) -> None:
-    """Make weights of looked-up values (rows, ...), in place, by the gain and offset of each row."""
+    """Make weights of looked-up `values` (rows, ...), in place, by the `codec`'s gain and offset of each row."""
     if codec.readout is not None:
         gain, offset = (row.reshape(-1, *(1,) * (values.ndim - 1)) for row in codec.readout)
         values *= gain

@@ -44,6 +44,9 @@ class Trials:
 
         Args:
             trial: which drawing, 0 .. 2^64 - 1.
+
+        Raises:
+            InputError: no such trial.
         """
         started = time.perf_counter()
         reading = self._reader.read(trial)

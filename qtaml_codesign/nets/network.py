@@ -35,6 +35,9 @@ class Network:
         logits: turns what the module returns into the logits (N, ..., C); None when it returns them itself.
         batch_size: samples per forward pass.
 
+    Raises:
+        WorkloadError: no module, one that cannot be copied, or tensors that cannot be stored.
+
     Attributes:
         stored: names of the stored tensors.
         chosen: whether the user named them.
@@ -84,7 +87,14 @@ class Network:
         return torch.cat(list(self.run_batches(inputs, weights)))
 
     def run_batches(self, inputs: Inputs, weights: GivenWeights | None = None) -> Iterator[Tensor]:
-        """Logits of one batch after the other, with inputs and weights as for `run`."""
+        """Logits of one batch after the other.
+
+        Args:
+            inputs, weights: as for `run`.
+
+        Raises:
+            WorkloadError: as `run`, at the first batch or later.
+        """
         replaced = self._replacements(weights or {})
         for batch in batches(inputs, self.batch_size):
             with torch.inference_mode(), self.replica().with_weights(replaced) as module:

@@ -47,7 +47,15 @@ class SweepRows:
 
 
 def measure_rows(measurement: Measurement, card: DeviceCard) -> SweepRows:
-    """Measure on a card what the options of the measurement ask for, and make the tables of it."""
+    """Measure what the options of the measurement ask for, and make the tables of it.
+
+    Args:
+        measurement: what measures points.
+        card: the device card.
+
+    Raises:
+        InputError: a thickness outside the card's validity, or what `Measurement.measure` refuses.
+    """
     options, coordinate = measurement.options, coordinate_for(card)
     flips = flip_probability(card, np.array(options.thickness_nm))
     x = coordinate.at(np.asarray(flips.thickness_nm))

@@ -79,7 +79,13 @@ class SweepTask:
 
 
 def canonical_json(value: object) -> str:
-    """JSON text that depends on the content alone: sorted keys, no blanks, shortest exact floats, no NaN.
+    """JSON text that depends on the content alone: sorted keys, no blanks, shortest exact floats.
+
+    Args:
+        value: plain values: dictionaries, lists, tuples, text and numbers; infinities and NaN become text.
+
+    Raises:
+        TypeError: something else.
 
     Example:
         >>> canonical_json({"b": 0.1, "a": (1, 2)})
@@ -89,7 +95,11 @@ def canonical_json(value: object) -> str:
 
 
 def content_digest(value: object) -> str:
-    """SHA-256 (hex) of `canonical_json`."""
+    """SHA-256 (hex) of `canonical_json`.
+
+    Args:
+        value: plain values.
+    """
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
