@@ -12,6 +12,7 @@ from qtaml_codesign.commands.inputs import flip_input, tell_extremes
 from qtaml_codesign.commands.options import (
     Allocation,
     Budget,
+    Cells,
     Changed,
     FlipRate,
     MaybeDevice,
@@ -35,6 +36,7 @@ def plan(
     device: MaybeDevice = None,
     changed: Changed = None,
     budget: Budget = "0",
+    cells: Cells = None,
     method: Method = "tac",
     allocation: Allocation = None,
     sensitivity: Sensitivity = None,
@@ -67,7 +69,7 @@ def plan(
         say(f"warning: {warning}", sys.stderr)
     with progress_shown() as show:
         made = make(
-            network, method, flips, fraction, seed, allocation=allocation, bits=bits, encoding=encoding,
+            network, method, flips, fraction, seed, cells=cells, allocation=allocation, bits=bits, encoding=encoding,
             progress=lambda *state: show(SweepProgress(*state)), **more,
         )
     if out is not None:

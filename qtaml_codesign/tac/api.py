@@ -20,10 +20,11 @@ from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.physics.flip import FlipProbability
 from qtaml_codesign.tac.algorithm import Planner, StageProgress
 from qtaml_codesign.tac.allocation import checked_allocation
-from qtaml_codesign.tac.choices import need_method
+from qtaml_codesign.tac.choices import checked_cells, need_method
 from qtaml_codesign.tac.layers import LayerPlan
-from qtaml_codesign.tac.methods import BUDGET_FREE_METHODS, METHODS, SPENDING_METHODS
+from qtaml_codesign.tac.methods import BUDGET_FREE_METHODS, METHOD_RULES, METHODS, SPENDING_METHODS
 from qtaml_codesign.tac.plan import TacPlan, weights_digest
+from qtaml_codesign.tac.stores import STORES, StoreRequest
 
 __all__ = ["BUDGET_FREE_METHODS", "METHODS", "LayerPlan", "TacPlan", "plan", "weights_digest"]
 
@@ -38,6 +39,7 @@ def plan(
     budget: float = 0.0,
     seed: int = 0,
     *,
+    cells: float | None = None,
     allocation: str | None = None,
     sensitivity: str = "auto",
     bits: int | None = None,
@@ -56,8 +58,9 @@ def plan(
         method: one of `METHODS`.
         flip_probability: one number, (B,) by bit plane (0 = LSB), a scalar `FlipProbability` or a profile; all zero is
             quantisation alone.
-        budget: protected-bit fraction in [0, 1]; must be 0 for `mean-only` and `none`.
+        budget: protected-bit fraction in [0, 1]; must be 0 for methods that protect nothing or spend cells.
         seed: key of random probes, correction drawings and random protection.
+        cells: cells per weight, for the methods that spend them (`CELL_METHODS`); theirs is 8 when left out.
         allocation: `greedy` (the paper's, default) or `exact` (integer programme), for methods that allocate by score.
         sensitivity: how Jacobian gains are measured. `auto`: only for methods that allocate by them, by reverse passes
             up to 128 logits per input and random signs beyond. `reverse`, `finite-difference` or `random-sign`: so, for
@@ -87,13 +90,17 @@ def plan(
     whole_number("seed", seed, least=0)
     whole_number("correction_trials", correction_trials, least=1)
     solver = checked_allocation(allocation, [method])
+    wanted = checked_cells(cells, [method])
     profile = _rates(flip_probability, bits, encoding)
     network = load_workload(workload)
     errors = profile.assign(list(network.weights))
+    told = progress or (lambda stage, done, total: None)
     with single_threaded():
+        if METHOD_RULES[method].chooses_store:
+            return STORES[method](StoreRequest(network, errors, method, float(budget), wanted, seed, told))
         return Planner(
             network, errors, seed, solver, correction_trials, sensitivity,
-            progress or (lambda stage, done, total: None), _of_network(gains, network),
+            told, _of_network(gains, network),
         ).make(method, float(budget))
 
 
