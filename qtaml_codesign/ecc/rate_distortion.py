@@ -168,8 +168,8 @@ def cells_for_error(
     with np.errstate(divide="ignore"):
         rates = np.maximum(0.0, np.log2(height) - np.log2(level)[..., None]) / 2.0
     bits = np.asarray((weights * rates).sum(axis=-1))
-    none = np.where(bits > 0.0, np.inf, 0.0)
-    return np.divide(bits, per_cell * count.sum(), out=none, where=(bits > 0.0) & (per_cell > 0.0))
+    none: Array = np.where(bits > 0.0, np.inf, 0.0)
+    return np.asarray(np.divide(bits, per_cell * count.sum(), out=none, where=(bits > 0.0) & (per_cell > 0.0)))
 
 
 def distance_dB(error: ArrayLike, floor: ArrayLike) -> Array:
