@@ -16,6 +16,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from qtaml_codesign.bits import kernels
 from qtaml_codesign.bits.cell_law import CellLaw
 
 Array = NDArray[np.float64]
@@ -86,9 +87,9 @@ def cell_matrices(law: CellLaw) -> Array:
     return np.array([[1.0 - up, up], [down, 1.0 - down]]).transpose(2, 0, 1)
 
 
-def _by_planes(vector: Array, cells: Array) -> Array:
+def _by_planes(vectors: Array, cells: Array) -> Array:
     """The last axis multiplied by the Kronecker product of the cells, the last of which is its slowest index."""
-    found = vector
-    for plane, cell in enumerate(cells):
-        found = cell @ found.reshape(*vector.shape[:-1], -1, 2, 2**plane)
-    return found.reshape(vector.shape)
+    found = np.array(vectors, order="C")
+    for row in found.reshape(-1, vectors.shape[-1]):
+        kernels.through_cells(row, cells)
+    return found
