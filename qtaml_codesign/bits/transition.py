@@ -13,11 +13,15 @@ Source: Good, "The interaction algorithm and practical Fourier analysis", J. R. 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qtaml_codesign.bits import kernels
 from qtaml_codesign.bits.cell_law import CellLaw
+from qtaml_codesign.bits.formats import BitFormat
+from qtaml_codesign.errors import InputError
 
 Array = NDArray[np.float64]
 
@@ -75,6 +79,34 @@ def transition_matrix(law: CellLaw) -> Array:
     for cell in cell_matrices(law):
         found = np.kron(cell, found)
     return found
+
+
+def law_of_words(law: CellLaw, cells: int) -> CellLaw:
+    """The law of the same cells where words have another length.
+
+    Args:
+        law: flip rates by plane.
+        cells: B of the words that are meant.
+
+    Raises:
+        InputError: the planes of the law differ, so that it says nothing of words of another length.
+
+    Example:
+        >>> from qtaml_codesign.bits.formats import BitFormat
+        >>> law_of_words(CellLaw("default", BitFormat(8), 0.25, 0.0), 3).one_to_zero.tolist()
+        [0.25, 0.25, 0.25]
+    """
+    if cells == law.format.bits:
+        return law
+    rates = [np.unique(rate) for rate in (law.one_to_zero, law.zero_to_one)]
+    if max(map(len, rates)) > 1:
+        raise InputError("the bit planes of this memory differ, so words of another length have no law",
+                         where=f"region {law.name!r}", rule=f"words of {law.format.bits} cells, or planes alike",
+                         value=f"words of {cells} cells", next_step="drop bit_planes from the card, or store "
+                         f"{law.format.bits} cells per weight")
+    down, up = (float(rate[0]) for rate in rates)
+    return replace(law, format=BitFormat(cells, law.format.encoding), one_to_zero=np.full(cells, down),
+                   zero_to_one=np.full(cells, up))
 
 
 def cell_matrices(law: CellLaw) -> Array:

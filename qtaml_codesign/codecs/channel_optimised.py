@@ -9,6 +9,7 @@ law of the cells (`codebook.py`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -18,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from qtaml_codesign.bits.cell_law import CellLaw
 from qtaml_codesign.bits.formats import BitFormat, Codes
+from qtaml_codesign.bits.transition import law_of_words
 from qtaml_codesign.codecs.codebook import Codebook, Source, design_codebook
 from qtaml_codesign.codecs.codec import Codec
 from qtaml_codesign.errors import InputError
@@ -46,7 +48,8 @@ class ChannelOptimised(Codec):
         >>> codec = design(weights, law)
         >>> words = codec.encode(weights)
         >>> clean = codec.values[words]
-        >>> codec.finish(clean)
+        >>> scale, mean = codec.readout
+        >>> clean = clean * scale[:, None] + mean[:, None]
         >>> words.shape, codec.cells, codec.metadata_bits, (codec.distortion(weights, law) / 1000).round(2).tolist()
         ((4, 1000), 4.0, 768, [0.25, 0.26, 0.24, 0.26])
     """
@@ -67,7 +70,7 @@ class ChannelOptimised(Codec):
 
     @cached_property
     def values(self) -> NDArray[np.float32]:
-        """(2^B,) float32: the table, before a row's mean and scale (see `finish`)."""
+        """(2^B,) float32: the table, before a row's scale and mean (see `readout`)."""
         return np.array(self.codebook.table, np.float32)
 
     @property
@@ -83,16 +86,19 @@ class ChannelOptimised(Codec):
         """
         return self.codebook.encode(self._normalised(weights)).reshape(weights.shape)
 
-    def finish(self, weights: NDArray[np.float32]) -> None:
-        """Multiply every row of looked-up values by its scale and add its mean, in place.
+    @cached_property
+    def readout(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """(rows,) float32 scale and mean of each row."""
+        return np.array(self.scale, np.float32), np.array(self.mean, np.float32)
 
-        Args:
-            weights: (rows, ...), or any shape where there is one row.
-        """
-        whole = np.atleast_1d(weights)
-        by_row = (-1,) + (1,) * (whole.ndim - 1)
-        whole *= np.array(self.scale, np.float32).reshape(by_row)
-        whole += np.array(self.mean, np.float32).reshape(by_row)
+    @property
+    def summary(self) -> str:
+        """How many words are written."""
+        return f"{self.format.bits} cells, {len(self.codebook.words)} of {self.format.code_count} words"
+
+    def cell_law(self, law: CellLaw) -> CellLaw:
+        """The law in words of B cells, where its planes are alike."""
+        return law_of_words(law, self.format.bits)
 
     def distortion(self, weights: NDArray[np.floating], law: CellLaw) -> Array:
         """(rows,) E ||read - W||^2 of each row, exact but for the rounding of float32.
@@ -113,7 +119,7 @@ class ChannelOptimised(Codec):
                 "scale": list(self.scale)}
 
     @classmethod
-    def from_json(cls, fields: dict[str, Any]) -> ChannelOptimised:
+    def from_json(cls, fields: Mapping[str, Any]) -> ChannelOptimised:
         """Read back what `to_json` wrote.
 
         Args:
