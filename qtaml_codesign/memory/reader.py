@@ -83,7 +83,7 @@ class StoredGroup(Generic[C]):
     @property
     def bits_stored(self) -> int:
         """Cells of the group."""
-        return int(self.words.size) * self.codec.format.bits
+        return round(self.words.size * self.codec.cells)
 
     @property
     def bits_exposed(self) -> int:

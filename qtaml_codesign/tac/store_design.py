@@ -1,0 +1,147 @@
+"""Plans that choose the store: every tensor, or every row of it, is held in the way that serves the output best.
+
+A group g of n_g weights with Jacobian gain J_g^2 per weight and variance v_g about the mean of its rows, held in a way of
+relative error d, adds n_g J_g^2 v_g d to the expected squared error of the logits. One Lagrange multiplier on the cells
+shares a budget out over all groups (`cell_allocation.py`). Where the network keeps statistics of its normalisation, they
+are estimated again under the flips, on the unlabelled calibration inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qtaml_codesign.bits.cell_law import CellLaw
+from qtaml_codesign.codecs.by_rows import ByRows
+from qtaml_codesign.codecs.registry import Holding
+from qtaml_codesign.memory.deploy import deploy
+from qtaml_codesign.nets.normalisation import reestimated_statistics
+from qtaml_codesign.nets.weight_gains import weight_gains
+from qtaml_codesign.nets.workload import Workload
+from qtaml_codesign.tac.cell_allocation import allocate_cells
+from qtaml_codesign.tac.layers import StoredLayer
+from qtaml_codesign.tac.plan import TacPlan, weights_digest
+from qtaml_codesign.tac.stores import StoreRequest
+from qtaml_codesign.tac.ways import DROP, Way, word_ways
+
+STATISTICS = "statistics"
+READINGS = 16
+"""Drawings that the statistics of normalisation layers are estimated from."""
+
+Gains = Mapping[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Weights that are held in one way.
+
+    Attributes:
+        tensor: its name.
+        rows: of the tensor; None for all of it.
+        size: how many weights.
+        stake: squared error of the logits if only the rows' means were read: sum of J^2 (w - mean of the row)^2.
+    """
+
+    tensor: str
+    rows: tuple[int, ...] | None
+    size: int
+    stake: float
+
+
+def channel_optimised(request: StoreRequest) -> TacPlan:
+    """Every tensor in words of its own length, nothing protected: method `channel-optimised`.
+
+    Args:
+        request: with cells per weight, on average over the tensors.
+    """
+    gains = gains_of(request.workload)
+    groups = [group for name, weight in request.workload.weights.items() for group in tensor_group(name, weight, gains)]
+    return design_store(request, groups, {name: word_ways(law) for name, law in request.laws.items()})
+
+
+def tensor_group(name: str, weight: NDArray[np.floating], gains: Gains) -> Iterable[Group]:
+    """The whole tensor as one group."""
+    yield Group(name, None, weight.size, float(stakes(weight, gains[name]).sum()))
+
+
+def row_groups(name: str, weight: NDArray[np.floating], gains: Gains) -> Iterable[Group]:
+    """Every row of the tensor on its own; a tensor with one axis is one row."""
+    if weight.ndim == 1:
+        yield from tensor_group(name, weight, gains)
+        return
+    for row, stake in enumerate(stakes(weight, gains[name]).tolist()):
+        yield Group(name, (row,), weight.size // len(weight), stake)
+
+
+def stakes(weight: NDArray[np.floating], gain: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(rows,) n J^2 v of each row: mean gain of its weights, times their squared distance from the row's mean.
+
+    Args:
+        weight: (rows, ...).
+        gain: of each weight, in its shape.
+    """
+    rows = len(weight) if weight.ndim > 1 else 1
+    flat = np.asarray(weight, np.float64).reshape(rows, -1)
+    found: NDArray[np.float64] = gain.reshape(rows, -1).mean(axis=1, dtype=np.float64) * flat.var(axis=1) * flat.shape[1]
+    return found
+
+
+def design_store(request: StoreRequest, groups: Sequence[Group], ways: Mapping[str, Sequence[Way]]) -> TacPlan:
+    """The plan that holds each group in one of its tensor's ways, within the cells of the request.
+
+    Args:
+        request: what is asked for; `cells` per weight.
+        groups: every weight in one of them.
+        ways: by tensor.
+    """
+    costs = [np.array([way.cells for way in ways[group.tensor]]) * group.size for group in groups]
+    errors = [np.array([way.error for way in ways[group.tensor]]) * group.stake for group in groups]
+    total = sum(group.size for group in groups)
+    assert request.cells is not None
+    chosen = allocate_cells(costs, errors, request.cells * total)
+    held = _held(request, groups, [ways[group.tensor][way] for group, way in zip(groups, chosen.tolist(), strict=True)])
+    gains = gains_of(request.workload)
+    plan = TacPlan(
+        method=request.method, workload=request.workload.name, weights_digest=weights_digest(request.workload.weights),
+        budget=request.budget, seed=request.seed, allocation="none", sensitivity="reverse", rho_star=None,
+        predicted_variance=float(sum(error[way] for error, way in zip(errors, chosen, strict=True))),
+        uniform_variance=None, warnings=(), cells=request.cells, statistics=_statistics(request, held),
+        layers=tuple(
+            StoredLayer(name=name, weights=weight.size, jacobian_gain=float(np.sqrt(gains[name].mean(dtype=np.float64))),
+                        score=float(stakes(weight, gains[name]).sum()), store=held[name])
+            for name, weight in request.workload.weights.items()
+        ),
+    )
+    return plan
+
+
+def _held(request: StoreRequest, groups: Sequence[Group], chosen: Sequence[Way]) -> dict[str, Holding]:
+    """How each tensor is held, when each group has its way."""
+    by_way: dict[str, dict[Way, list[int]]] = {}
+    for group, way in zip(groups, chosen, strict=True):
+        by_way.setdefault(group.tensor, {}).setdefault(way, []).extend(group.rows or ())
+    held: dict[str, Holding] = {}
+    for name, parts in by_way.items():
+        weight = request.workload.weights[name]
+        if len(parts) == 1:
+            held[name] = next(iter(parts)).hold(weight)
+        else:
+            held[name] = ByRows(tuple((tuple(rows), way.hold(weight[rows])) for way, rows in parts.items()))
+        request.progress("stores", len(held), len(by_way))
+    return held
+
+
+def _statistics(request: StoreRequest, held: Mapping[str, Holding]) -> dict[str, tuple[float, ...]]:
+    """The network's normalisation statistics under the flips of this store; none where it keeps none."""
+    reader = deploy(request.workload.weights, held, request.laws).prepare(request.seed, purpose=STATISTICS)
+    return reestimated_statistics(request.workload, (reader.read(trial).weights for trial in range(READINGS)))
+
+
+@lru_cache(maxsize=4)
+def gains_of(workload: Workload) -> Gains:
+    """Jacobian gain of every weight, measured once for the plans of a workload."""
+    return weight_gains(workload)
