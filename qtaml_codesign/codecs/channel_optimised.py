@@ -9,7 +9,7 @@ law of the cells (`codebook.py`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -50,8 +50,10 @@ class ChannelOptimised(Codec):
         >>> clean = codec.values[words]
         >>> scale, mean = codec.readout
         >>> clean = clean * scale[:, None] + mean[:, None]
-        >>> words.shape, codec.cells, codec.metadata_bits, (codec.distortion(weights, law) / 1000).round(2).tolist()
-        ((4, 1000), 4.0, 768, [0.25, 0.26, 0.24, 0.26])
+        >>> words.shape, codec.cells, codec.metadata_bits, list(codec.tables.values())
+        ((4, 1000), 4.0, 256, [512])
+        >>> (codec.distortion(weights, law) / 1000).round(2).tolist()
+        [0.25, 0.26, 0.24, 0.26]
     """
 
     codebook: Codebook
@@ -75,8 +77,13 @@ class ChannelOptimised(Codec):
 
     @property
     def metadata_bits(self) -> int:
-        """32 for each entry of the table and for each row's mean and scale; the writer's thresholds are not read."""
-        return 32 * (len(self.codebook.table) + 2 * len(self.mean))
+        """32 for each row's mean and scale."""
+        return 64 * len(self.mean)
+
+    @property
+    def tables(self) -> dict[Hashable, int]:
+        """32 bits for each entry of the table; the writer's thresholds are not read."""
+        return {self.codebook: 32 * len(self.codebook.table)}
 
     def encode(self, weights: NDArray[np.floating]) -> Codes:
         """Words of weights (rows, ...), or of any shape where there is one row: the least expected squared error.

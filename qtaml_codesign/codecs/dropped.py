@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,7 @@ class Dropped(Codec):
     """
 
     mean: tuple[float, ...]
-    format: ClassVar[BitFormat] = BitFormat(1)
+    format: BitFormat = field(default=BitFormat(1), init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Check the means."""

@@ -24,7 +24,8 @@ from qtaml_codesign.tac.choices import checked_cells, need_method
 from qtaml_codesign.tac.layers import LayerPlan
 from qtaml_codesign.tac.methods import BUDGET_FREE_METHODS, METHOD_RULES, METHODS, SPENDING_METHODS
 from qtaml_codesign.tac.plan import TacPlan, weights_digest
-from qtaml_codesign.tac.stores import STORES, StoreRequest
+from qtaml_codesign.tac.request import StoreRequest
+from qtaml_codesign.tac.stores import STORES
 
 __all__ = ["BUDGET_FREE_METHODS", "METHODS", "LayerPlan", "TacPlan", "plan", "weights_digest"]
 

@@ -1,9 +1,9 @@
 """Plans that choose the store: every tensor, or every row of it, is held in the way that serves the output best.
 
-A group g of n_g weights with Jacobian gain J_g^2 per weight and variance v_g about the mean of its rows, held in a way of
-relative error d, adds n_g J_g^2 v_g d to the expected squared error of the logits. One Lagrange multiplier on the cells
-shares a budget out over all groups (`cell_allocation.py`). Where the network keeps statistics of its normalisation, they
-are estimated again under the flips, on the unlabelled calibration inputs.
+A group g of n_g weights with Jacobian gain J_g^2 per weight and variance v_g about the mean of its rows, held in a way
+of relative error d, adds n_g J_g^2 v_g d to the expected squared error of the logits. One Lagrange multiplier on the
+cells shares a budget out over all groups (`cell_allocation.py`). Where the network keeps statistics of its
+normalisation, they are estimated again under the flips, on the unlabelled calibration inputs.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from qtaml_codesign.bits.cell_law import CellLaw
 from qtaml_codesign.codecs.by_rows import ByRows
 from qtaml_codesign.codecs.registry import Holding
+from qtaml_codesign.ecc.limits import capacity_of_channel
+from qtaml_codesign.ecc.rate_distortion import error_floor
+from qtaml_codesign.errors import InputError
 from qtaml_codesign.memory.deploy import deploy
 from qtaml_codesign.nets.normalisation import reestimated_statistics
 from qtaml_codesign.nets.weight_gains import weight_gains
@@ -25,8 +27,8 @@ from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.tac.cell_allocation import allocate_cells
 from qtaml_codesign.tac.layers import StoredLayer
 from qtaml_codesign.tac.plan import TacPlan, weights_digest
-from qtaml_codesign.tac.stores import StoreRequest
-from qtaml_codesign.tac.ways import DROP, Way, word_ways
+from qtaml_codesign.tac.request import StoreRequest
+from qtaml_codesign.tac.ways import Way, word_ways
 
 STATISTICS = "statistics"
 READINGS = 16
@@ -86,8 +88,8 @@ def stakes(weight: NDArray[np.floating], gain: NDArray[np.float32]) -> NDArray[n
     """
     rows = len(weight) if weight.ndim > 1 else 1
     flat = np.asarray(weight, np.float64).reshape(rows, -1)
-    found: NDArray[np.float64] = gain.reshape(rows, -1).mean(axis=1, dtype=np.float64) * flat.var(axis=1) * flat.shape[1]
-    return found
+    mean_gain = gain.reshape(rows, -1).mean(axis=1, dtype=np.float64)
+    return np.asarray(mean_gain * flat.var(axis=1) * flat.shape[1], np.float64)
 
 
 def design_store(request: StoreRequest, groups: Sequence[Group], ways: Mapping[str, Sequence[Way]]) -> TacPlan:
@@ -101,22 +103,49 @@ def design_store(request: StoreRequest, groups: Sequence[Group], ways: Mapping[s
     costs = [np.array([way.cells for way in ways[group.tensor]]) * group.size for group in groups]
     errors = [np.array([way.error for way in ways[group.tensor]]) * group.stake for group in groups]
     total = sum(group.size for group in groups)
-    assert request.cells is not None
-    chosen = allocate_cells(costs, errors, request.cells * total)
+    chosen = allocate_cells(costs, errors, checked(request.cells) * total)
     held = _held(request, groups, [ways[group.tensor][way] for group, way in zip(groups, chosen.tolist(), strict=True)])
     gains = gains_of(request.workload)
-    plan = TacPlan(
+    return TacPlan(
         method=request.method, workload=request.workload.name, weights_digest=weights_digest(request.workload.weights),
         budget=request.budget, seed=request.seed, allocation="none", sensitivity="reverse", rho_star=None,
         predicted_variance=float(sum(error[way] for error, way in zip(errors, chosen, strict=True))),
-        uniform_variance=None, warnings=(), cells=request.cells, statistics=_statistics(request, held),
+        uniform_variance=None, warnings=(), cells=request.cells, error_floor=shannon_floor(request),
+        statistics=_statistics(request, held),
         layers=tuple(
-            StoredLayer(name=name, weights=weight.size, jacobian_gain=float(np.sqrt(gains[name].mean(dtype=np.float64))),
-                        score=float(stakes(weight, gains[name]).sum()), store=held[name])
+            StoredLayer(name=name, weights=weight.size, codec=held[name],
+                        jacobian_gain=float(np.sqrt(gains[name].mean(dtype=np.float64))),
+                        score=float(stakes(weight, gains[name]).sum()))
             for name, weight in request.workload.weights.items()
         ),
     )
-    return plan
+
+
+def shannon_floor(request: StoreRequest) -> float:
+    """Least expected squared error of the logits that any store of so many cells can reach, by reverse water-filling.
+
+    Every row of every tensor is a Gaussian source of its own. Where regions of the memory differ, all cells are taken
+    to be as good as the best of them.
+
+    Args:
+        request: with cells per weight.
+    """
+    gains, sizes, losses = gains_of(request.workload), list[int](), list[float]()
+    for name, weight in request.workload.weights.items():
+        for group in row_groups(name, weight, gains):
+            sizes.append(group.size)
+            losses.append(group.stake / group.size)
+    capacity = max(float(np.max(capacity_of_channel(law.one_to_zero, law.zero_to_one)))
+                   for law in request.laws.values())
+    return float(error_floor(losses, sizes, 1.0, checked(request.cells), capacity))
+
+
+def checked(cells: float | None) -> float:
+    """The cells of a request of a method that spends them."""
+    if cells is None:
+        raise InputError("no cells to spend", where="cells", rule="a number > 0", value=None,
+                         next_step="give cells per weight, such as 8")
+    return cells
 
 
 def _held(request: StoreRequest, groups: Sequence[Group], chosen: Sequence[Way]) -> dict[str, Holding]:

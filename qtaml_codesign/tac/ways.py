@@ -1,7 +1,8 @@
 """The ways in which weights can be held, and what each costs and loses, before it is known which weights.
 
 Rows are brought to mean 0 and variance 1, so that the error of a way is a number that hangs on the flip law alone:
-that of its table on a Gaussian source. The tables are therefore the same for all rows, tensors and networks in a memory.
+that of its table on a Gaussian source. The tables are therefore the same for all rows, tensors and networks in a
+memory; tables made for the weights of each tensor did no better on the networks that ship.
 """
 
 from __future__ import annotations
