@@ -9,7 +9,8 @@ law of the cells (`codebook.py`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -44,11 +45,8 @@ class ChannelOptimised(Codec):
         >>> weights = np.random.default_rng(0).normal(size=(4, 1000))
         >>> law = CellLaw("default", BitFormat(4), 0.1, 0.1)
         >>> codec = design(weights, law)
-        >>> words = codec.encode(weights)
-        >>> clean = codec.values[words]
-        >>> codec.finish(clean)
-        >>> words.shape, codec.cells, codec.metadata_bits, (codec.distortion(weights, law) / 1000).round(2).tolist()
-        ((4, 1000), 4.0, 768, [0.25, 0.26, 0.24, 0.26])
+        >>> codec.cells, codec.metadata_bits, (codec.distortion(weights, law) / 1000).round(2).tolist()
+        (4.0, 768, [0.25, 0.26, 0.24, 0.26])
     """
 
     codebook: Codebook
@@ -67,7 +65,7 @@ class ChannelOptimised(Codec):
 
     @cached_property
     def values(self) -> NDArray[np.float32]:
-        """(2^B,) float32: the table, before a row's mean and scale (see `finish`)."""
+        """(2^B,) float32: the table, before a row's mean and scale."""
         return np.array(self.codebook.table, np.float32)
 
     @property
@@ -83,16 +81,15 @@ class ChannelOptimised(Codec):
         """
         return self.codebook.encode(self._normalised(weights)).reshape(weights.shape)
 
-    def finish(self, weights: NDArray[np.float32]) -> None:
-        """Multiply every row of looked-up values by its scale and add its mean, in place.
+    @cached_property
+    def readout(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Scale (rows,) and mean (rows,)."""
+        return np.array(self.scale, np.float32), np.array(self.mean, np.float32)
 
-        Args:
-            weights: (rows, ...), or any shape where there is one row.
-        """
-        whole = np.atleast_1d(weights)
-        by_row = (-1,) + (1,) * (whole.ndim - 1)
-        whole *= np.array(self.scale, np.float32).reshape(by_row)
-        whole += np.array(self.mean, np.float32).reshape(by_row)
+    def cell_law(self, law: CellLaw) -> CellLaw:
+        """The law of B cells: plane i of a word lies in plane i of the memory, from plane 0 on again where they end."""
+        down, up = (np.resize(rates, self.format.bits) for rates in (law.one_to_zero, law.zero_to_one))
+        return replace(law, format=self.format, one_to_zero=down, zero_to_one=up)
 
     def distortion(self, weights: NDArray[np.floating], law: CellLaw) -> Array:
         """(rows,) E ||read - W||^2 of each row, exact but for the rounding of float32.
@@ -107,13 +104,18 @@ class ChannelOptimised(Codec):
         by_row: Array = self.codebook.errors(self._normalised(weights), law).sum(axis=1)
         return by_row * np.square(self.scale)
 
+    @property
+    def summary(self) -> str:
+        """Cells of a word, and how many of the words are written."""
+        return f"{self.format.bits} cells, {len(self.codebook.words)} words chosen for the channel"
+
     def to_json(self) -> dict[str, Any]:
         """Every field as plain values."""
         return {"codec": "channel-optimised", "codebook": self.codebook.to_json(), "mean": list(self.mean),
                 "scale": list(self.scale)}
 
     @classmethod
-    def from_json(cls, fields: dict[str, Any]) -> ChannelOptimised:
+    def from_json(cls, fields: Mapping[str, Any]) -> ChannelOptimised:
         """Read back what `to_json` wrote.
 
         Args:

@@ -61,14 +61,6 @@ class Codec(ABC):
     def to_json(self) -> dict[str, Any]:
         """Everything that acts on words and values, as plain values: what names the codec in results that are kept."""
 
-    def finish(self, weights: NDArray[np.float32]) -> None:
-        """Turn looked-up values into weights, in place; nothing by default.
-
-        Args:
-            weights: (rows, ...) `values[words]` of the whole group.
-        """
-        return
-
     @property
     @abstractmethod
     def summary(self) -> str:
