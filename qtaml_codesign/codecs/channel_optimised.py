@@ -98,11 +98,6 @@ class ChannelOptimised(Codec):
         """(rows,) float32 scale and mean of each row."""
         return np.array(self.scale, np.float32), np.array(self.mean, np.float32)
 
-    @property
-    def summary(self) -> str:
-        """How many words are written."""
-        return f"{self.format.bits} cells, {len(self.codebook.words)} of {self.format.code_count} words"
-
     def cell_law(self, law: CellLaw) -> CellLaw:
         """The law in words of B cells, where its planes are alike."""
         return law_of_words(law, self.format.bits)
@@ -119,6 +114,11 @@ class ChannelOptimised(Codec):
         """
         by_row: Array = self.codebook.errors(self._normalised(weights), law).sum(axis=1)
         return by_row * np.square(self.scale)
+
+    @property
+    def summary(self) -> str:
+        """Cells of a word, and how many of the words are written."""
+        return f"{self.format.bits} cells, {len(self.codebook.words)} words chosen for the channel"
 
     def to_json(self) -> dict[str, Any]:
         """Every field as plain values."""

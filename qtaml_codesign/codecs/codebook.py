@@ -20,7 +20,7 @@ quantizer design for noisy channels", IEEE Trans. Inf. Theory 33 (1987). Changes
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -44,6 +44,8 @@ RANDOM_STARTS, LARGEST_RANDOM = 16, 32
 CHANGES = 60
 FIRST_ROUNDS, FINALISTS, ROUGHLY = 8, 4, 1e-6
 LAST_ROUNDS, EXACTLY = 1000, 1e-12
+TIE_DIGITS = 9
+"""Errors that agree so far are equal: words that differ by a symmetry only are chosen between by their order."""
 
 
 class Source(NamedTuple):
@@ -176,7 +178,7 @@ class Codebook:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, fields: dict[str, Any]) -> Codebook:
+    def from_json(cls, fields: Mapping[str, Any]) -> Codebook:
         """Read back what `to_json` wrote.
 
         Args:
@@ -212,7 +214,7 @@ def design_codebook(source: Source, law: CellLaw, seed: int = 0) -> Codebook:
     channel = (forward, np.ascontiguousarray(forward.swapaxes(1, 2)), *source)
     tables = [start(words, law, source) for words in _labels(law.format.bits, random)]
     for rounds, kept in ((FIRST_ROUNDS, FINALISTS), (kernels.LONG, 1)):
-        errors = [kernels.alternate(table, *channel, rounds, ROUGHLY) for table in tables]
+        errors = np.round([kernels.alternate(table, *channel, rounds, ROUGHLY) for table in tables], TIE_DIGITS)
         tables = [tables[place] for place in np.argsort(errors, kind="stable")[:kept]]
     (table,) = tables
     kernels.search(table, *channel, random.random((_changes(law.format.bits), 3)), ROUGHLY)

@@ -13,7 +13,7 @@ import numpy as np
 from qtaml_codesign.bits.kernels import through_cells
 
 SAME_SLOPE = 1e-12
-SHORT, LONG, PROMISING = 12, 300, 1.02
+SHORT, LONG, PROMISING, LOWER = 12, 300, 1.02, 1.0 - 1e-7
 
 
 @numba.njit(cache=True, nogil=True)
@@ -50,7 +50,8 @@ def best_encoder(table, cells, words, bounds):  # type: ignore[no-untyped-def]
 def best_reader(words, bounds, backward, points, mass, moment, table):  # type: ignore[no-untyped-def]
     """Write E[w | read word] into table (2^B,), 0 for words that are never read; returns E[E[w | read word]^2].
 
-    words: (N,), bounds: (N - 1 or more,): the encoder. backward: (B, 2, 2) the cells, each transposed.
+    words: (N,), bounds: (N - 1 or more,): the encoder. backward: (B, 2, 2) the cells, each transposed. points, mass,
+    moment: the source.
     """
     reached, low = np.zeros(table.size), 0
     table[:] = 0.0
@@ -75,7 +76,8 @@ def best_reader(words, bounds, backward, points, mass, moment, table):  # type: 
 def alternate(table, cells, backward, points, mass, moment, power, rounds, tolerance):  # type: ignore[no-untyped-def]
     """Best encoder of the table, best reader of the encoder, and again: changes table, returns E[(w - x)^2].
 
-    power: E[w^2]. It ends after so many rounds, or when a round lowers the error by less than tolerance of itself.
+    cells, backward, points, mass, moment: the channel and the source, as above, and power: E[w^2]. It ends after so
+    many rounds, or when a round lowers the error by less than tolerance of itself.
     """
     words, bounds, last = np.empty(table.size, np.int64), np.empty(table.size), np.inf
     for _ in range(rounds):
@@ -94,6 +96,7 @@ def search(  # type: ignore[no-untyped-def]
     """Change words of the encoder and go on from there, as long as it helps: changes table, returns E[(w - x)^2].
 
     moves: (S, 3) uniform numbers: which kind of change, which word of the encoder, and which cell or other word.
+    cells, backward, points, mass, moment, power, tolerance: as for `alternate`.
     """
     words, bounds, other = np.empty(table.size, np.int64), np.empty(table.size), np.empty_like(table)
     best = alternate(table, cells, backward, points, mass, moment, power, LONG, tolerance)
@@ -111,7 +114,7 @@ def search(  # type: ignore[no-untyped-def]
         error = alternate(other, cells, backward, points, mass, moment, power, SHORT, tolerance)
         if error < best * PROMISING:
             error = alternate(other, cells, backward, points, mass, moment, power, LONG, tolerance)
-        if error < best:
+        if error < best * LOWER:
             best = error
             table[:] = other
             count = best_encoder(table, cells, words, bounds)

@@ -66,12 +66,12 @@ def channel_optimised(request: StoreRequest) -> TacPlan:
 
 
 def tensor_group(name: str, weight: NDArray[np.floating], gains: Gains) -> Iterable[Group]:
-    """The whole tensor as one group."""
+    """The tensor `name` as one group, its `weight` with the `gains` of the network."""
     yield Group(name, None, weight.size, float(stakes(weight, gains[name]).sum()))
 
 
 def row_groups(name: str, weight: NDArray[np.floating], gains: Gains) -> Iterable[Group]:
-    """Every row of the tensor on its own; a tensor with one axis is one row."""
+    """Every row of the tensor `name` on its own, its `weight` with the `gains`; a tensor with one axis is one row."""
     if weight.ndim == 1:
         yield from tensor_group(name, weight, gains)
         return
@@ -141,7 +141,11 @@ def shannon_floor(request: StoreRequest) -> float:
 
 
 def checked(cells: float | None) -> float:
-    """The cells of a request of a method that spends them."""
+    """The `cells` of a request of a method that spends them.
+
+    Raises:
+        InputError: none are given.
+    """
     if cells is None:
         raise InputError("no cells to spend", where="cells", rule="a number > 0", value=None,
                          next_step="give cells per weight, such as 8")
