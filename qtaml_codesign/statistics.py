@@ -46,7 +46,7 @@ def exact_sum(scores: NDArray[Any]) -> Exact:
         (7, 1.0, inf)
     """
     if scores.dtype.kind in "biu":
-        return sum(scores.tolist())
+        return int(sum(scores.tolist()))
     total = math.fsum(scores)
     return Fraction(total) if abs(total) <= LARGEST else math.copysign(math.inf, total)
 
