@@ -152,7 +152,7 @@ class Reading:
     @property
     def bits_flipped(self) -> int:
         """Flips in all planes of all tensors."""
-        return int(np.concatenate(list(self.flips_by_plane.values())).sum()) if self.flips_by_plane else 0
+        return sum(sum(planes.tolist()) for planes in self.flips_by_plane.values())
 
 
 class Reader(ABC):
