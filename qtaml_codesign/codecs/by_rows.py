@@ -72,6 +72,15 @@ class ByRows:
         return sum(codec.metadata_bits for _, codec in self.parts) + self.rows * choice
 
     @property
+    def coded_bits(self) -> dict[tuple[int, int], float]:
+        """Data bits for each weight in codewords of (n, k), averaged over the rows."""
+        found: dict[tuple[int, int], float] = {}
+        for rows, codec in self.parts:
+            for code, bits in codec.coded_bits.items():
+                found[code] = found.get(code, 0.0) + bits * len(rows) / self.rows
+        return found
+
+    @property
     def tables(self) -> dict[Hashable, int]:
         """Those of all parts (see `Codec.tables`)."""
         return {table: bits for _, codec in self.parts for table, bits in codec.tables.items()}

@@ -80,6 +80,11 @@ class Codec(ABC):
         return law
 
     @property
+    def coded_bits(self) -> Mapping[tuple[int, int], float]:
+        """Data bits for each weight in codewords of (n cells, k data bits); none by default."""
+        return {}
+
+    @property
     def tables(self) -> Mapping[Hashable, int]:
         """Bits of tables that any number of groups share, by what tells one from another; none by default."""
         return {}

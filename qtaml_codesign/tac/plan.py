@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -111,8 +112,15 @@ class TacPlan(Frozen):
 
     @property
     def stored_bits(self) -> float:
-        """Cells that the weights take: sum_l n_l B_l for plain codes; whole unless a code or several stores share."""
-        return sum(layer.weights * layer.codec.cells for layer in self.layers)
+        """Cells that the weights take: sum_l n_l B_l for plain codes.
+
+        The codewords of a code run on from tensor to tensor; the last one is not full, but has all its checks.
+        """
+        coded: Counter[tuple[int, int]] = Counter()
+        for layer in self.layers:
+            coded.update({code: layer.weights * bits for code, bits in layer.codec.coded_bits.items()})
+        unused = sum((-bits % k) / k * (n - k) for (n, k), bits in coded.items())
+        return sum(layer.weights * layer.codec.cells for layer in self.layers) + unused
 
     @property
     def cells_per_weight(self) -> float:

@@ -28,7 +28,7 @@ from qtaml_codesign.tac.cell_allocation import allocate_cells
 from qtaml_codesign.tac.layers import StoredLayer
 from qtaml_codesign.tac.plan import TacPlan, weights_digest
 from qtaml_codesign.tac.request import StoreRequest
-from qtaml_codesign.tac.ways import Way, word_ways
+from qtaml_codesign.tac.ways import DROP, Way, coded_ways, word_ways
 
 STATISTICS = "statistics"
 READINGS = 16
@@ -63,6 +63,18 @@ def channel_optimised(request: StoreRequest) -> TacPlan:
     gains = gains_of(request.workload)
     groups = [group for name, weight in request.workload.weights.items() for group in tensor_group(name, weight, gains)]
     return design_store(request, groups, {name: word_ways(law) for name, law in request.laws.items()})
+
+
+def joint(request: StoreRequest) -> TacPlan:
+    """Every row dropped, in channel-optimised words, or in bits under a real code, all cells flipping: method `joint`.
+
+    Args:
+        request: with cells per weight, on average over all rows.
+    """
+    gains = gains_of(request.workload)
+    groups = [group for name, weight in request.workload.weights.items() for group in row_groups(name, weight, gains)]
+    by_law = {law: [DROP, *word_ways(law), *coded_ways(law)] for law in dict.fromkeys(request.laws.values())}
+    return design_store(request, groups, {name: by_law[law] for name, law in request.laws.items()})
 
 
 def tensor_group(name: str, weight: NDArray[np.floating], gains: Gains) -> Iterable[Group]:
@@ -103,7 +115,8 @@ def design_store(request: StoreRequest, groups: Sequence[Group], ways: Mapping[s
     costs = [np.array([way.cells for way in ways[group.tensor]]) * group.size for group in groups]
     errors = [np.array([way.error for way in ways[group.tensor]]) * group.stake for group in groups]
     total = sum(group.size for group in groups)
-    chosen = allocate_cells(costs, errors, checked(request.cells) * total)
+    padding = max(way.padding for some in ways.values() for way in some)
+    chosen = allocate_cells(costs, errors, checked(request.cells) * total - padding)
     held = _held(request, groups, [ways[group.tensor][way] for group, way in zip(groups, chosen.tolist(), strict=True)])
     gains = gains_of(request.workload)
     return TacPlan(

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 from qtaml_codesign.tac.plan import TacPlan
 from qtaml_codesign.tac.request import StoreRequest
-from qtaml_codesign.tac.store_design import channel_optimised
+from qtaml_codesign.tac.store_design import channel_optimised, joint
 
 STORES: dict[str, Callable[[StoreRequest], TacPlan]] = {
     "channel-optimised": channel_optimised,
+    "joint": joint,
 }
 """By name of the method."""
