@@ -116,7 +116,7 @@ def _parity_check(n: int, k: int) -> sparse.csr_array[np.uint8]:
     for j in range(n - k):
         for row in range(j, min(j + 2, n - k)):
             graph.join(row, k + j)
-    degrees = np.where(np.arange(k) < round(min(0.19, 0.02 + 0.32 * k / n) * n), HEAVY, DEGREE)
+    degrees = np.where(np.arange(k) < round(min(0.20, 0.05 + 0.32 * k / n) * n), HEAVY, DEGREE)
     sockets = _sockets(graph, int(degrees.sum()))
     for bit in range(k - 1, -1, -1):  # those of three rows first, while there is most choice
         for _ in range(degrees[bit]):
