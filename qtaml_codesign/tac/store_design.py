@@ -31,7 +31,7 @@ from qtaml_codesign.tac.request import StoreRequest
 from qtaml_codesign.tac.ways import DROP, Way, coded_ways, word_ways
 
 STATISTICS = "statistics"
-READINGS = 16
+READINGS = 64
 """Drawings that the statistics of normalisation layers are estimated from."""
 
 Gains = Mapping[str, NDArray[np.float32]]

@@ -112,7 +112,8 @@ def _coded_way(bits: int, rated: RatedCode, law: CellLaw) -> Way:
 
 
 def _in_code(weights: NDArray[np.floating], rated: RatedCode, book: Codebook) -> Codec:
-    words = design(weights, CellLaw("default", book.format, 0.0, 0.0), codebook=book)
+    silent = np.zeros(book.format.bits)
+    words = design(weights, CellLaw("default", book.format, silent, silent), codebook=book)
     left, rates = rated.law.expected, rated.law.rates
     return Coded(words, rated.code.name, rates.one_to_zero, rates.zero_to_one, left.word,
                  left.bit / left.word if left.word else 0.0)
