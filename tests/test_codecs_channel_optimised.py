@@ -111,6 +111,12 @@ def test_a_gaussian_source_at_one_flip_in_ten_is_held_as_well_as_published(cells
     assert math.floor(1e4 * error) / 1e4 <= published
 
 
+def test_changes_of_words_find_what_no_start_does() -> None:
+    """One flip in a hundred, 8 cells: the best start ends above 0.0080, and a search of 1 500 changes at 0.0065."""
+    law = uniform(0.01, BitFormat(8))
+    assert design_codebook(GAUSSIAN, law).distortion(GAUSSIAN, law) < 0.0078
+
+
 def test_two_cells_of_a_gaussian_source_by_hand() -> None:
     """One cell: the sign, E|w| = sqrt(2/pi), read with 1 - 2p. At rate 0 four levels of Max (1960): 0.1175."""
     for rate in (0.0, 0.1, 0.3):
