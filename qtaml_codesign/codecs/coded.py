@@ -126,12 +126,17 @@ class Coded(Codec):
         return own
 
     def residual(self, law: CellLaw) -> CellLaw:
-        """Data bits after decoding: each is wrong with word error rate x damage."""
+        """Data bits after decoding: each is wrong with word error rate x damage, whatever `law` the raw cells have."""
         rate = np.full(self.format.bits, self.word_error_rate * self.damage)
         return CellLaw(law.name, self.format, rate, rate, law.tensors)
 
     def drawing(self, law: CellLaw, key: FlipKey) -> Drawing:
-        """Codewords that fail together, or that are really decoded."""
+        """Data bits that fail word by word, or codewords that are really decoded.
+
+        Args:
+            law: of the raw cells.
+            key: of the group.
+        """
         if not self.decode:
             return FailedWords(self._code.k, self.format, self.word_error_rate, self.damage, key)
         rates = FlipRates(float(law.zero_to_one[0]), float(law.one_to_zero[0]))
