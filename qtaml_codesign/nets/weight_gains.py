@@ -10,8 +10,8 @@ Random signs v, one drawing per input and probe: E_v (v^T dz/dw)^2 = sum_c (dz_c
 its square. So K probes of N inputs leave g(w) with a relative standard error of sqrt(2 / (K N)) where all inputs weigh
 alike, and of sqrt(2 / K) at the very most; sums over rows come out closer.
 
-Source: arXiv 2606.00741, Lemma 4.3, weight by weight; Hutchinson, "A stochastic estimator of the trace of the influence
-matrix" (1989), for the signs.
+Source: arXiv 2606.00741, Lemma 4.3, weight by weight; for the signs Hutchinson, "A stochastic estimator of the trace of
+the influence matrix for Laplacian smoothing splines" (1989).
 """
 
 from __future__ import annotations
