@@ -43,6 +43,7 @@ class Cluster(Executor):
             thread.start()
 
     def submit(self, fn, /, *args, **kwargs):
+        assert self._threads, "it was shut down"
         future: Future[object] = Future()
         with self._count:
             self.waiting += 1
@@ -55,6 +56,7 @@ class Cluster(Executor):
             self._queue.put(None)
         for thread in self._threads:
             thread.join()
+        self._threads.clear()
 
     def _serve(self) -> None:
         command = [sys.executable, "-c", REMOTE]
