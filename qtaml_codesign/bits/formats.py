@@ -129,10 +129,13 @@ class BitFormat:
         return self._encode(np.clip(levels, self.lowest_level, self.highest_level).astype(np.int32))
 
     def check_codes(self, codes: ArrayLike) -> NDArray[np.integer[Any]]:
-        """The codes as an integer array, or an InputError when one is no integer or not in 0 .. 2^B - 1.
+        """The codes as an integer array of their shape.
 
         Args:
             codes: of any shape.
+
+        Raises:
+            InputError: not integers, or one outside 0 .. 2^B - 1.
         """
         return _integers("codes", codes, 0, self.code_count - 1,
                          "codes are what quantise() or levels_to_codes() return")

@@ -26,7 +26,8 @@ class ReadLaw:
     A stored 1 of plane i flips with loss_i, a stored 0 with gain_i; the top `depth` planes never flip. Write
     r_i for the rate that applies to the stored bit b_i, s_i = 1 - 2 b_i, D = 2^(1-B), w for the stored value and
     delta = read - w. All results are exact up to float64 rounding. Methods that take `codes` accept integers of any
-    shape and return float64 of that shape; without them they return (2^B,), one entry per code in code order.
+    shape, refuse others with an InputError, and return float64 of that shape; without them they return (2^B,), one
+    entry per code in code order.
 
     Args:
         errors: rates and format of the region.

@@ -48,7 +48,7 @@ def verify_theorems(
         seed: key of the flips; the same seed repeats the table exactly.
 
     Raises:
-        InputError: a probability outside (0, 1), or too few trials for it.
+        InputError: a probability outside (0, 1), too few trials for it, or bits, trials or a seed out of bounds.
 
     Example:
         >>> checks = verify_theorems(flip_probability=0.10, bits=4, trials=4)

@@ -116,6 +116,9 @@ Options = TypeVar("Options")
 def taking(kind: type[Options]) -> Callable[[Callable[[Options], None]], Callable[..., None]]:
     """Make a function of one dataclass a command whose options are the fields of that kind.
 
+    Args:
+        kind: a dataclass; its annotations hold what typer shows.
+
     Example:
         >>> @dataclass
         ... class Given:

@@ -25,7 +25,8 @@ from qtaml_codesign.commands.show import print_table, say
 WELL_SPENT = 0.98
 
 if TYPE_CHECKING:
-    from qtaml_codesign.tac.plan import LayerPlan, TacPlan
+    from qtaml_codesign.tac.layers import LayerPlan, StoredLayer
+    from qtaml_codesign.tac.plan import TacPlan
 
 
 def plan(
@@ -97,18 +98,33 @@ def _number(value: float | None) -> str:
 def _print(made: TacPlan, exposed: str) -> None:
     say(f"{made.method} plan for {made.workload}")
     say(f"exposed: {exposed}")
-    rows = [
-        (layer.name, str(layer.weights), f"{layer.scale:.4g}", _number(layer.jacobian_gain), _number(layer.score),
-         _depth(layer), _correction(layer))
-        for layer in made.layers
-    ]
-    print_table(("layer", "weights", "scale", "gain J", "score", "depth", "corrected"), rows, left=("layer",))
+    _print_layers(made)
     say(f"overhead: {made.overhead:.4%} of the stored bits protected (budget {made.budget:.4%})")
+    say(f"cells: {made.cells_per_weight:.4g} for each weight; scales and tables take {made.metadata_bits} bits beside "
+        "them, which are taken to be safe")
     if made.overhead < WELL_SPENT * made.budget:
         say("  a budget buys whole bit planes of whole layers; what is left of it buys no further one")
     _print_prediction(made)
     for warning in made.warnings:
         say(f"warning: {warning}", sys.stderr)
+
+
+def _print_layers(made: TacPlan) -> None:
+    """A table of the layers with their protection and correction, and one of those whose store was chosen."""
+    from qtaml_codesign.tac.layers import LayerPlan, StoredLayer
+
+    def start(layer: LayerPlan | StoredLayer) -> tuple[str, str, str, str]:
+        return layer.name, str(layer.weights), _number(layer.jacobian_gain), _number(layer.score)
+
+    protected = [(*start(layer), f"{layer.scale:.4g}", _depth(layer), _correction(layer))
+                 for layer in made.layers if isinstance(layer, LayerPlan)]
+    stored = [(*start(layer), f"{layer.codec.cells:.3g}", layer.codec.summary)
+              for layer in made.layers if isinstance(layer, StoredLayer)]
+    head = ("layer", "weights", "gain J", "score")
+    if protected:
+        print_table((*head, "scale", "depth", "corrected"), protected, left=("layer",))
+    if stored:
+        print_table((*head, "cells", "store"), stored, left=("layer", "store"))
 
 
 def _print_prediction(made: TacPlan) -> None:

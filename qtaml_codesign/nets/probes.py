@@ -38,17 +38,31 @@ class Probe:
 
     @property
     def samples(self) -> int:
+        """Calibration inputs."""
         return sample_count(self.workload.calibration)
 
     def batches(self, size: int) -> list[Inputs]:
+        """The calibration inputs in order.
+
+        Args:
+            size: samples in each, at most.
+        """
         return list(batches(self.workload.calibration, size))
 
     def logits(self, inputs: Inputs) -> Tensor:
-        """Logits that depend on the stored tensors, (samples, outputs)."""
+        """Logits that depend on the stored tensors, (N, outputs of a sample).
+
+        Args:
+            inputs: N samples.
+        """
         return self.workload.network.call(self.module, inputs, dtype=self.dtype).reshape(sample_count(inputs), -1)
 
     def samples_at_once(self, logits: int) -> int:
-        """Samples whose logits are at most this many, one or more; never more than the workload's batch."""
+        """Samples whose logits are at most this many, one or more; never more than the workload's batch.
+
+        Args:
+            logits: how many there may be.
+        """
         outputs = self.workload.run(next(batches(self.workload.calibration, 1))).numel()
         return max(1, min(self.workload.batch_size, logits // outputs))
 
@@ -65,7 +79,11 @@ class Probe:
         return np.array([0.0 if part is None else float(part.double().square().sum()) for part in gradients])
 
     def per_weight(self, squares: Squares) -> Squares:
-        """Divide by n_l and by the number of inputs."""
+        """Divide by n_l and by the number of inputs.
+
+        Args:
+            squares: (..., L), summed over the calibration inputs.
+        """
         sizes = np.array([parameter.numel() for parameter in self.parameters.values()])
         scaled: Squares = squares / sizes / self.samples
         return scaled
@@ -82,6 +100,9 @@ def random_sign(probe: Probe, seed: int, count: int | None, progress: Progress) 
 
     Returns:
         (probes, L) squares per weight and input, and the number of reverse passes.
+
+    Raises:
+        WorkloadError: gradients do not flow.
     """
     squares, passes = np.zeros((0, len(probe.parameters))), 0
     most = MOST_PROBES["random-sign"] if count is None else count
@@ -154,6 +175,9 @@ def _generator(seed: int, name: str, *index: int) -> np.random.Generator:
 
 def attached(logits: Tensor) -> Tensor:
     """The logits, if they depend on the weights.
+
+    Args:
+        logits: of the differentiable copy.
 
     Raises:
         WorkloadError: gradients do not flow.

@@ -8,8 +8,11 @@ from typing import Any
 from qtaml_codesign.errors import PlanError
 
 PLAN_FORMAT = "qtaml-codesign plan"
-PLAN_VERSION = 2
-"""2: `factor` enlarges the stored weights, `gain` and `offset` act on what is read, `planes` may name the planes."""
+PLAN_VERSION = 3
+"""3: a layer may say how it is stored (`store`), and the plan `cells` and `statistics`."""
+PAPER_VERSION = 2
+"""2: `factor` enlarges the stored weights, `gain` and `offset` act on what is read, `planes` may name the planes. Plans
+that need nothing of version 3 are still written so."""
 
 _RENAMED_METHODS = {"tac": "tac-rescaled", "random": "random-layers"}
 
@@ -28,7 +31,7 @@ def read_content(text: str, where: str) -> dict[str, Any]:
     header = (content.pop("format", None), content.pop("version", None))
     if header == (PLAN_FORMAT, 1):
         return _from_version_1(content)
-    if header != (PLAN_FORMAT, PLAN_VERSION):
+    if header not in ((PLAN_FORMAT, PAPER_VERSION), (PLAN_FORMAT, PLAN_VERSION)):
         raise PlanError("this is not a plan that this version can read", where=f"{where}, format and version",
                         rule=f"format {PLAN_FORMAT!r}, version 1 to {PLAN_VERSION}", value=header,
                         next_step="make the plan again with `codesign plan`")
