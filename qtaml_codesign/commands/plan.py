@@ -16,7 +16,7 @@ from qtaml_codesign.commands.options import (
     Changed,
     FlipRate,
     MaybeDevice,
-    Method,
+    PlanMethod,
     Seed,
     Sensitivity,
 )
@@ -37,7 +37,7 @@ def plan(
     changed: Changed = None,
     budget: Budget = "0",
     cells: Cells = None,
-    method: Method = "tac",
+    method: PlanMethod = "tac",
     allocation: Allocation = None,
     sensitivity: Sensitivity = None,
     bits: Annotated[
@@ -107,6 +107,8 @@ def _print(made: TacPlan, exposed: str) -> None:
     if made.overhead < WELL_SPENT * made.budget:
         say("  a budget buys whole bit planes of whole layers; what is left of it buys no further one")
     _print_prediction(made)
+    if made.reason:
+        say(f"chosen: {made.reason}")
     for warning in made.warnings:
         say(f"warning: {warning}", sys.stderr)
 

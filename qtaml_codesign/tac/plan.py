@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 else:
     Method = Literal[METHODS]
 
-OF_STORES = ("cells", "error_floor", "statistics")
+OF_STORES = ("cells", "error_floor", "statistics", "reason")
 """Fields that stand in files of version 3 alone."""
 _AGAIN = "or make the plan again with `codesign plan`"
 
@@ -58,6 +58,7 @@ class TacPlan(Frozen):
         error_floor: Shannon's floor of predicted_variance at `cells`; None where the method spends no cells.
         statistics: buffers of the network that go with the stored weights, flat, by name: those of normalisation layers
             re-estimated under the flips; empty where it keeps its own.
+        reason: why this method, where it was left to `auto`.
 
     Example:
         >>> plan = TacPlan.from_json(TacPlan(method="none", workload="toy", weights_digest="0" * 64, budget=0.0,
@@ -83,6 +84,7 @@ class TacPlan(Frozen):
     warnings: tuple[str, ...]
     cells: NonNegative | None = None
     error_floor: NonNegative | None = None
+    reason: str = ""
     statistics: dict[str, tuple[Finite, ...]] = Field(default_factory=dict)
 
     @property
