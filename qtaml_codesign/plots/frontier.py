@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from qtaml_codesign.tac.methods import CELL_METHODS, method_label
 
 _SAME = ["thickness_nm", "thickness_low_nm", "thickness_high_nm"]
 _ARROW_POINTS = 20.0
-_OVERHEAD = "ECC overhead (protected bits, % of stored bits)"
+_AXES = {"overhead": "ECC overhead (protected bits, % of stored bits)", "cells": "cells per weight"}
 
 Array = NDArray[np.float64]
 
@@ -80,12 +81,13 @@ def draw_frontier(points: pd.DataFrame, table: pd.DataFrame, target: Target, axe
         axes, below = figure.subplots(), "center"
     ends = (float(points["thickness_nm"].min()), float(points["thickness_nm"].max()))
     look, panels, handles = looks(points), panels_of(table), []
-    for panel, place in zip(panels, _places(axes, panels), strict=True):
-        handles += _draw_panel(place, panel, look, ends)
+    places = _places(axes, panels)
+    for panel, place in zip(panels, places, strict=True):
+        handles += _draw_panel(place, panel, look, ends, alone=len(panels) == 1)
         place.grid(alpha=0.25)
     axes.set_ylabel(f"thinnest oxide that keeps {typeset(target)} (nm)")
     axes.margins(y=0.12)
-    legend(axes, [*handles, *_bar_handles(table), *_arrow_handles(table)], 2, below)
+    legend(places[-1], [*handles, *_bar_handles(table), *_arrow_handles(table)], 2, below)
     return axes
 
 
@@ -102,15 +104,15 @@ def _places(axes: Any, panels: list[Panel]) -> list[Any]:
     return [axes, beside]
 
 
-def _draw_panel(axes: Any, panel: Panel, look: dict[str, Look], ends: tuple[float, float]) -> list[Any]:
-    """What the legend is to explain of it."""
+def _draw_panel(axes: Any, panel: Panel, look: dict[str, Look], ends: tuple[float, float], alone: bool) -> list[Any]:
+    """What the legend is to explain of it; beside another one its text is kept narrow."""
     by = panel.spent or "overhead"
     rows = {str(method): own.sort_values([by, "budget"]).drop_duplicates(by)
             for method, own in panel.table.groupby("method", sort=False)}
     if panel.spent is None:
         _draw_side_by_side(axes, rows, look, ends)
         return []
-    axes.set_xlabel("cells per weight" if by == "cells" else _OVERHEAD)
+    axes.set_xlabel(_AXES[by] if alone else textwrap.fill(_AXES[by], 24))
     if by == "cells":
         axes.set_xticks(sorted(panel.table["cells"].unique()))
     return _draw_lines(axes, rows, look, ends, by)
@@ -126,9 +128,9 @@ def _draw_side_by_side(
              for one in choices]
     names = [method_label(one.method) + ("\n" if few else ", ") + text
              for one, text in zip(choices, spent, strict=True)]
-    cells = " or cells per weight" if any(one.spends_cells for one in choices) else ""
+    also = f"\nor {_AXES['cells']}" if any(one.spends_cells for one in choices) else ""
     axes.set_xticks(range(len(rows)), names, rotation=0 if few else 40, ha="center" if few else "right")
-    axes.set(xlim=(-0.6, len(rows) - 0.4), xlabel=f"method, {_OVERHEAD}{cells}")
+    axes.set(xlim=(-0.6, len(rows) - 0.4), xlabel=f"method, {_AXES['overhead']}{also}")
 
 
 def _draw_lines(

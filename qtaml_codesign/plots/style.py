@@ -24,8 +24,8 @@ DASHES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (8
 
 _ROW_POINTS = 13.0
 
-RAMPS = {False: "viridis_r", True: "YlOrRd"}
-"""Of budgets, and of cells."""
+RAMPS = {False: ("viridis_r", 0.15), True: ("YlOrRd", 0.35)}
+"""Colour maps, and where they begin to be dark enough, of budgets, and under True of cells."""
 
 Side = Literal["left", "center", "right"]
 
@@ -83,7 +83,8 @@ def colours_of(points: pd.DataFrame) -> dict[Choice, Any]:
     """
     shades = {}
     for cells, amounts in amounts_of(points).items():
-        ramp = mpl.colormaps[RAMPS[cells]](np.linspace(0.15, 1.0, len(amounts)))
+        name, lightest = RAMPS[cells]
+        ramp = mpl.colormaps[name](np.linspace(lightest, 1.0, len(amounts)))
         shades[cells] = dict(zip(amounts, ramp, strict=True)) if len(amounts) > 1 else {}
     return {one: shades[one.spends_cells][one.amount] for one in choices_of(points) if shades[one.spends_cells]}
 
