@@ -131,10 +131,15 @@ class TacPlan(Frozen):
 
     @property
     def metadata_bits(self) -> int:
-        """Bits beside the cells, which the plan takes to be safe: scales, tables, re-estimated statistics."""
-        tables = {table: bits for layer in self.layers for table, bits in layer.codec.tables.items()}
+        """Bits beside the cells, which the plan takes to be safe: scales and re-estimated statistics."""
         of_layers = sum(layer.codec.metadata_bits for layer in self.layers)
-        return of_layers + sum(tables.values()) + 32 * sum(map(len, self.statistics.values()))
+        return of_layers + 32 * sum(map(len, self.statistics.values()))
+
+    @property
+    def table_bits(self) -> int:
+        """Bits of the tables by which words are read, each once."""
+        tables = {table: bits for layer in self.layers for table, bits in layer.codec.tables.items()}
+        return sum(tables.values())
 
     @property
     def protected_bits(self) -> int:
