@@ -29,8 +29,8 @@ def cost_lines(plan: TacPlan, law: CellLaw, measure: bool = False) -> list[str]:
     lines = [f"cells: {plan.cells_per_weight:.4g} for each weight; scales and statistics, taken to be safe, make "
              f"{beside:.3g} bits for each"]
     if plan.table_bits:
-        lines.append(f"tables of the reader: {plan.table_bits // 32} numbers, which hang on the cells and the code alone "
-                     "and serve all that the memory holds")
+        lines.append(f"tables of the reader: {plan.table_bits // 32} numbers, which hang on the cells and the code "
+                     "alone and serve all that the memory holds")
     lines += [_code_line(named_code(coded.code), coded) for coded in _coded(plan)]
     if plan.protected_bits:
         lines += _price_lines(plan, law, measure)
