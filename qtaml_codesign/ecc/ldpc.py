@@ -127,9 +127,11 @@ def _parity_check(n: int, k: int) -> sparse.csr_array[np.uint8]:
     light = range(int((degrees == HEAVY).sum()), k)
     apart = _apart(n - k, len(light))
     for bit in range(k - 1, -1, -1):  # light ones first, while there is most choice
+        closed = set[int]()
         for _ in range(degrees[bit]):
-            closed = graph.close_to(bit, range(n), 0) | (graph.close_to(bit, light, apart) if bit in light else set())
-            graph.join(_take(sockets, closed), bit)
+            row = _take(sockets, closed)
+            graph.join(row, bit)
+            closed |= graph.close_to(row, range(n), 0) | (graph.close_to(row, light, apart) if bit in light else set())
     rows = np.concatenate([np.array(rows, np.intp) for rows in graph.rows_of])
     columns = np.repeat(np.arange(n), [len(rows) for rows in graph.rows_of])
     return sparse.csr_array((np.ones(rows.size, np.uint8), (rows, columns)), shape=(n - k, n))
@@ -148,10 +150,9 @@ class _Graph:
             self.rows_of[bit].append(row)
             self.bits_of[row].append(bit)
 
-    def close_to(self, bit: int, others: range, steps: int) -> set[int]:
-        """Rows at most so many steps from one of a bit, among `others`, that comes as close to one of this bit's."""
-        here = self.around(self.rows_of[bit], steps)
-        near = {other for row in here for other in self.bits_of[row] if other in others}
+    def close_to(self, row: int, others: range, steps: int) -> set[int]:
+        """Rows at most so many steps from one of a bit, among `others`, that comes as close to this row."""
+        near = {other for here in self.around([row], steps) for other in self.bits_of[here] if other in others}
         return self.around({row for other in near for row in self.rows_of[other]}, steps)
 
     def around(self, rows: Iterable[int], steps: int) -> set[int]:
