@@ -70,7 +70,14 @@ def load_card(name_or_path: str | Path) -> DeviceCard:
 
 
 def as_card(card: DeviceCard | str | Path) -> DeviceCard:
-    """A card as it is, or the one that a name or path stands for."""
+    """A card as it is, or the one that a name or path stands for.
+
+    Args:
+        card: a card, a shipped name, or a path.
+
+    Raises:
+        CardError: the card cannot be read or breaks its schema.
+    """
     return card if isinstance(card, DeviceCard) else load_card(card)
 
 

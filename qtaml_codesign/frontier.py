@@ -118,8 +118,10 @@ class Frontier:
 
         status: "certain" when the whole interval of that value keeps the threshold, "uncertain" when
         the interval holds the threshold, "none" when no budget of the sweep keeps it (the numbers are then NaN).
-        Of two budgets with the same overhead the smaller is named. Rows run by method, then rising thickness. Refused
-        where the budgets were not measured at the same thicknesses, as a bisection leaves them.
+        Of two budgets with the same overhead the smaller is named. Rows run by method, then rising thickness.
+
+        Raises:
+            InputError: the budgets were not measured at the same thicknesses, as a bisection leaves them.
         """
         if self.points.groupby("thickness_nm").size().nunique() > 1:
             raise InputError("the budgets of this table were not measured at the same thicknesses",
@@ -135,7 +137,11 @@ class Frontier:
         return pd.DataFrame(rows, columns=columns)
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw thinnest oxide (nm) against ECC overhead (% of stored bits); returns the matplotlib axes."""
+        """Draw thinnest oxide (nm) against ECC overhead (% of stored bits); returns the matplotlib axes.
+
+        Args:
+            ax: matplotlib axes; None: of a new figure.
+        """
         from qtaml_codesign.plots import draw_frontier
 
         return draw_frontier(self.points, self.to_frame(), self._target, ax)

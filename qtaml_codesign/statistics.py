@@ -41,18 +41,25 @@ def exact_sum(scores: NDArray[Any]) -> Exact:
 
     Beyond 1e100, where the cube of a sum is no float any more, it counts as infinite.
 
+    Args:
+        scores: whole numbers, truth values or floats, any shape of whole numbers, (n,) of floats.
+
     Example:
         >>> exact_sum(np.array([3, 4])), float(exact_sum(np.array([0.1] * 10))), exact_sum(np.array([1e200]))
         (7, 1.0, inf)
     """
     if scores.dtype.kind in "biu":
-        return int(scores.sum())
+        return int(sum(scores.tolist()))
     total = math.fsum(scores)
     return Fraction(total) if abs(total) <= LARGEST else math.copysign(math.inf, total)
 
 
 def student_quantile(confidence: float, degrees_of_freedom: int) -> float:
-    """Two-sided Student t quantile: P(|t| <= q) = confidence.
+    """Two-sided Student t quantile q: P(|t| <= q) = confidence.
+
+    Args:
+        confidence: level in (0, 1).
+        degrees_of_freedom: >= 1.
 
     Example:
         >>> round(student_quantile(0.95, 9), 4)
@@ -78,6 +85,9 @@ def trial_interval(
         samples: scores per trial, >= 1.
         confidence: two-sided level in (0, 1).
         bounds: the lowest and the highest score there can be.
+
+    Raises:
+        InputError: no trial, or no sample.
 
     The interval is conditional on the evaluation set: it holds the spread over drawings of the flips. It takes the
     trials as symmetric; `hall_interval` allows for their skewness. A mean over infinite scores is infinite, whatever
@@ -113,7 +123,11 @@ def hall_interval(
     no skewness.
 
     Args:
-        total_of_cubes: sum over trials of (sum of the trial's scores) cubed; the others as in `trial_interval`.
+        total, total_of_squares, trials, samples, confidence, bounds: as in `trial_interval`.
+        total_of_cubes: sum over trials of (sum of the trial's scores) cubed.
+
+    Raises:
+        InputError: no trial, or no sample.
 
     Sources: P. Hall, "On the removal of skewness by transformation", J. R. Stat. Soc. B 54, 221 (1992), equation for
     the cubic g; R. Willink, Commun. Stat. Theory Methods 34, 753 (2005), for the t quantile and this form of m3.
@@ -143,7 +157,13 @@ def union_interval(
     """The widest ends of `trial_interval` and `hall_interval`.
 
     Hall's interval is short on the side away from the tail, Student's on the side of the tail; a sample that happens
-    to lack its bad trials shows little skewness and misleads Hall's too. Arguments as in `hall_interval`.
+    to lack its bad trials shows little skewness and misleads Hall's too.
+
+    Args:
+        total, total_of_squares, total_of_cubes, trials, samples, confidence, bounds: as in `hall_interval`.
+
+    Raises:
+        InputError: no trial, or no sample.
 
     Example:
         >>> counts = [90, 91, 89, 92, 90, 80, 91, 92]
@@ -226,6 +246,9 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
         values: (n,) finite numbers, n >= 2, for instance one accuracy per training seed.
         confidence: two-sided level in (0, 1).
 
+    Raises:
+        InputError: fewer than two numbers, another shape, or one that is not finite.
+
     Example:
         >>> [round(v, 4) for v in mean_interval([1.0, 2.0, 3.0])]
         [2.0, -0.4841, 4.4841]
@@ -245,6 +268,15 @@ def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> In
     """Exact (Clopper-Pearson) interval of a proportion of independent events.
 
     low solves P(X >= successes) = a/2 and high solves P(X <= successes) = a/2, a = 1 - confidence.
+
+    Args:
+        successes: 0 .. trials.
+        trials: independent events, >= 1.
+        confidence: two-sided level in (0, 1).
+
+    Raises:
+        InputError: counts out of these bounds.
+
     Source: Clopper and Pearson, Biometrika 26, 404 (1934).
 
     Example:

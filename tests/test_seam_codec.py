@@ -42,6 +42,10 @@ class Codebook(Codec):
     def metadata_bits(self) -> int:
         return 32 * len(self.table)
 
+    @property
+    def summary(self) -> str:
+        return "a table"
+
     def encode(self, weights: NDArray[np.floating]) -> Codes:
         return np.abs(weights[..., None] - np.array(self.table)).argmin(-1).astype(np.uint8)
 
@@ -63,6 +67,10 @@ class Repeated(Codec):
     @property
     def metadata_bits(self) -> int:
         return 32
+
+    @property
+    def summary(self) -> str:
+        return "a sign, three times"
 
     def encode(self, weights: NDArray[np.floating]) -> Codes:
         return np.where(weights >= 0.0, 7, 0).astype(np.uint8)

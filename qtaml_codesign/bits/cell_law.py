@@ -120,6 +120,9 @@ class CellLaw:
 
         Args:
             fields: what `to_json` gave.
+
+        Raises:
+            InputError: a format, rates, a block or a spread that cannot be.
         """
         fmt = BitFormat(fields["bits"], fields["encoding"])
         cells = {name: fields[name] for name in ("block", "spread") if name in fields}
@@ -129,6 +132,12 @@ class CellLaw:
 @dataclass(frozen=True)
 class BitErrorProfile:
     """Flip rates of a whole memory: one `CellLaw` per region, the default region first.
+
+    Args:
+        regions: at least the default one.
+
+    Raises:
+        InputError: the first region is not the default one, or a name stands twice.
 
     Example:
         >>> profile = BitErrorProfile.uniform(0.10)

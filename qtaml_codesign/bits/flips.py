@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from qtaml_codesign.bits import kernels
 from qtaml_codesign.bits.cell_law import BitErrorProfile, CellLaw, as_profile
-from qtaml_codesign.bits.formats import BitFormat, Codes, Encoding
+from qtaml_codesign.bits.formats import BitFormat, Codes, Encoding, plain_bits
 from qtaml_codesign.bits.variation import flip_cells
 from qtaml_codesign.checks import plain_array, whole_number_within
 from qtaml_codesign.errors import InputError
@@ -66,6 +66,9 @@ def flip_key(seed: int, tensor: str, purpose: str = "trial") -> FlipKey:
         tensor: name of the tensor; other tensors get unrelated flips.
         purpose: what the drawing is for; other purposes get unrelated flips.
 
+    Raises:
+        InputError: a seed outside 0 .. 2^256 - 1, or a name that is no text.
+
     Example:
         >>> flip_key(0, "fc.weight") == flip_key(0, "fc.weight"), flip_key(0, "fc.weight") == flip_key(1, "fc.weight")
         (True, False)
@@ -95,10 +98,14 @@ def draw_flips(
         errors: rates of the region the tensor lies in, before protection.
         depth: protected planes from the MSB down, 0 to B.
         key: `flip_key` of the tensor.
-        trial: index of the drawing, >= 0.
+        trial: index of the drawing, 0 .. 2^64 - 1.
         first_index: weight index of codes[0] in its tensor, for reading a tensor in pieces.
         out: where the read codes go, for reading often or in several threads: a contiguous array of the shape and type
             of the codes, elsewhere in memory. Default: a new array.
+
+    Raises:
+        InputError: codes of another type or format, a depth, trial or index out of bounds, or an `out` that does not
+            fit.
 
     Example:
         >>> errors = BitErrorProfile.uniform(0.25).regions[0]
@@ -148,8 +155,8 @@ def read_back(
             which cells flip, and is checked against the card's.
 
     Raises:
-        InputError: codes that are no whole numbers of so many bits, a rate outside [0, 1], bits or an encoding that
-            contradict the card's, or more protected planes than there are.
+        InputError: codes that are no whole numbers of so many bits, a rate outside [0, 1], no rate above 0, bits or an
+            encoding that contradict the card's, more protected planes than there are, or a seed or trial out of bounds.
 
     Example:
         >>> codes = np.arange(8, dtype=np.uint8)
@@ -158,7 +165,7 @@ def read_back(
         >>> read_back(codes, 0.1, seed=1, protected=1)
         array([ 1,  8, 11,  3,  4,  1,  6,  7], dtype=uint8)
     """
-    form = BitFormat(8 if bits is None else bits, "offset_binary" if encoding is None else encoding)
+    form = BitFormat(8 if bits is None else plain_bits(bits), "offset_binary" if encoding is None else encoding)
     profile = as_profile(flip_probability, form)
     errors = profile.region_of(tensor)
     _check_format(errors.format, bits, encoding)

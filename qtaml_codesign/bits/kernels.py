@@ -1,4 +1,4 @@
-"""Philox random numbers and the flip loop, compiled. No checks here: `flips.py` makes them.
+"""Philox random numbers, the flip loop, and words as channels, compiled. No checks here: `flips.py` makes them.
 
 Every cell owns one uniform number u in [0, 1) with endless binary digits, u = sum_k d_k 2^-(k+1). Eight weights of
 eight planes share a 64-bit word per digit: digit k of weight i and plane b is bit 8 (i mod 8) + b mod 8 of word k mod 2
@@ -48,14 +48,20 @@ def philox_block(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def stream_words(key, trial):  # type: ignore[no-untyped-def]
-    """What all cells of a drawing share: both words of the Philox key, and the last two of the counter."""
+    """What all cells of a drawing share, as a tuple: both words of the Philox key, and the last two of the counter.
+
+    key: (2,) uint64. trial: uint64.
+    """
     folded = trial ^ key[1]
     return key[0] & LOW, key[0] >> HALF, folded & LOW, folded >> HALF
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
 def digit_words(stream, word, group, pair):  # type: ignore[no-untyped-def]
-    """Digits 2 pair and 2 pair + 1 of the 64 cells of one word, group = plane // 8."""
+    """Digits 2 pair and 2 pair + 1 of the 64 cells of one word, two uint64.
+
+    stream: of `stream_words`. word: weight index // 8, uint64. group: plane // 8. pair: which two digits, from 0.
+    """
     c1 = (word >> HALF) | (np.uint64(group) << np.uint64(16)) | (np.uint64(pair) << np.uint64(20))
     k0, k1, c2, c3 = np.uint64(stream[0]), np.uint64(stream[1]), np.uint64(stream[2]), np.uint64(stream[3])
     w0, w1, w2, w3 = philox_block(word & LOW, c1, c2, c3, k0, k1)
@@ -64,7 +70,10 @@ def digit_words(stream, word, group, pair):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def digit(key, trial, index, plane, level):  # type: ignore[no-untyped-def]
-    """Binary digit d_level (0 or 1) of the uniform number of one cell."""
+    """Binary digit d_level (0 or 1) of the uniform number of one cell.
+
+    key: (2,) uint64. trial, index: uint64, the drawing and the weight. plane: 0 = LSB. level: 0 = the digit worth 1/2.
+    """
     words = digit_words(stream_words(key, trial), index >> np.uint64(3), plane // 8, level // 2)
     lane = np.uint64(8) * (index & np.uint64(7)) + np.uint64(plane % 8)
     word = words[1] if level % 2 else words[0]
@@ -73,7 +82,10 @@ def digit(key, trial, index, plane, level):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def is_below(rate, key, trial, index, plane):  # type: ignore[no-untyped-def]
-    """True when the cell's u < rate, decided exactly; doubling and subtracting one lose nothing."""
+    """True when the cell's u < rate, decided exactly; doubling and subtracting one lose nothing.
+
+    rate: float64 in [0, 1]. key, trial, index, plane: the cell, as for `digit`.
+    """
     if rate >= 1.0:
         return True
     level = 0
@@ -92,7 +104,8 @@ def is_below(rate, key, trial, index, plane):  # type: ignore[no-untyped-def]
 def compare_pair(stream, word, group, pair, zeros, ones, code, below, tied):  # type: ignore[no-untyped-def]
     """Put two digits before those compared so far: below and tied of the longer numbers, 64 cells each.
 
-    zeros, ones: digits of the rates, each a lane pattern, for cells that store 0 and 1.
+    stream, word, group, pair: which digits (`digit_words`). zeros, ones: (D,) digits of the rates, each a lane pattern,
+    for cells that store 0 and 1. code: what the 64 cells store. below, tied: of the digits compared so far, uint64.
     """
     r0, r1 = digit_words(stream, word, group, pair)
     wanted0 = (ones[2 * pair] & code) | (zeros[2 * pair] & ~code)
@@ -105,7 +118,11 @@ def compare_pair(stream, word, group, pair, zeros, ones, code, below, tied):  # 
 
 @numba.njit(cache=True, nogil=True)
 def compare_first(stream, first, group, lanes, sure, zeros, ones, codes, below, tied):  # type: ignore[no-untyped-def]
-    """The first eight digits of every word of codes (n,), the last pair first, as a subtraction borrows."""
+    """The first eight digits of every word of codes (n,), the last pair first, as a subtraction borrows.
+
+    stream, group, zeros, ones: as for `compare_pair`. first: word of codes[0]. lanes: which lanes can flip. sure: (2,)
+    lanes of rate 1, by stored bit. below, tied: n words or more, overwritten: cells that flip, cells still open.
+    """
     for i in range(codes.size):
         word, code = first + np.uint64(i), codes[i]
         hit, left = np.uint64(0), ~np.uint64(0)
@@ -122,7 +139,8 @@ def compare_first(stream, first, group, lanes, sure, zeros, ones, codes, below, 
 def compare_rest(stream, first, group, zeros, ones, codes, below, room):  # type: ignore[no-untyped-def]
     """The digits after the first eight of the words of codes (n,) that are tied; adds to below what they decide.
 
-    room: (4, n + 7): the words' ties, and three rows to work in.
+    stream, group, zeros, ones: as for `compare_pair`. first: word of codes[0]. room: (4, n + 7): the words' ties, and
+    three rows to work in.
     """
     left, where, stored, found = room[0], room[1], room[2], room[3]
     pair, ties = FIRST_DIGITS // 2, 0
@@ -150,7 +168,8 @@ def flip_bytes(  # type: ignore[no-untyped-def]
     """Flip the cells of codes (n,) uint8 into read (n,); add flips by plane to flips (8,).
 
     lanes: which lanes of a word can flip. sure: (2,) lanes of rate 1, by stored bit. digits: (2, D) binary digits of
-    the rates by stored bit, each a lane pattern, D even and at least eight. first: weight index of codes[0], uint64.
+    the rates by stored bit, each a lane pattern, D even and at least eight. key: (2,) uint64. trial: uint64. first:
+    weight index of codes[0], uint64. group: which byte of the codes, 0 or 1: planes 8 group .. 8 group + 7.
     """
     stream = stream_words(key, trial)
     most = min(WORDS_AT_ONCE, codes.size // 8 + 2)
@@ -192,7 +211,10 @@ def bytes_between(start, end):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def cell_uniforms(key, first, uniforms):  # type: ignore[no-untyped-def]
-    """Fill (n, B) with one number in (0, 1) per cell, (k + 1/2) 2^-52 with 52 random bits k: symmetric around 1/2."""
+    """Fill (n, B) with one number in (0, 1) per cell, (k + 1/2) 2^-52 with 52 random bits k: symmetric around 1/2.
+
+    key: (2,) uint64. first: weight index of uniforms[0], uint64. uniforms: (n, B) float64, overwritten.
+    """
     for i in range(uniforms.shape[0]):
         index = first + np.uint64(i)
         for plane in range(uniforms.shape[1]):
@@ -206,7 +228,11 @@ def cell_uniforms(key, first, uniforms):  # type: ignore[no-untyped-def]
 def flip_unlike_cells(  # type: ignore[no-untyped-def]
     codes, down, up, factors, key, trial, first, block, read, flips
 ):
-    """Flip codes (n,) cell by cell: rate min(1, factor of the cell x down or up), u of weight index // block."""
+    """Flip codes (n,) cell by cell: rate min(1, factor of the cell x down or up), u of weight index // block.
+
+    down, up: (B,) rates of stored ones and of stored zeros. factors: (n, B). key: (2,) uint64. trial, first, block:
+    uint64, first the weight index of codes[0]. read: (n,) like codes, overwritten. flips: (B,) int64, added to.
+    """
     for i in range(codes.size):
         index = (first + np.uint64(i)) // block
         read[i] = codes[i]
@@ -215,6 +241,18 @@ def flip_unlike_cells(  # type: ignore[no-untyped-def]
             if median > 0.0 and is_below(min(1.0, median * factors[i, plane]), key, trial, index, plane):
                 read[i] ^= 1 << plane
                 flips[plane] += 1
+
+
+@numba.njit(cache=True, nogil=True)
+def through_cells(vector, cells):  # type: ignore[no-untyped-def]
+    """Multiply vector (2^B,), in place, by the Kronecker product of cells (B, 2, 2), plane 0 the fastest index."""
+    for plane in range(cells.shape[0]):
+        half = 1 << plane
+        c00, c01, c10, c11 = cells[plane, 0, 0], cells[plane, 0, 1], cells[plane, 1, 0], cells[plane, 1, 1]
+        for start in range(0, vector.size, 2 * half):
+            for low in range(start, start + half):
+                zero, one = vector[low], vector[low + half]
+                vector[low], vector[low + half] = c00 * zero + c01 * one, c10 * zero + c11 * one
 
 
 @lru_cache(maxsize=256)

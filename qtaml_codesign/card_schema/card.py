@@ -216,13 +216,27 @@ class DeviceCard(CardPart):
         return CellParameters(make_barrier(model, barrier), thickness, **cell, own_thickness=own)
 
     def storage_of(self, region: str | None = None) -> Storage:
-        """Bits, encoding and charged bit of a region; a `CardError` where there is none of that name."""
+        """Bits, encoding and charged bit of a region.
+
+        Args:
+            region: its name; None: the default one.
+
+        Raises:
+            CardError: there is none of that name.
+        """
         own = self._region(region)
         return self.storage if own is _NOTHING else self.storage.model_copy(
             update=own.storage.model_dump(exclude_none=True))
 
     def flips_of(self, region: str | None = None) -> FlipDirection:
-        """Flip direction of a region; a `CardError` where there is none of that name."""
+        """Flip direction of a region.
+
+        Args:
+            region: its name; None: the default one.
+
+        Raises:
+            CardError: there is none of that name.
+        """
         return self._region(region).flips or self.flips
 
     def to_dict(self) -> dict[str, Any]:

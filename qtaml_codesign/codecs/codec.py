@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Hashable, Iterator, Mapping
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qtaml_codesign.bits.cell_law import CellLaw
+from qtaml_codesign.bits.flips import FlipKey
 from qtaml_codesign.bits.formats import BitFormat, Codes
 
 PIECE = 2**16
 
 
+class Drawing(Protocol):
+    """The flips of one group's words, keyed by identity."""
+
+    def draw(self, codes: Codes, trial: int) -> tuple[Codes, NDArray[np.int64]]:
+        """Words (n,) as one reading of `codes` (n,) finds them in drawing `trial`, and flips by plane (B,)."""
+
+
 class Codec(ABC):
     """How a group of weights is held in cells: a frozen value that can be compared, hashed and sent.
 
-    Each weight has one word, an unsigned integer of B bits, and each bit plane of a word is a cell. A group of weights
-    is written with `encode`. Its cells flip by the law that `residual` leaves of the raw one; the read words go through
-    `corrected`, and `values[words]` are the weights as they are read.
+    A group is a tensor, or some of its rows, (rows, ...). Each weight has one word, an unsigned integer of B bits, and
+    each bit plane of a word is a cell. A group is written with `encode`. Its cells flip by the law that `residual`
+    leaves of the raw one; the read words go through `corrected`, and `readout` makes weights of `values[words]`.
 
     A kind of store from outside derives from this class; `memory.deploy` takes it as it takes those shipped.
     """
@@ -40,19 +48,67 @@ class Codec(ABC):
 
     @abstractmethod
     def encode(self, weights: NDArray[np.floating]) -> Codes:
-        """Words of finite weights, in their shape: uint8 up to B = 8, else uint16."""
+        """Words of weights of any shape, in that shape: uint8 up to B = 8, else uint16.
+
+        Args:
+            weights: floats.
+
+        Raises:
+            InputError: a weight cannot be held, such as one that is not finite.
+        """
 
     @abstractmethod
     def to_json(self) -> dict[str, Any]:
         """Everything that acts on words and values, as plain values: what names the codec in results that are kept."""
 
     @property
+    @abstractmethod
+    def summary(self) -> str:
+        """What the store is, in a few words for a table."""
+
+    @property
     def cells(self) -> float:
         """Cells per weight, B by default."""
         return float(self.format.bits)
 
+    def protected_bits(self, size: int) -> int:
+        """Bits of `size` weights that ideal protection covers, 0 by default."""
+        return 0
+
+    def cell_law(self, law: CellLaw) -> CellLaw:
+        """The law of the codec's own raw cells where the memory flips by `law`; by default the same."""
+        return law
+
+    @property
+    def coded_bits(self) -> Mapping[tuple[int, int], float]:
+        """Data bits for each weight in codewords of (n cells, k data bits); none by default."""
+        return {}
+
+    @property
+    def tables(self) -> Mapping[Hashable, int]:
+        """Bits of tables that any number of groups share, by what tells one from another; none by default."""
+        return {}
+
+    @property
+    def readout(self) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+        """Gain (rows,) and offset (rows,) that make weights of looked-up values; None where they are the weights."""
+        return None
+
+    def drawing(self, law: CellLaw, key: FlipKey) -> Drawing | None:
+        """What draws the flips of a group; None where each cell flips on its own by `residual`.
+
+        Args:
+            law: of the raw cells.
+            key: of the group.
+        """
+        return None
+
     def residual(self, law: CellLaw) -> CellLaw:
-        """The law of the cells with what protection leaves of it; the raw law by default."""
+        """What protection leaves of the law of the cells; the raw law by default.
+
+        Args:
+            law: flip rates of the raw cells, in the format of the codec.
+        """
         return law
 
     @property
@@ -72,6 +128,9 @@ class Codec(ABC):
     def open_cells(self, words: Codes) -> NDArray[np.int64]:
         """(2, B) cells of a group that protection leaves open, by stored bit (0, then 1) and plane (0 = LSB).
 
+        Args:
+            words: what is stored, of any shape.
+
         Example:
             >>> from qtaml_codesign.codecs.plane_protected import PlaneProtected
             >>> words = np.array([0b1111, 0b0001], np.uint8)
@@ -82,7 +141,11 @@ class Codec(ABC):
 
 
 def histogram(words: Codes, form: BitFormat) -> NDArray[np.int64]:
-    """(2^B,) how many words of any shape hold each value.
+    """(2^B,) how many words hold each value.
+
+    Args:
+        words: of any shape, each below 2^B.
+        form: their format, of B bits.
 
     Example:
         >>> histogram(np.array([1, 3, 3], np.uint8), BitFormat(2)).tolist()
@@ -95,7 +158,10 @@ def histogram(words: Codes, form: BitFormat) -> NDArray[np.int64]:
 
 
 def planes_of(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(2, B) how many words hold a 0, and a 1, in each plane, 0 = LSB, from their `histogram` (2^B,).
+    """(2, B) how many words hold a 0, and a 1, in each plane, 0 = LSB.
+
+    Args:
+        counts: (2^B,) `histogram` of the words.
 
     Example:
         >>> planes_of(np.array([0, 1, 0, 2])).tolist()

@@ -9,6 +9,7 @@ table of 2^B values:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -39,6 +40,9 @@ class PlaneProtected(Codec):
         gain: by how much a read level is enlarged, > 0.
         offset: what is added to every read value, in units of the scale.
         planes: the protected planes, 0 = LSB, where they are not the top `depth` ones; then `depth` of them.
+
+    Raises:
+        InputError: a number out of these bounds, or planes that do not fit the depth.
 
     Source: arXiv 2606.00741, section 4 (Proposition 4.1, Algorithm 1 step 4) and B.4.
 
@@ -86,6 +90,9 @@ class PlaneProtected(Codec):
             weights: floats of any shape.
             format: bit count and encoding; 8-bit offset binary by default.
             rest: the other fields.
+
+        Raises:
+            InputError: a weight that is not finite, or a field out of bounds.
         """
         return cls(format or BitFormat(), largest_magnitude(weights), **rest)
 
@@ -105,8 +112,20 @@ class PlaneProtected(Codec):
         """The planes that all weights protect, 0 = LSB."""
         return self.planes or tuple(range(self.format.bits - self.depth, self.format.bits))
 
+    @property
+    def summary(self) -> str:
+        """How many planes are protected."""
+        return f"{self.format.bits}-bit codes, {self.depth} planes protected"
+
+    def protected_bits(self, size: int) -> int:
+        """`depth` of each of `size` weights, and one more of each deeper one."""
+        return size * self.depth + self.deeper
+
     def encode(self, weights: NDArray[np.floating]) -> Codes:
         """Codes of weights of any shape, quantised once: the nearest level of clip(factor W / scale).
+
+        Args:
+            weights: floats.
 
         Raises:
             InputError: a weight is not finite, is not zero at scale 0, or they are not more than `deeper`.
@@ -124,6 +143,9 @@ class PlaneProtected(Codec):
     def check_size(self, size: int) -> None:
         """Refuse a tensor of so many weights if all of them are to protect one plane more.
 
+        Args:
+            size: weights of the tensor.
+
         Raises:
             InputError: `deeper` is not below `size`.
         """
@@ -131,7 +153,14 @@ class PlaneProtected(Codec):
             raise _too_deep(f"deeper < {size}, the weights of the tensor; else raise the depth", self.deeper)
 
     def residual(self, law: CellLaw) -> CellLaw:
-        """The law with the rates of the protected planes zero; the one plane more of `deeper` weights stays open."""
+        """The law with the rates of the protected planes zero; the one plane more of `deeper` weights stays open.
+
+        Args:
+            law: flip rates of the raw cells, of B planes.
+
+        Raises:
+            InputError: the law has fewer planes than are protected.
+        """
         return law.without(self.protected_planes)
 
     @property
@@ -140,14 +169,23 @@ class PlaneProtected(Codec):
         return self.deeper > 0
 
     def corrected(self, read: Codes, stored: Codes) -> Codes:
-        """The read codes without the flips in the one plane more that `deeper` weights protect."""
+        """The read codes without the flips in the one plane more that `deeper` weights protect.
+
+        Args:
+            read: codes of the whole tensor as one reading finds them, any shape.
+            stored: the codes that were written, in the same shape.
+        """
         if not self.deeper:
             return read
         undone = (read ^ stored) & (1 << self._next_plane) * self.is_deeper(stored.size).reshape(stored.shape)
         return (read ^ undone).astype(self.format.code_dtype)
 
     def open_cells(self, words: Codes) -> NDArray[np.int64]:
-        """(2, B) cells outside the protected planes, less the one more of `deeper` weights (see `Codec.open_cells`)."""
+        """(2, B) cells outside the protected planes, less the one more of `deeper` weights (see `Codec.open_cells`).
+
+        Args:
+            words: codes of the whole tensor, any shape.
+        """
         found = super().open_cells(words)
         found[:, list(self.protected_planes)] = 0
         if self.deeper:
@@ -160,6 +198,9 @@ class PlaneProtected(Codec):
 
         They are those whose index i has the smallest frac(i / golden ratio): evenly spread, without a period that could
         fall in step with a row or a kernel, and a larger number keeps all of a smaller one.
+
+        Args:
+            size: weights of the tensor, at least `deeper`.
         """
         if not self.deeper:
             return np.zeros(size, np.bool_)
@@ -169,6 +210,19 @@ class PlaneProtected(Codec):
         """Every field, with the format's bit count and encoding."""
         return {"codec": "plane-protected", **asdict(self)}
 
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> PlaneProtected:
+        """Read back what `to_json` wrote.
+
+        Args:
+            fields: what `to_json` gave.
+
+        Raises:
+            InputError: a field out of bounds.
+        """
+        own = {name: value for name, value in fields.items() if name != "codec"}
+        return cls(**{**own, "format": BitFormat(**own["format"]), "planes": tuple(own["planes"])})
+
     @property
     def _next_plane(self) -> int:
         return self.format.bits - self.depth - 1
@@ -176,6 +230,9 @@ class PlaneProtected(Codec):
 
 def largest_magnitude(weights: NDArray[np.floating]) -> float:
     """||W||_inf, 0 for no weights.
+
+    Args:
+        weights: floats of any shape.
 
     Example:
         >>> largest_magnitude(np.array([-2.0, 1.0]))

@@ -46,7 +46,7 @@ def options(
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
 ) -> None:
-    """Options that stand before the command; `run` reads --debug itself, wherever it stands."""
+    """Options that stand before the command: version; debug, which `run` reads itself, wherever it stands."""
 
 
 def run() -> None:

@@ -12,6 +12,7 @@ from qtaml_codesign.commands.inputs import flip_input, tell_extremes
 from qtaml_codesign.commands.options import (
     Allocation,
     Budget,
+    Cells,
     Changed,
     FlipRate,
     MaybeDevice,
@@ -25,7 +26,8 @@ from qtaml_codesign.commands.show import print_table, say
 WELL_SPENT = 0.98
 
 if TYPE_CHECKING:
-    from qtaml_codesign.tac.plan import LayerPlan, TacPlan
+    from qtaml_codesign.tac.layers import LayerPlan, StoredLayer
+    from qtaml_codesign.tac.plan import TacPlan
 
 
 def plan(
@@ -34,6 +36,7 @@ def plan(
     device: MaybeDevice = None,
     changed: Changed = None,
     budget: Budget = "0",
+    cells: Cells = None,
     method: Method = "tac",
     allocation: Allocation = None,
     sensitivity: Sensitivity = None,
@@ -66,7 +69,7 @@ def plan(
         say(f"warning: {warning}", sys.stderr)
     with progress_shown() as show:
         made = make(
-            network, method, flips, fraction, seed, allocation=allocation, bits=bits, encoding=encoding,
+            network, method, flips, fraction, seed, cells=cells, allocation=allocation, bits=bits, encoding=encoding,
             progress=lambda *state: show(SweepProgress(*state)), **more,
         )
     if out is not None:
@@ -97,13 +100,10 @@ def _number(value: float | None) -> str:
 def _print(made: TacPlan, exposed: str) -> None:
     say(f"{made.method} plan for {made.workload}")
     say(f"exposed: {exposed}")
-    rows = [
-        (layer.name, str(layer.weights), f"{layer.scale:.4g}", _number(layer.jacobian_gain), _number(layer.score),
-         _depth(layer), _correction(layer))
-        for layer in made.layers
-    ]
-    print_table(("layer", "weights", "scale", "gain J", "score", "depth", "corrected"), rows, left=("layer",))
+    _print_layers(made)
     say(f"overhead: {made.overhead:.4%} of the stored bits protected (budget {made.budget:.4%})")
+    say(f"cells: {made.cells_per_weight:.4g} for each weight; scales and tables take {made.metadata_bits} bits beside "
+        "them, which are taken to be safe")
     if made.overhead < WELL_SPENT * made.budget:
         say("  a budget buys whole bit planes of whole layers; what is left of it buys no further one")
     _print_prediction(made)
@@ -111,10 +111,38 @@ def _print(made: TacPlan, exposed: str) -> None:
         say(f"warning: {warning}", sys.stderr)
 
 
+def _print_layers(made: TacPlan) -> None:
+    """A table of the layers with their protection and correction, and one of those whose store was chosen."""
+    from qtaml_codesign.tac.layers import LayerPlan, StoredLayer
+
+    def start(layer: LayerPlan | StoredLayer) -> tuple[str, str, str, str]:
+        return layer.name, str(layer.weights), _number(layer.jacobian_gain), _number(layer.score)
+
+    protected = [(*start(layer), f"{layer.scale:.4g}", _depth(layer), _correction(layer))
+                 for layer in made.layers if isinstance(layer, LayerPlan)]
+    stored = [(*start(layer), f"{layer.codec.cells:.3g}", layer.codec.summary)
+              for layer in made.layers if isinstance(layer, StoredLayer)]
+    head = ("layer", "weights", "gain J", "score")
+    if protected:
+        print_table((*head, "scale", "depth", "corrected"), protected, left=("layer",))
+    if stored:
+        print_table((*head, "cells", "store"), stored, left=("layer", "store"))
+
+
 def _print_prediction(made: TacPlan) -> None:
+    if made.predicted_variance is not None and made.error_floor is not None:
+        _print_distance(made.predicted_variance, made.error_floor)
+        return
     if made.rho_star is None:
         say(f"no Jacobian gains: {made.method} needs none; with --sensitivity the output variance is predicted")
         return
     say(f"rho*: {made.rho_star:.4g} (predicted output variance of TAC / Uniform-MSP; small = uneven layers)")
     say(f"predicted output variance: {made.predicted_variance:.4g}; Uniform-MSP here: {made.uniform_variance:.4g}")
     say(f"predicted gain: {made.predicted_gain:.4g} times less output variance than Uniform-MSP at this budget")
+
+
+def _print_distance(error: float, floor: float) -> None:
+    from qtaml_codesign.ecc.rate_distortion import distance_dB
+
+    away = f", {float(distance_dB(error, floor)):.1f} dB above it" if floor > 0.0 else ""
+    say(f"expected squared error of the logits: {error:.4g}; Shannon's floor for so many cells: {floor:.4g}{away}")

@@ -41,6 +41,10 @@ def run_trials(
 
     Returns:
         The result, and the folder that holds it.
+
+    Raises:
+        typer.Exit: with code 130, on Ctrl-C.
+        CodesignError: what the card, the options or the library refuse.
     """
     from qtaml_codesign.cards import load_card, with_settings
     from qtaml_codesign.commands.ranges import parse_fractions
@@ -63,7 +67,12 @@ def run_trials(
 
 
 def default_folder(card: str, workload: str, changed: Sequence[str] = ()) -> Path:
-    """runs/CARD-WORKLOAD, and after it what is `changed` by `--set`.
+    """runs/CARD-WORKLOAD, and after it what is changed: a name of at most 120 characters.
+
+    Args:
+        card: its name.
+        workload: its name.
+        changed: what `--set` says.
 
     Example:
         >>> default_folder("3nm", "small-cnn", ["window_s=2e-6"]).as_posix()
@@ -122,7 +131,13 @@ def _bare(name: str) -> str:
 
 
 def print_report(report: SweepReport, folder: Path, knots: bool = False) -> None:
-    """Facts, tables and notes of a report on stdout, and which files were written into a folder, with knots or not."""
+    """Facts, tables and notes on stdout, and which files were written.
+
+    Args:
+        report: what is told.
+        folder: where the files are.
+        knots: whether knots.csv is among them.
+    """
     from qtaml_codesign.commands.show import print_table, say
 
     width = max(15, *(len(name) for name, _ in report.facts))
@@ -140,13 +155,24 @@ def print_report(report: SweepReport, folder: Path, knots: bool = False) -> None
 
 
 def tell_loading(*what: str) -> None:
-    """The first line of a command that takes a while, before anything heavy is imported."""
+    """The first line of a command that takes a while, before anything heavy is imported.
+
+    Args:
+        what: the things to be loaded.
+    """
     print(f"loading {' and '.join(what)} ...", file=sys.stderr, flush=True)
 
 
 @contextmanager
 def interruptible(folder: Path) -> Iterator[None]:
-    """Ctrl-C ends with one line that names the folder; typer would end without a word."""
+    """Inside, Ctrl-C ends with one line that names the folder; typer would end without a word.
+
+    Args:
+        folder: where the results are kept.
+
+    Raises:
+        typer.Exit: with code 130, on Ctrl-C.
+    """
     try:
         yield
     except KeyboardInterrupt:

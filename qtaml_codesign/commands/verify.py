@@ -18,7 +18,9 @@ def verify(
     One row per theorem and quantity: predicted, measured, standard error, z, pass. The table as a whole fails
     falsely with probability below 1e-9. Exit code 1 if a row fails.
 
-    Example: codesign verify --flip-probability 0.05 --bits 8 --trials 200
+    \b
+    Example:
+      codesign verify --flip-probability 0.05 --bits 8 --trials 200
     """
     from qtaml_codesign.bits.verification import FALSE_FAILURE, verify_theorems
     from qtaml_codesign.commands.show import print_table, say

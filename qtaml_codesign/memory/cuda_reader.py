@@ -22,7 +22,7 @@ from qtaml_codesign.bits import kernels
 from qtaml_codesign.bits.cell_law import CellLaw
 from qtaml_codesign.bits.flips import FlipKey, flip_key
 from qtaml_codesign.codecs.codec import Codec
-from qtaml_codesign.memory.reader import HostReader, Reader, Reading, StoredGroup
+from qtaml_codesign.memory.reader import HostReader, Reader, Reading, StoredGroup, divided
 
 PIECE = 2**21
 LOW = 0xFFFFFFFF
@@ -39,19 +39,25 @@ class CudaReader(Reader):
         seed: key of the flips, >= 0.
         purpose: readings for different purposes get unrelated flips.
         device: where to keep the words and to draw.
+
+    Raises:
+        InputError: no such seed.
     """
 
     def __init__(self, groups: Iterable[StoredGroup[Codec]], seed: int, purpose: str, device: torch.device) -> None:
         given = list(groups)
         self._device = device
-        self._there = {group.name: DeviceCells(group, flip_key(seed, group.name, purpose), device)
+        self._there = {group.key: DeviceCells(group, flip_key(seed, group.key, purpose), device)
                        for group in given if group.regular}
-        self._here = HostReader([group for group in given if not group.regular], seed, purpose)
+        self._here = HostReader([group for group in given if not group.regular], seed, purpose, join=False)
+        self._divided = divided(given)
 
     def _read(self, trial: int) -> Reading:
         here, there = self._here.read(trial), {name: cells.read(trial) for name, cells in self._there.items()}
         weights = {name: read.to(self._device) for name, read in here.weights.items()}
         weights |= {name: read for name, (read, _) in there.items()}
+        for tensor in self._divided:
+            tensor.join(weights)
         flips = _counts({name: planes for name, (_, planes) in there.items()})
         return Reading(weights, here.flips_by_plane | flips)
 
@@ -73,15 +79,26 @@ class DeviceCells:
                       for byte in range(flat.itemsize)]
         self.patterns = [patterns(law, byte) for byte in range(flat.itemsize)]
         self.values = torch.from_numpy(group.codec.values.copy()).to(device)
+        self.readout = [torch.from_numpy(row.copy()).reshape(-1, *(1,) * (group.words.ndim - 1)).to(device)
+                        for row in group.codec.readout or ()]
         self.shape, self.size, self.bits, self.key = group.words.shape, flat.size, law.format.bits, key
 
     def read(self, trial: int) -> tuple[Tensor, Tensor]:
-        """float32 weights of one reading in the shape of the group, and flips by plane (B,) int64, both there."""
+        """float32 weights of one reading in the shape of the group, and flips by plane (B,) int64, both there.
+
+        Args:
+            trial: which drawing, 0 .. 2^64 - 1.
+        """
         words, by_plane = self.read_words(trial)
-        return self.values.index_select(0, words).reshape(self.shape), by_plane
+        weights = self.values.index_select(0, words).reshape(self.shape)
+        return (weights.mul_(self.readout[0]).add_(self.readout[1]) if self.readout else weights), by_plane
 
     def read_words(self, trial: int) -> tuple[Tensor, Tensor]:
-        """Words (n,) int32 as one reading finds them, and flips by plane (B,) int64, both on the device."""
+        """Words (n,) int32 as one reading finds them, and flips by plane (B,) int64, both on the device.
+
+        Args:
+            trial: which drawing, 0 .. 2^64 - 1.
+        """
         found, by_plane = torch.zeros(self.size, dtype=torch.int32, device=self.values.device), []
         for byte, (words, rates) in enumerate(zip(self.words, self.patterns, strict=True)):
             flips = draw_words(words, self.size, rates, self.key, trial, byte)
@@ -105,7 +122,12 @@ class Patterns(NamedTuple):
 
 
 def patterns(law: CellLaw, byte: int) -> Patterns:
-    """Patterns of planes 8 byte .. 8 byte + 7 of a law after protection."""
+    """Patterns of planes 8 byte .. 8 byte + 7 of a law.
+
+    Args:
+        law: rates after protection.
+        byte: which byte of the codes, 0 or 1.
+    """
     planes = slice(8 * byte, 8 * byte + 8)
     found = kernels.rate_patterns(law.zero_to_one[planes].tobytes(), law.one_to_zero[planes].tobytes())
     return Patterns(*(np.array(words).view(np.int64).T.tolist() for words in found))
@@ -153,7 +175,14 @@ def _draw_piece(code: Tensor, first: int, rates: Patterns, key: FlipKey, trial: 
 
 
 def digit_words(key: FlipKey, trial: int, word: Tensor, group: int, pair: int) -> tuple[Tensor, Tensor]:
-    """Digits 2 pair and 2 pair + 1 of the 64 cells of each word (see `kernels.digit_words`)."""
+    """Digits 2 pair and 2 pair + 1 of the 64 cells of each word (n,), int64 (see `kernels.digit_words`).
+
+    Args:
+        key, trial: name of the drawing.
+        word: (n,) int64, which words: weights 8 word .. 8 word + 7.
+        group: which byte of the codes, 0 or 1.
+        pair: which two digits, counted from 0.
+    """
     folded = trial ^ key.words[1]
     counter = (word & LOW, (word >> 32) | (group << 16) | (pair << 20), folded & LOW, folded >> 32)
     w0, w1, w2, w3 = philox(counter, (key.words[0] & LOW, key.words[0] >> 32))
@@ -162,6 +191,10 @@ def digit_words(key: FlipKey, trial: int, word: Tensor, group: int, pair: int) -
 
 def philox(counter: tuple[Any, Any, Any, Any], key: tuple[int, int]) -> tuple[Any, Any, Any, Any]:
     """Four 32-bit words of Philox4x32-7, each a whole number or an int64 tensor of 32-bit words.
+
+    Args:
+        counter: four 32-bit words, each a whole number or an int64 tensor.
+        key: two 32-bit words.
 
     Example:
         >>> [hex(word) for word in philox((0, 0, 0, 0), (0, 0))]

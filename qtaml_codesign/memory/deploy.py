@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from qtaml_codesign.bits.cell_law import CellLaw
 from qtaml_codesign.codecs.codec import Codec
+from qtaml_codesign.codecs.registry import Holding
 from qtaml_codesign.errors import InputError
 from qtaml_codesign.memory.cuda_reader import CudaReader
-from qtaml_codesign.memory.reader import HostReader, Reader, StoredGroup
+from qtaml_codesign.memory.reader import HostReader, Reader, StoredGroup, divided
 
 HOST = torch.device("cpu")
 DRAWS_THERE = {"cuda"}
@@ -25,17 +26,19 @@ class DeployedModel:
     """Every stored group of a network; reading it returns new arrays and changes nothing.
 
     Args:
-        groups: one for each stored tensor.
+        groups: one for each stored tensor, or for some of its rows.
+        statistics: buffers of the network, such as those of its normalisation, that go with these weights.
 
     Raises:
-        InputError: a name stands twice.
+        InputError: a tensor or row is stored twice.
     """
 
     groups: tuple[StoredGroup[Codec], ...]
+    statistics: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check the names."""
-        names = [group.name for group in self.groups]
+        names = [group.key for group in self.groups]
         if len(set(names)) < len(names):
             raise InputError(
                 "a tensor is stored twice", where="DeployedModel", rule="each tensor name once", value=", ".join(names),
@@ -59,7 +62,10 @@ class DeployedModel:
 
     def clean_weights(self) -> dict[str, NDArray[np.float32]]:
         """What the stored words are worth without flips, by tensor name."""
-        return {group.name: group.weights() for group in self.groups}
+        weights = {group.key: torch.from_numpy(group.weights()) for group in self.groups}
+        for tensor in divided(self.groups):
+            tensor.join(weights)
+        return {name: weight.numpy() for name, weight in weights.items()}
 
     def prepare(self, seed: int, device: torch.device = HOST, purpose: str = "trial") -> Reader:
         """A reader: its readings hang on seed, purpose and trial alone, and are the same on every device.
@@ -68,6 +74,9 @@ class DeployedModel:
             seed: key of the flips, >= 0.
             device: where the network lives; weights are read there if it is a CUDA device, else on the host.
             purpose: readings for different purposes get unrelated flips.
+
+        Raises:
+            InputError: no such seed.
 
         Example:
             >>> from qtaml_codesign.bits.cell_law import BitErrorProfile
@@ -85,7 +94,8 @@ class DeployedModel:
 
 
 def deploy(
-    weights: Mapping[str, NDArray[np.floating]], codecs: Mapping[str, Codec], laws: Mapping[str, CellLaw]
+    weights: Mapping[str, NDArray[np.floating]], codecs: Mapping[str, Holding], laws: Mapping[str, CellLaw],
+    statistics: Mapping[str, Sequence[float]] | None = None,
 ) -> DeployedModel:
     """Write weights into the memory, each tensor once.
 
@@ -93,9 +103,11 @@ def deploy(
         weights: float weights by tensor name; those without a codec are not stored.
         codecs: how each tensor is held.
         laws: flip rates of the raw cells of each tensor, in the format of its codec.
+        statistics: values (C,) of buffers of the network that go with these weights; its own by default.
 
     Raises:
-        InputError: a tensor has a codec but no weights or no law, or its law belongs to another format.
+        InputError: a tensor has a codec but no weights or no law, its law belongs to another format, or its codec
+            cannot hold its weights.
     """
     for where, given in (("weights", weights), ("laws", laws)):
         for name in codecs:
@@ -105,6 +117,17 @@ def deploy(
                     value=", ".join(given) or "an empty mapping",
                     next_step="laws of all tensors: profile.assign(tensor names)",
                 )
-    return DeployedModel(tuple(
-        StoredGroup(name, codec.encode(weights[name]), codec, laws[name]) for name, codec in codecs.items()
-    ))
+    groups = (group for name, codec in codecs.items() for group in _written(name, weights[name], codec, laws[name]))
+    buffers = {name: np.array(values, np.float32) for name, values in (statistics or {}).items()}
+    return DeployedModel(tuple(groups), buffers)
+
+
+def _written(
+    name: str, weights: NDArray[np.floating], held: Holding, law: CellLaw
+) -> Iterator[StoredGroup[Codec]]:
+    """The groups of one tensor."""
+    if isinstance(held, Codec):
+        yield StoredGroup(name, held.encode(weights), held, held.cell_law(law))
+        return
+    for rows, codec, part in held.split(weights):
+        yield StoredGroup(name, codec.encode(part), codec, codec.cell_law(law), rows)

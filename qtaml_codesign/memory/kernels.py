@@ -26,7 +26,8 @@ def read_together(  # type: ignore[no-untyped-def]
 
     words: (N,) uint8, one group after the other. ends: (T + 1,) int64, where each begins and the last ends.
     lanes: (T,), sure: (T, 2), digits: (T, 2, D): lane patterns of `bits.kernels.rate_patterns`. keys: (T, 2) uint64.
-    values: (T, 256) float32. weights: (N,) float32, overwritten. flips: (T, 8) int64, added to.
+    trial: which drawing, uint64. values: (T, 256) float32 or less, what each word is worth. weights: (N,) float32,
+    overwritten. flips: (T, 8) int64, by plane, added to.
     """
     read = np.empty(PIECE, np.uint8)
     for t in range(ends.size - 1):

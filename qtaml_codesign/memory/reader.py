@@ -19,7 +19,7 @@ from qtaml_codesign.bits.flips import LARGEST_TRIAL, FlipDrawing, FlipKey, flip_
 from qtaml_codesign.bits.formats import Codes
 from qtaml_codesign.bits.kernels import rate_patterns
 from qtaml_codesign.checks import whole_number_within
-from qtaml_codesign.codecs.codec import Codec, histogram, planes_of
+from qtaml_codesign.codecs.codec import Codec, Drawing, histogram, planes_of
 from qtaml_codesign.errors import InputError
 from qtaml_codesign.memory.kernels import look_up, read_together
 
@@ -35,6 +35,7 @@ class StoredGroup(Generic[C]):
         words: unsigned integers of `codec.format`, in the shape of the weights; made read-only.
         codec: how they are held.
         law: flip rates of its raw cells, in the format of the codec.
+        rows: the rows of the tensor that the group is; None for the whole tensor.
 
     Raises:
         InputError: the law belongs to another format, or the words do not fit that of the codec.
@@ -53,6 +54,7 @@ class StoredGroup(Generic[C]):
     words: Codes
     codec: C
     law: CellLaw
+    rows: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         """Check the formats, and lock the words."""
@@ -74,9 +76,14 @@ class StoredGroup(Generic[C]):
         self.words.setflags(write=False)
 
     @property
+    def key(self) -> str:
+        """What names the group's flips: the tensor, and its first row where it is not the whole of it."""
+        return self.name if self.rows is None else f"{self.name}[{self.rows[0]}]"
+
+    @property
     def bits_stored(self) -> int:
         """Cells of the group."""
-        return int(self.words.size) * self.codec.format.bits
+        return round(self.words.size * self.codec.cells)
 
     @property
     def bits_exposed(self) -> int:
@@ -97,7 +104,16 @@ class StoredGroup(Generic[C]):
     @property
     def regular(self) -> bool:
         """Whether every cell flips on its own with the rate of its plane, and nothing corrects what is read."""
-        return self.law.block == 1 and self.law.spread == 0.0 and not self.codec.corrects
+        alone = self.law.block == 1 and self.law.spread == 0.0 and self.drawing(flip_key(0, self.key)) is None
+        return alone and not self.codec.corrects
+
+    def drawing(self, key: FlipKey) -> Drawing | None:
+        """What draws the group's flips, None where each cell flips on its own (see `Codec.drawing`).
+
+        Args:
+            key: of the group's flips.
+        """
+        return self.codec.drawing(self.law, key)
 
     @cached_property
     def histogram(self) -> NDArray[np.int64]:
@@ -105,10 +121,15 @@ class StoredGroup(Generic[C]):
         return histogram(self.words, self.codec.format)
 
     def weights(self, words: Codes | None = None) -> NDArray[np.float32]:
-        """What words (default: the stored ones) are worth, in their shape: a new array."""
+        """What words are worth, in their shape: a new array.
+
+        Args:
+            words: of the codec's format, each below 2^B; by default the stored ones.
+        """
         given = self.words if words is None else words
         read = np.empty(given.shape, np.float32)
         look_up(self.codec.values, given.reshape(-1), read.reshape(-1))
+        read_out(self.codec, read)
         return read
 
     @cached_property
@@ -122,7 +143,7 @@ class Reading:
 
     Attributes:
         weights: tensor name -> float32 weights in the shape of the tensor.
-        flips_by_plane: tensor name -> (B,) int64 flips in each plane, 0 = LSB.
+        flips_by_plane: key of the group -> (B,) int64 flips in each plane, 0 = LSB.
     """
 
     weights: dict[str, Tensor]
@@ -131,7 +152,7 @@ class Reading:
     @property
     def bits_flipped(self) -> int:
         """Flips in all planes of all tensors."""
-        return int(np.concatenate(list(self.flips_by_plane.values())).sum()) if self.flips_by_plane else 0
+        return sum(sum(planes.tolist()) for planes in self.flips_by_plane.values())
 
 
 class Reader(ABC):
@@ -165,26 +186,57 @@ class HostReader(Reader):
         groups: what is read; the words of the packed ones are copied.
         seed: key of the flips, >= 0.
         purpose: readings for different purposes get unrelated flips.
+        join: whether the rows of a tensor that lie in several groups are put together.
+
+    Raises:
+        InputError: no such seed.
     """
 
-    def __init__(self, groups: Iterable[StoredGroup[Codec]], seed: int, purpose: str) -> None:
-        keyed = [(group, flip_key(seed, group.name, purpose)) for group in groups]
+    def __init__(self, groups: Iterable[StoredGroup[Codec]], seed: int, purpose: str, join: bool = True) -> None:
+        keyed = [(group, flip_key(seed, group.key, purpose)) for group in groups]
         packed = [one for one in keyed if one[0].regular and one[0].words.itemsize == 1]
         self._packed = PackedGroups(packed) if packed else None
-        self._drawings = [(group, FlipDrawing(group.residual, key)) for group, key in keyed
+        self._drawings = [(group, group.drawing(key) or FlipDrawing(group.residual, key)) for group, key in keyed
                           if not group.regular or group.words.itemsize > 1]
+        self._divided = divided([group for group, _ in keyed]) if join else []
 
     def _read(self, trial: int) -> Reading:
         reading = Reading({}, {}) if self._packed is None else self._packed.read(trial)
         weights, flips = reading.weights, reading.flips_by_plane
         for group, drawing in self._drawings:
-            read, flips[group.name] = drawing.draw(group.words.reshape(-1), trial)
+            read, flips[group.key] = drawing.draw(group.words.reshape(-1), trial)
             words = read.reshape(group.words.shape)
             if group.codec.corrects:
                 words = group.codec.corrected(words, group.words)
-                flips[group.name] = planes_of(histogram(words ^ group.words, group.codec.format))[1]
-            weights[group.name] = torch.from_numpy(group.weights(words))
+                flips[group.key] = planes_of(histogram(words ^ group.words, group.codec.format))[1]
+            weights[group.key] = torch.from_numpy(group.weights(words))
+        for tensor in self._divided:
+            tensor.join(weights)
         return reading
+
+
+class DividedTensor:
+    """A tensor whose rows lie in several groups, and how they come together again.
+
+    Args:
+        groups: those of one tensor.
+    """
+
+    def __init__(self, groups: Sequence[StoredGroup[Codec]]) -> None:
+        self.name, self._keys = groups[0].name, [group.key for group in groups]
+        rows = [row for group in groups for row in group.rows or ()]
+        self._order = torch.argsort(torch.tensor(rows))
+
+    def join(self, weights: dict[str, Tensor]) -> None:
+        """Put the tensor in the place of its groups' weights, which are looked up by key."""
+        parts = torch.cat([weights.pop(key) for key in self._keys])
+        weights[self.name] = parts[self._order.to(parts.device)]
+
+
+def divided(groups: Sequence[StoredGroup[Codec]]) -> list[DividedTensor]:
+    """Every tensor of which rows are stored in groups of their own, from all `groups` of a network."""
+    names = dict.fromkeys(group.name for group in groups if group.rows is not None)
+    return [DividedTensor([group for group in groups if group.name == name]) for name in names]
 
 
 class PackedGroups:
@@ -198,7 +250,7 @@ class PackedGroups:
         groups = [group for group, _ in keyed]
         self._words = np.concatenate([group.words.reshape(-1) for group in groups])
         self._ends = np.cumsum([0, *(group.words.size for group in groups)])
-        self._forms = [(group.name, slice(*place), group.words.shape, group.codec.format.bits)
+        self._forms = [(group.key, slice(*place), group.words.shape, group.codec)
                        for group, place in zip(groups, pairwise(self._ends.tolist()), strict=True)]
         laws = [group.residual for group in groups]
         lanes, sure, digits = zip(*(rate_patterns(law.zero_to_one.tobytes(), law.one_to_zero.tobytes())
@@ -208,13 +260,26 @@ class PackedGroups:
         self._values = _padded([group.codec.values for group in groups])
 
     def read(self, trial: int) -> Reading:
-        """What every group reads."""
+        """What every group reads.
+
+        Args:
+            trial: which drawing, 0 .. 2^64 - 1.
+        """
         weights, flips = np.empty(self._words.size, np.float32), np.zeros((len(self._forms), 8), np.int64)
         read_together(self._words, self._ends, *self._patterns, np.uint64(trial), self._values, weights, flips)
-        return Reading(
-            {name: torch.from_numpy(weights[place].reshape(shape)) for name, place, shape, _ in self._forms},
-            {name: row[:bits] for (name, _, _, bits), row in zip(self._forms, flips, strict=True)},
-        )
+        reading = Reading({}, {})
+        for (key, place, shape, codec), row in zip(self._forms, flips, strict=True):
+            read_out(codec, read := weights[place].reshape(shape))
+            reading.weights[key], reading.flips_by_plane[key] = torch.from_numpy(read), row[: codec.format.bits]
+        return reading
+
+
+def read_out(codec: Codec, values: NDArray[np.float32]) -> None:
+    """Make weights of looked-up `values` (rows, ...), in place, by the `codec`'s gain and offset of each row."""
+    if codec.readout is not None:
+        gain, offset = (row.reshape(-1, *(1,) * (values.ndim - 1)) for row in codec.readout)
+        values *= gain
+        values += offset
 
 
 def _padded(rows: Sequence[NDArray[Any]]) -> NDArray[Any]:

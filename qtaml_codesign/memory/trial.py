@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import torch
+
 from qtaml_codesign.memory.deploy import DeployedModel
 from qtaml_codesign.nets.counts import TrialCounts
 from qtaml_codesign.nets.workload import Workload
@@ -34,6 +36,7 @@ class Trials:
     def __init__(self, workload: Workload, model: DeployedModel, seed: int) -> None:
         self._workload = workload
         self._reader = model.prepare(seed, workload.network.device)
+        self._statistics = {name: torch.from_numpy(values) for name, values in model.statistics.items()}
         self._bits = (model.bits_stored, model.bits_exposed, model.expected_flips)
 
     def run(self, trial: int) -> TrialCounts:
@@ -41,10 +44,14 @@ class Trials:
 
         Args:
             trial: which drawing, 0 .. 2^64 - 1.
+
+        Raises:
+            InputError: no such trial.
         """
         started = time.perf_counter()
         reading = self._reader.read(trial)
-        by_group, (stored, exposed, expected) = self._workload.score_by_group(reading.weights), self._bits
+        by_group = self._workload.score_by_group(reading.weights | self._statistics)
+        stored, exposed, expected = self._bits
         return TrialCounts.of_trial(
             by_group, self._workload.samples, bits_stored=stored, bits_exposed=exposed,
             bits_flipped=reading.bits_flipped, expected_flips=expected, seconds=time.perf_counter() - started,

@@ -58,7 +58,11 @@ class ResidualBlock(nn.Module):
         self.norm2 = nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C, H, W)."""
+        """(N, C, H, W) -> (N, C, H, W).
+
+        Args:
+            x: activations, C = `channels`.
+        """
         inner = functional.relu(self.norm1(self.conv1(x)))
         joined: Tensor = functional.relu(x + self.norm2(self.conv2(inner)))
         return joined
@@ -89,7 +93,11 @@ class EncoderBlock(nn.Module):
         self.norm2 = nn.LayerNorm(width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, T, width) -> (N, T, width)."""
+        """(N, T, width) -> (N, T, width).
+
+        Args:
+            x: activations at T positions.
+        """
         x = self.norm1(x + self.out(self._attend(x)))
         joined: Tensor = self.norm2(x + self.ff2(functional.relu(self.ff1(x))))
         return joined
@@ -115,7 +123,11 @@ class SequenceTransformer(nn.Module):
         self.head = nn.Linear(width, CLASSES)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(N, T) tokens -> (N, 10) logits."""
+        """(N, 16) tokens -> (N, 10) logits.
+
+        Args:
+            tokens: whole numbers 0..9.
+        """
         x = self.embedding(tokens) + self.positions
         for block in self.blocks:
             x = block(x)

@@ -59,7 +59,14 @@ class CleanCheck:
 
 
 def check_clean(labels: Tensor, predictions: Tensor, correct: int, classes: int) -> CleanCheck:
-    """The check of integer labels and predictions of one shape."""
+    """The check of a clean network on its evaluation set.
+
+    Args:
+        labels: integers 0..C-1 of any shape.
+        predictions: classes that the network chooses, of the same shape.
+        correct: how many of them are right.
+        classes: their number, C.
+    """
     flat, answers = labels.flatten(), predictions.flatten()
     counts = torch.bincount(flat, minlength=classes)
     shifted = [(int(((flat + step) % classes == answers).sum()), step) for step in (1, -1)]
@@ -71,6 +78,11 @@ def is_above(correct: int, samples: int, chance: float) -> bool:
     """Whether so many right answers of independent samples are more than chance gives: P(X >= correct) <= 1 %.
 
     P(X >= k) = I_chance(k, n - k + 1), the regularised incomplete beta function; 1 for k = 0.
+
+    Args:
+        correct: right answers, k.
+        samples: all answers, n.
+        chance: probability of a right answer without looking, in 0..1.
 
     Example:
         >>> is_above(3, 12, chance=0.1), is_above(5, 12, chance=0.1)

@@ -36,6 +36,9 @@ class TrialCounts:
     `+` is commutative, and associative up to the rounding of the float fields: the three sums of scores are exact,
     whole numbers or fractions, or infinite once a trial is.
 
+    Raises:
+        InputError: counts that cannot come from trials; for `+`, counts of different evaluation sets.
+
     Example:
         >>> one = TrialCounts.of_trial([1] * 9 + [0], samples=10, bits_stored=80, bits_exposed=40, bits_flipped=3,
         ...                            expected_flips=4.0, seconds=0.5)
@@ -77,14 +80,14 @@ class TrialCounts:
             )
 
     def _can_be_right_answers(self) -> bool:
-        score, squares, cubes = self.score, self.score_squares, self.score_cubes
+        score, squares, cubes, groups = self.score, self.score_squares, self.score_cubes, self.score_by_group.tolist()
         return bool(
             0 <= score <= self.trials * self.samples
             and squares <= self.samples * score
             and squares**2 <= score * cubes
             and cubes <= self.samples * squares
-            and (self.score_by_group >= 0).all()
-            and int(self.score_by_group.sum()) == score
+            and min(groups, default=0) >= 0
+            and sum(groups) == score
         )
 
     @classmethod
@@ -92,7 +95,15 @@ class TrialCounts:
         cls, by_group: ArrayLike, samples: int, bits_stored: int, bits_exposed: int, bits_flipped: int,
         expected_flips: float, seconds: float,
     ) -> TrialCounts:
-        """One trial, from the scores of each group of evaluation samples; the other arguments are the attributes."""
+        """One trial, from the scores of each group of evaluation samples.
+
+        Args:
+            by_group: (G,) scores of each group, summed; whole numbers where a sample is right or wrong.
+            samples, bits_stored, bits_exposed, bits_flipped, expected_flips, seconds: as the attributes, of this trial.
+
+        Raises:
+            InputError: counts that cannot come from a trial.
+        """
         found = np.array(by_group, ndmin=1)
         score = exact_sum(found)
         return cls(1, samples, score, score**2, score**3, found, bits_stored, bits_exposed, bits_flipped,
@@ -123,7 +134,14 @@ class TrialCounts:
 
     @classmethod
     def total(cls, parts: list[TrialCounts] | tuple[TrialCounts, ...]) -> TrialCounts:
-        """Sum of one or more counts."""
+        """Sum of counts.
+
+        Args:
+            parts: one or more, of the same evaluation set.
+
+        Raises:
+            InputError: none at all, or counts of different evaluation sets.
+        """
         if not parts:
             raise InputError(
                 "there are no counts to add", where="TrialCounts.total", rule="at least one trial", value=parts,

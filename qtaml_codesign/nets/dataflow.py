@@ -192,7 +192,7 @@ def _is_plain(part: object) -> bool:
 
 
 def is_whole(part: Tensor) -> bool:
-    """Whether a tensor holds whole numbers or truth values."""
+    """Whether a tensor, the `part`, holds whole numbers or truth values."""
     return not (part.is_floating_point() or part.is_complex())
 
 

@@ -96,6 +96,9 @@ def measure_exposure(network: Network, calibration: Inputs, caller: nn.Module) -
         network: the private copy; where the user chose its stored tensors, what is not reached is listed, not refused.
         calibration: the first samples are run once, with every stored tensor replaced, as in a trial.
         caller: the module as it was passed in; a closure may still hold its weights.
+
+    Raises:
+        WorkloadError: flips would not reach all that acts as weights, and the user did not choose what is stored.
     """
     unseen = tuple(_unseen(network.module))
     packed = ((name, count, "packed quantised weights") for name, count in packed_weights(network.module))

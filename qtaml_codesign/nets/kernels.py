@@ -1,4 +1,4 @@
-"""Counting right answers, compiled. No checks here: `labels.py` makes them."""
+"""Counting right answers, compiled. No checks here: `scoring.py` makes them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numba
 def count_first_largest(logits, labels, groups, right):  # type: ignore[no-untyped-def]
     """Add to right (G,) the rows of each group whose logits (n, C) are largest at their label (n,), first of equals.
 
-    groups: (n,) group of each row. A row with a NaN is not right.
+    labels: int64 in 0..C-1. groups: (n,) group of each row. A row with a NaN is not right.
     """
     for i in range(labels.size):
         label = labels[i]

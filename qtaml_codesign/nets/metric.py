@@ -50,6 +50,9 @@ class Metric:
 
     A function at the top level of a file travels to other processes; a lambda does not.
 
+    Raises:
+        InputError: a field that cannot be that.
+
     Example:
         >>> margin = Metric("margin", lambda outputs, targets: outputs.max(dim=-1).values, bounds=(-np.inf, np.inf))
         >>> margin.column, margin.worst, float(PERPLEXITY.show(math.log(12.0)).round(9))
@@ -119,12 +122,12 @@ class Metric:
             return SHOWN[self.shown][0](mean)
 
     def slope(self, mean: float) -> Any:
-        """Derivative of `show`."""
+        """Derivative of `show` at a mean of scores; inf for a root at 0."""
         with np.errstate(over="ignore", divide="ignore"):
             return SHOWN[self.shown][1](mean)
 
     def steepened(self, sums: NDArray[Any], mean: float) -> NDArray[np.float64]:
-        """Sums of scores, (G,), times the slope at their mean; zeros stay zeros where the slope of a root is infinite.
+        """(G,) `sums` of scores times the slope at their mean; zeros stay zeros where the slope of a root is infinite.
 
         Example:
             >>> METRICS["rmse"].steepened(np.array([1.0, 0.0]), mean=0.25).tolist()
@@ -139,11 +142,15 @@ class Metric:
         return f"{value:.4f}" if self.limits == (0.0, 1.0) else f"{value:.6g}"
 
     def show_interval(self, means: Interval) -> Interval:
-        """An interval of the mean as it is shown."""
+        """An interval of `means` of scores, as it is shown."""
         return means if self.shown == "mean" else Interval(*(float(self.show(mean)) for mean in means))
 
     def check_target(self, target: Target, clean: float, strictly: bool = False) -> None:
-        """Refuse a target that is better than the clean value, or `strictly` as good."""
+        """Refuse a target that is better than the clean value (as shown), or `strictly` as good; NaN refuses nothing.
+
+        Raises:
+            InputError: no flips could keep the target.
+        """
         margin = self.margin(clean, target.value(clean))
         if margin > 0.0 or (margin == 0.0 and not strictly) or math.isnan(clean):
             return
@@ -165,7 +172,8 @@ class Metric:
         self, values: NDArray[np.float64], half_width: float, target: float | None
     ) -> NDArray[np.float64]:
         """How well values (...) are to be known: to `half_width`; of a metric without bounds, which may run off by
-        orders of magnitude, to a part of the distance from the target (`FAR_SHARE`) where that is more.
+        orders of magnitude, to a part of the distance from the target (`FAR_SHARE`) where that is more. All are as
+        shown; the target None: there is none.
 
         Example:
             >>> PERPLEXITY.tolerance(np.array([12.0, 1e6]), half_width=0.1, target=12.5).tolist()
@@ -213,18 +221,18 @@ class InTop:
 
 
 def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Negative log-likelihood of the target, (n, ...), in nats, for logits (n, ..., C)."""
+    """Negative log-likelihood, (n, ...), in nats, of targets (n, ...) for outputs (n, ..., C) that are logits."""
     logits = outputs if outputs.element_size() >= 4 else outputs.float()
     return -logits.log_softmax(-1).gather(-1, targets[..., None])[..., 0]
 
 
 def squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
-    """(output - target)^2 in float64, of the outputs' shape."""
+    """(outputs - targets)^2 in float64, of their common shape."""
     return (outputs.double() - targets.double()).square()
 
 
 def absolute_error(outputs: Tensor, targets: Tensor) -> Tensor:
-    """|output - target| in float64, of the outputs' shape."""
+    """|outputs - targets| in float64, of their common shape."""
     return (outputs.double() - targets.double()).abs()
 
 
@@ -246,6 +254,9 @@ METRIC_LIST = ("accuracy, top-K (K >= 1, such as top-5), cross-entropy, perplexi
 
 def as_metric(given: str | Metric) -> Metric:
     """A metric by its name, or the caller's own.
+
+    Args:
+        given: a name (`METRIC_LIST`), or a metric, which is given back as it is.
 
     Raises:
         InputError: there is none of that name, or one of one's own has the name of another.
@@ -270,7 +281,11 @@ def as_metric(given: str | Metric) -> Metric:
 
 
 def accuracy_of(metric: Metric, value: float) -> float:
-    """The value, if it is an accuracy; an InputError where another metric was measured."""
+    """The value of a metric, if it is an accuracy.
+
+    Raises:
+        InputError: another metric was measured.
+    """
     if metric == ACCURACY:
         return value
     raise InputError("no accuracy was measured here", where="accuracy", rule="the metric accuracy", value=metric.name,

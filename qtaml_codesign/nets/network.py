@@ -35,6 +35,9 @@ class Network:
         logits: turns what the module returns into the logits (N, ..., C); None when it returns them itself.
         batch_size: samples per forward pass.
 
+    Raises:
+        WorkloadError: no module, one that cannot be copied, or tensors that cannot be stored.
+
     Attributes:
         stored: names of the stored tensors.
         chosen: whether the user named them.
@@ -61,7 +64,8 @@ class Network:
         self.stored = stored_names(self.module, tensors)
         self.chosen = tensors is not None
         stored = {name: value for name, value in self.module.named_parameters() if name in self.stored}
-        self._forms = {name: (value.shape, value.dtype, value.device) for name, value in stored.items()}
+        replaceable = stored | dict(self.module.named_buffers())
+        self._forms = {name: (value.shape, value.dtype, value.device) for name, value in replaceable.items()}
         self.device = next(iter(stored.values())).device
         rewritten = any(getattr(part, "max_norm", None) is not None for part in self.module.modules())
         self.weights = MappingProxyType({
@@ -75,7 +79,7 @@ class Network:
 
         Args:
             inputs: N samples.
-            weights: stored tensor -> array or tensor of its shape, instead of its float values.
+            weights: stored tensor or buffer -> array or tensor of its shape, instead of its own values.
 
         Raises:
             WorkloadError: no stored tensor has a name or its shape, or the module fails.
@@ -83,8 +87,15 @@ class Network:
         return torch.cat(list(self.run_batches(inputs, weights)))
 
     def run_batches(self, inputs: Inputs, weights: GivenWeights | None = None) -> Iterator[Tensor]:
-        """Logits of one batch after the other, with inputs and weights as for `run`."""
-        replaced = self._replacements(weights or {})
+        """Logits of one batch after the other.
+
+        Args:
+            inputs, weights: as for `run`.
+
+        Raises:
+            WorkloadError: as `run`, at the first batch or later.
+        """
+        replaced = self.replacements(weights or {})
         for batch in batches(inputs, self.batch_size):
             with torch.inference_mode(), self.replica().with_weights(replaced) as module:
                 logits = self.call(module, batch)
@@ -108,6 +119,34 @@ class Network:
         for name, parameter in module.named_parameters():
             parameter.requires_grad_(name in self.stored)
         return module
+
+    def replacements(self, weights: GivenWeights) -> dict[str, Tensor]:
+        """The given weights as tensors of the network's own types, where the network lives.
+
+        Args:
+            weights: as for `run`.
+
+        Raises:
+            WorkloadError: no stored tensor has a name or its shape.
+        """
+        replaced = {}
+        for name, array in weights.items():
+            if name not in self._forms:
+                raise WorkloadError(
+                    "no stored tensor has this name", where="weights", rule="names of stored tensors", value=name,
+                    next_step=did_you_mean(name, self.stored),
+                )
+            shape, dtype, device = self._forms[name]
+            if array.shape != shape:
+                raise WorkloadError(
+                    "a weight array has the wrong shape", where=f"weights[{name!r}]", rule=f"shape {tuple(shape)}",
+                    value=tuple(array.shape), next_step="keep the shape of the stored tensor",
+                )
+            if not isinstance(array, Tensor):
+                array = torch.from_numpy(np.ascontiguousarray(array if array.flags.writeable else array.copy()))
+            fits = array.dtype is dtype and array.device == device
+            replaced[name] = array if fits else array.to(device, dtype)
+        return replaced
 
     def call(
         self, module: nn.Module, inputs: Inputs, weights: Mapping[str, Tensor] | None = None,
@@ -135,26 +174,6 @@ class Network:
                           "check it on one batch", describe(output)):
                 output = self.logits(output)
         return _checked(output, sample_count(given))
-
-    def _replacements(self, weights: GivenWeights) -> dict[str, Tensor]:
-        replaced = {}
-        for name, array in weights.items():
-            if name not in self._forms:
-                raise WorkloadError(
-                    "no stored tensor has this name", where="weights", rule="names of stored tensors", value=name,
-                    next_step=did_you_mean(name, self.stored),
-                )
-            shape, dtype, device = self._forms[name]
-            if array.shape != shape:
-                raise WorkloadError(
-                    "a weight array has the wrong shape", where=f"weights[{name!r}]", rule=f"shape {tuple(shape)}",
-                    value=tuple(array.shape), next_step="keep the shape of the stored tensor",
-                )
-            if not isinstance(array, Tensor):
-                array = torch.from_numpy(np.ascontiguousarray(array if array.flags.writeable else array.copy()))
-            fits = array.dtype is dtype and array.device == device
-            replaced[name] = array if fits else array.to(device, dtype)
-        return replaced
 
 
 class LayerAlone:

@@ -64,7 +64,11 @@ class Parcel:
         return found
 
     def by_value(self) -> Parcel:
-        """The same parcel with the bytes of the file in it."""
+        """The same parcel with the bytes of the file in it.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
         return replace(self, content=Path(self.content).read_bytes()) if isinstance(self.content, str) else self
 
     def _unpacked(self) -> tuple[Any, str]:

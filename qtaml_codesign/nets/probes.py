@@ -38,17 +38,31 @@ class Probe:
 
     @property
     def samples(self) -> int:
+        """Calibration inputs."""
         return sample_count(self.workload.calibration)
 
     def batches(self, size: int) -> list[Inputs]:
+        """The calibration inputs in order.
+
+        Args:
+            size: samples in each, at most.
+        """
         return list(batches(self.workload.calibration, size))
 
     def logits(self, inputs: Inputs) -> Tensor:
-        """Logits that depend on the stored tensors, (samples, outputs)."""
+        """Logits that depend on the stored tensors, (N, outputs of a sample).
+
+        Args:
+            inputs: N samples.
+        """
         return self.workload.network.call(self.module, inputs, dtype=self.dtype).reshape(sample_count(inputs), -1)
 
     def samples_at_once(self, logits: int) -> int:
-        """Samples whose logits are at most this many, one or more; never more than the workload's batch."""
+        """Samples whose logits are at most this many, one or more; never more than the workload's batch.
+
+        Args:
+            logits: how many there may be.
+        """
         outputs = self.workload.run(next(batches(self.workload.calibration, 1))).numel()
         return max(1, min(self.workload.batch_size, logits // outputs))
 
@@ -65,7 +79,11 @@ class Probe:
         return np.array([0.0 if part is None else float(part.double().square().sum()) for part in gradients])
 
     def per_weight(self, squares: Squares) -> Squares:
-        """Divide by n_l and by the number of inputs."""
+        """Divide by n_l and by the number of inputs.
+
+        Args:
+            squares: (..., L), summed over the calibration inputs.
+        """
         sizes = np.array([parameter.numel() for parameter in self.parameters.values()])
         scaled: Squares = squares / sizes / self.samples
         return scaled
@@ -82,6 +100,9 @@ def random_sign(probe: Probe, seed: int, count: int | None, progress: Progress) 
 
     Returns:
         (probes, L) squares per weight and input, and the number of reverse passes.
+
+    Raises:
+        WorkloadError: gradients do not flow.
     """
     squares, passes = np.zeros((0, len(probe.parameters))), 0
     most = MOST_PROBES["random-sign"] if count is None else count
@@ -94,7 +115,7 @@ def random_sign(probe: Probe, seed: int, count: int | None, progress: Progress) 
             logits = attached(probe.logits(part))
             for row, index in enumerate(indices):
                 progress(passes + number * len(indices) + row, passes + round_passes)
-                signs = _signs(_generator(seed, "signs", index, number), logits)
+                signs = random_signs(keyed_generator(seed, "signs", index, number), logits)
                 found[row] += probe.squared_gradients(logits, keep=row < len(indices) - 1, weights=signs)
         squares, passes = np.concatenate([squares, found]), passes + round_passes
     return probe.per_weight(squares), passes
@@ -107,8 +128,13 @@ def _is_precise(squares: Squares) -> bool:
     return bool((errors <= PRECISE * squares.mean(axis=0)).all())
 
 
-def _signs(generator: np.random.Generator, logits: Tensor) -> Tensor:
-    """Independent signs, each +1 or -1 with one half, in the form of the logits."""
+def random_signs(generator: np.random.Generator, logits: Tensor) -> Tensor:
+    """Independent signs, each +1 or -1 with one half.
+
+    Args:
+        generator: where they come from.
+        logits: whose shape, type and device they take.
+    """
     drawn = np.frombuffer(generator.bytes(-(-logits.numel() // 8)), dtype=np.uint8)
     bits = torch.from_numpy(np.unpackbits(drawn, count=logits.numel()))
     return bits.to(logits).mul_(2.0).sub_(1.0).reshape(logits.shape)
@@ -138,7 +164,7 @@ def finite_difference(
                 progress(number * len(probe.parameters) + layer, len(parts) * len(probe.parameters))
                 kept = weight.detach().clone()
                 for index in range(count):
-                    noise = _generator(seed, name, index).standard_normal(tuple(weight.shape))
+                    noise = keyed_generator(seed, name, index).standard_normal(tuple(weight.shape))
                     weight.copy_(kept + step * torch.from_numpy(noise).to(weight))
                     squares[index, layer] += float((probe.logits(batch) - clean).square().sum()) / step**2
                 weight.copy_(kept)
@@ -146,14 +172,23 @@ def finite_difference(
     return probe.per_weight(squares), passes
 
 
-def _generator(seed: int, name: str, *index: int) -> np.random.Generator:
-    """Random numbers keyed by what they are for."""
+def keyed_generator(seed: int, name: str, *index: int) -> np.random.Generator:
+    """Random numbers keyed by what they are for.
+
+    Args:
+        seed: the caller's key.
+        name: what they are for.
+        index: which of these.
+    """
     words = np.frombuffer(hashlib.sha256(name.encode()).digest()[:16], dtype=np.uint32)
     return np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, *words.tolist(), *index])))
 
 
 def attached(logits: Tensor) -> Tensor:
     """The logits, if they depend on the weights.
+
+    Args:
+        logits: of the differentiable copy.
 
     Raises:
         WorkloadError: gradients do not flow.

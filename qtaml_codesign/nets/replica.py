@@ -32,13 +32,14 @@ class Replica:
         self._own = {name: parameter.data for name, parameter in self._parameters.items()}
         self._buffers = [(part, key, buffer, buffer.clone()) for part in self._module.modules()
                          for key, buffer in part.named_buffers(recurse=False)]
+        self._by_name = dict(self._module.named_buffers())
 
     @contextmanager
     def with_weights(self, weights: Mapping[str, Tensor]) -> Iterator[nn.Module]:
-        """The module with some parameters replaced, until the block ends.
+        """The module with some parameters and buffers replaced, until the block ends.
 
         Args:
-            weights: name of a parameter, as in `named_parameters` -> tensor of its shape, dtype and device.
+            weights: name of a parameter or buffer, as in `named_parameters` -> tensor of its shape, dtype and device.
         """
         for part, key, buffer, kept in self._buffers:  # a forward pass may have written into it, or put another there
             buffer.copy_(kept)
@@ -46,10 +47,13 @@ class Replica:
                 setattr(part, key, buffer)
         try:
             for name, weight in weights.items():
-                self._parameters[name].data = weight
+                if name in self._own:
+                    self._parameters[name].data = weight
+                else:
+                    self._by_name[name].copy_(weight)
             yield self._module
         finally:
-            for name in weights:
+            for name in weights.keys() & self._own.keys():
                 self._parameters[name].data = self._own[name]
 
 

@@ -34,6 +34,12 @@ def residual_floors(workload: Workload) -> dict[str, int]:
 
     Floors given to the workload win over the graph.
 
+    Args:
+        workload: the network; its first calibration input is run.
+
+    Raises:
+        WorkloadError: the module fails on a single input.
+
     Example:
         >>> from qtaml_codesign.nets.loading import load_workload
         >>> [name for name, floor in residual_floors(load_workload("res-cnn")).items() if floor]

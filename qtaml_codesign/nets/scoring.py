@@ -98,7 +98,7 @@ class Scoring:
         return [("targets", self.targets), *answers]
 
     def clean_interval(self, confidence: float = 0.95) -> Interval:
-        """The metric of the clean network with its interval over evaluation samples.
+        """The metric of the clean network with its interval over evaluation samples, `confidence` in (0, 1).
 
         Clopper-Pearson where samples are right or wrong; else Student's over groups of samples.
         """
@@ -133,6 +133,10 @@ def checked_targets(given: object, outputs: Tensor, metric: Metric) -> Tensor | 
             shape for a metric of values; None where the metric needs none.
         outputs: clean outputs (N, ...) of the evaluation inputs; (N, ..., C) for a metric of classes.
         metric: what is measured.
+
+    Raises:
+        WorkloadError: what was given, or the outputs, do not fit the metric.
+        InputError: targets that make no array, such as ragged lists.
     """
     if metric.targets == "values":
         return _checked_values(given, outputs)
@@ -194,7 +198,7 @@ def _checked_labels(given: object, logits: Tensor) -> Tensor:
 
 
 def predictions(logits: Tensor) -> Tensor:
-    """Class of the largest logit, (N, ...) int64; -1 where a logit is NaN."""
+    """Class of the largest of logits (N, ..., C), (N, ...) int64; -1 where a logit is NaN."""
     return torch.where(torch.isnan(logits).any(dim=-1), -1, logits.argmax(dim=-1))
 
 
@@ -217,7 +221,8 @@ def group_index(shape: tuple[int, ...]) -> NDArray[np.int64]:
 def scores_of(metric: Metric, outputs: Tensor, targets: Tensor) -> Tensor:
     """One score for each sample of a batch, (n, ...): bool, or float64 with the worst bound for a NaN.
 
-    So too for an infinity on the better side: what overflows is not good, and sums cannot hold both infinities.
+    So too for an infinity on the better side: what overflows is not good, and sums cannot hold both infinities. The
+    outputs (n, ...) are scored against targets (n, ...).
 
     Raises:
         WorkloadError: the metric's function fails, or its scores have no sample axis or lie out of its bounds.
@@ -254,7 +259,10 @@ def add_scores(metric: Metric, outputs: Tensor, targets: Tensor, groups: NDArray
         outputs: (n, ...).
         targets: (n, ...), what they are scored against.
         groups: group of each score, 0..G-1.
-        sums: int64 for scores that are right or wrong, else float64.
+        sums: (G,) int64 for scores that are right or wrong, else float64.
+
+    Raises:
+        WorkloadError: as `scores_of`.
 
     Example:
         >>> from qtaml_codesign.nets.metric import ACCURACY

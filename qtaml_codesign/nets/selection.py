@@ -61,7 +61,11 @@ def aliases(module: nn.Module) -> dict[str, str]:
 
 
 def packed_weights(module: nn.Module) -> Iterator[tuple[str, int]]:
-    """(name with class, numbers) of the submodules that keep quantised weights packed away, as no tensor of theirs."""
+    """(name with class, numbers) of the submodules that keep quantised weights packed away, as no tensor of theirs.
+
+    Args:
+        module: the network.
+    """
     for name, part in module.named_modules():
         packed = [value for value in vars(part).values() if isinstance(value, torch.ScriptObject)]
         count = sum(tensor.numel() for value in packed for tensor in _unpacked(value) if tensor.is_quantized)

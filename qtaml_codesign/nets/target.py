@@ -66,6 +66,9 @@ class Target:
 def as_target(given: float | str | Target) -> Target:
     """A target from a number, which is a part of the clean value, or from one of the texts of `RULE`.
 
+    Args:
+        given: a number > 0, a text, or a target, which is given back as it is.
+
     Raises:
         InputError: it cannot be read, or is not finite, or the part is not above 0.
 

@@ -24,6 +24,9 @@ def user_code(what: str, where: str, rule: str, next_step: str, given: object) -
         what, where, rule, next_step: parts of the error.
         given: what the code was given, for the message.
 
+    Raises:
+        WorkloadError: the user's code failed.
+
     Example:
         >>> try:
         ...     with user_code("the factory failed", "net.py:make", "it gives a Workload", "run it alone", "no input"):
@@ -87,6 +90,9 @@ def importable_file(source: str | None) -> Iterator[None]:
 
     Args:
         source: "FILE.py:FACTORY" with an absolute path; anything else names no such file.
+
+    Raises:
+        WorkloadError: the file fails.
     """
     path = Path((source or "").rpartition(":")[0])
     if path.suffix != ".py":

@@ -50,6 +50,7 @@ class Workload:
 
     Raises:
         WorkloadError: a module, inputs, targets or a metric that cannot be used, or weights that flips would not reach.
+        InputError: an unknown metric.
 
     Example:
         >>> generator = torch.Generator().manual_seed(0)
@@ -113,7 +114,11 @@ class Workload:
 
     @property
     def clean_accuracy(self) -> float:
-        """Accuracy of the float network, in 0..1; refused where another metric is measured."""
+        """Accuracy of the float network, in 0..1.
+
+        Raises:
+            InputError: another metric is measured.
+        """
         return accuracy_of(self.metric, self.clean_value)
 
     def with_metric(self, metric: str | Metric) -> Workload:
@@ -124,6 +129,7 @@ class Workload:
 
         Raises:
             WorkloadError: the labels do not fit the metric.
+            InputError: an unknown metric.
 
         Example:
             >>> from qtaml_codesign.nets.loading import load_workload
@@ -146,6 +152,9 @@ class Workload:
         Args:
             inputs: N samples, in the form of the calibration inputs.
             weights: stored tensor -> array or tensor of its shape; the others keep their float values.
+
+        Raises:
+            WorkloadError: weights of another name or shape, or the module fails.
         """
         return self.network.run(inputs, weights)
 

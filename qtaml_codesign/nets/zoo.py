@@ -42,6 +42,9 @@ def digits(part: str) -> LabelledInputs:
 
     A stratified 80/20 split with a fixed key; the order within a part is fixed too.
 
+    Args:
+        part: "train" or "evaluation"; what is not "train" gives the latter.
+
     Example:
         >>> digits("evaluation").inputs.shape
         torch.Size([360, 1, 8, 8])
@@ -59,6 +62,13 @@ def digits(part: str) -> LabelledInputs:
 def sequences(part: str, count: int) -> LabelledInputs:
     """Random sequences of 16 tokens 0..9, labelled (first + last) mod 10; each part has its own key.
 
+    Args:
+        part: one of `SEQUENCE_KEYS`.
+        count: how many sequences.
+
+    Raises:
+        KeyError: another part.
+
     Example:
         >>> tokens, labels = sequences("evaluation", 1000)
         >>> tokens.shape, bool(((tokens[:, 0] + tokens[:, -1]) % 10 == labels).all())
@@ -71,6 +81,9 @@ def sequences(part: str, count: int) -> LabelledInputs:
 
 def trained_network(name: str) -> nn.Module:
     """The trained network of that name, in eval mode.
+
+    Args:
+        name: one of `ZOO`.
 
     Raises:
         WorkloadError: the zoo has no such network.

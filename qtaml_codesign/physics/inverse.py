@@ -36,6 +36,7 @@ def thickness_for(
 
     Raises:
         InputError: no probability in (0, 1), or none that the card reaches inside its validity.
+        CardError: the card cannot be read or breaks its schema.
 
     Validity: good to about 1e-14 relative.
     Source: incomplete beta inverse (scipy) as the start, then safeguarded Newton on ln p_flip.
@@ -64,6 +65,9 @@ def log_slope_per_nm(card: DeviceCard) -> float:
     """d ln p_flip / d d of the base cell at the card's thickness, in 1/nm; negative.
 
     dp_flip/dp_esc = N P(K = k_th; N - 1),  dp_esc/dd = -S' M T (1 - T)^(M - 1);  rare limit -S' (k_th + 1), S' = dS/dd.
+
+    Args:
+        card: the device card.
 
     Example:
         >>> from qtaml_codesign.cards import load_card

@@ -96,7 +96,10 @@ def log_choose(n: float, j: float) -> float:
 
 @njit(cache=True)
 def log_binomial_mass(j: float, n: float, log_p: float, log_q: float) -> float:
-    """ln P(K = j), K ~ Binomial(n, p): Loader's saddle point, or ln C(n, j) + j ln p + (n - j) ln q in a deep tail."""
+    """ln P(K = j), K ~ Binomial(n, p): Loader's saddle point, or ln C(n, j) + j ln p + (n - j) ln q in a deep tail.
+
+    j: 0..n, a whole number. log_p, log_q: ln p and ln q, q = 1 - p.
+    """
     if j == 0.0:
         return n * log_q
     if j == n:
@@ -109,7 +112,10 @@ def log_binomial_mass(j: float, n: float, log_p: float, log_q: float) -> float:
 
 @njit(cache=True)
 def log_binomial_tail(n: float, k: float, log_p: float, log_q: float) -> tuple[float, float]:
-    """(ln P(K > k), ln P(K <= k)), K ~ Binomial(n, p): the smaller side as a series of positive terms."""
+    """(ln P(K > k), ln P(K <= k)), K ~ Binomial(n, p): the smaller side as a series of positive terms.
+
+    k: 0 <= k < n, a whole number. log_p, log_q: ln p and ln q, q = 1 - p.
+    """
     total, term = 1.0, 1.0
     if k + 1.0 > -n * math.expm1(log_q):
         odds, j = math.exp(log_p - log_q), k + 1.0
@@ -130,7 +136,7 @@ def log_binomial_tail(n: float, k: float, log_p: float, log_q: float) -> tuple[f
 
 @njit(cache=True)
 def log_poisson_mass(j: float, log_mean: float) -> float:
-    """ln P(K = j), K ~ Poisson(mean)."""
+    """ln P(K = j), K ~ Poisson(mean), from log_mean = ln mean; j a whole number >= 0."""
     if j == 0.0:
         return -math.exp(log_mean)
     factorial_part = 0.5 * (_LOG_2_PI + math.log(j)) + stirling_error(j)
@@ -141,7 +147,7 @@ def log_poisson_mass(j: float, log_mean: float) -> float:
 
 @njit(cache=True)
 def log_poisson_tail(k: float, log_mean: float) -> tuple[float, float]:
-    """(ln P(K > k), ln P(K <= k)), K ~ Poisson(mean)."""
+    """(ln P(K > k), ln P(K <= k)), K ~ Poisson(mean), from log_mean = ln mean; k a whole number >= 0."""
     total, term, mean = 1.0, 1.0, math.exp(log_mean)
     if k + 1.0 > mean:
         j = k + 1.0
@@ -164,7 +170,8 @@ def log_poisson_tail(k: float, log_mean: float) -> tuple[float, float]:
 def flip_chain(action: np.ndarray, attempts: float, n: float, k: float, tail: int, out: np.ndarray) -> None:
     """Rows of `out` (4, len(action)): ln p_esc, ln(1 - p_esc), ln p_flip, ln(1 - p_flip) for each action.
 
-    The tail is BINOMIAL, POISSON or LEADING (capped at 1).
+    attempts: M, tries of each electron. n: N electrons. k: as many may escape without a flip. The tail is BINOMIAL,
+    POISSON or LEADING (capped at 1).
     """
     for place in range(action.size):
         log_p, log_q = log_escape(action[place], attempts)
@@ -180,7 +187,10 @@ def flip_chain(action: np.ndarray, attempts: float, n: float, k: float, tail: in
 
 @njit(cache=True)
 def rare_hazard(transmission: np.ndarray, attempts: float) -> None:
-    """-M ln(1 - T) for T < 0.01, in place of T: M (T + T^2 / 2 + ... + T^8 / 8)."""
+    """-M ln(1 - T) for T < 0.01, in place of T: M (T + T^2 / 2 + ... + T^8 / 8).
+
+    transmission: (n,) T, overwritten. attempts: M.
+    """
     for i in range(transmission.size):
         t = transmission[i]
         rest = t * (1 / 2 + t * (1 / 3 + t * (1 / 4 + t * (1 / 5 + t * (1 / 6 + t * (1 / 7 + t / 8))))))
@@ -203,7 +213,10 @@ def tail_coefficients(n: float, j: float) -> np.ndarray:
 
 @njit(cache=True)
 def blocks_needed(coefficients: np.ndarray, z: float) -> int:
-    """Blocks of eight terms after which no term changes the sum any more, at z and at everything below it."""
+    """Blocks of eight terms after which no term changes the sum any more, at z and at everything below it.
+
+    coefficients: of `tail_coefficients`, a multiple of eight. z: >= 0.
+    """
     total, power = 0.0, 1.0
     for i in range(coefficients.size):
         term = coefficients[i] * power
@@ -216,7 +229,11 @@ def blocks_needed(coefficients: np.ndarray, z: float) -> int:
 
 @njit(cache=True)
 def tail_series(odds: np.ndarray, scale: float, coefficients: np.ndarray, blocks: int, total: np.ndarray) -> None:
-    """total = sum_i c_i (scale odds)^i in blocks of eight; one too small to change the sum leaves it as it is."""
+    """total = sum_i c_i (scale odds)^i in blocks of eight; one too small to change the sum leaves it as it is.
+
+    odds: (n,) p / q. coefficients: c_i, of `tail_coefficients`; the first `blocks` times eight count. total: (n,),
+    overwritten.
+    """
     power = np.empty_like(odds)
     for block in range(blocks):
         c0, c1, c2, c3, c4, c5, c6, c7 = coefficients.reshape(-1, 8)[block]
@@ -254,7 +271,11 @@ def join_tail(
     log_ratio: np.ndarray, rounding: np.ndarray, log_rest: np.ndarray, log_total: np.ndarray, log_peak: float, n: float,
     j: float, out: np.ndarray,
 ) -> None:
-    """out = ln P(K >= j) from its parts; log_ratio = ln(n p / j), to be corrected by its rounding, becomes ln p."""
+    """out = ln P(K >= j) from its parts; log_ratio = ln(n p / j), to be corrected by its rounding, becomes ln p.
+
+    Each array is (points,). log_rest: ln(n q / (n - j)). log_total: ln of `tail_series`. log_peak: what the function of
+    that name gives for n and j. out: overwritten, and so is log_ratio.
+    """
     log_share = math.log(j / n)
     for i in range(out.size):
         exact = log_ratio[i] + rounding[i]

@@ -38,6 +38,9 @@ def draw_sweep(
         confidence: two-sided level of the intervals.
         knots: what was measured where `points` was interpolated; None: `points`.
         searched: whether `points` are the knots of a search; None: when its curves have thicknesses of their own.
+
+    Raises:
+        InputError: a target that cannot be read.
     """
     figure = Figure(figsize=(13.0, 7.4), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
@@ -54,7 +57,17 @@ def save_sweep(
     points: pd.DataFrame, table: pd.DataFrame, target: float | str | Target, path: Path | BinaryIO, title: str = "",
     **told: Any,
 ) -> None:
-    """Write `draw_sweep` (`told`: its other arguments) as a PNG that holds neither a date nor the name of a program."""
+    """Write `draw_sweep` as a PNG that holds neither a date nor the name of a program.
+
+    Args:
+        points, table, target, title: as for `draw_sweep`.
+        path: the file, or an open one in binary mode.
+        told: its other arguments.
+
+    Raises:
+        InputError: a target that cannot be read.
+        OSError: the file cannot be written.
+    """
     figure = draw_sweep(points, table, target, title, **told)
     figure.savefig(path, dpi=150, format="png", metadata={"Software": None})
 

@@ -56,7 +56,11 @@ def draw_frontier(points: pd.DataFrame, table: pd.DataFrame, target: Target, axe
 
 
 def is_one_budget(table: pd.DataFrame) -> bool:
-    """Whether every method of a frontier has one budget alone: then there is no line to draw."""
+    """Whether every method of a frontier has one budget alone: then there is no line to draw.
+
+    Args:
+        table: columns of `frontier.csv`.
+    """
     return bool(table.groupby("method").size().max() == 1)
 
 

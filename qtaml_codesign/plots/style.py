@@ -17,7 +17,7 @@ import pandas as pd
 from qtaml_codesign.nets.target import Target
 
 COLOURS = ("#004488", "#d55e00", "#000000", "#66b3e6", "#009e73", "#e69f00", "#117733")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "*", "<", ">", "h", "d", "8", "H")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "*", "<", ">", "h", "d", "8", "H", (4, 1, 0), (6, 1, 0), (3, 1, 0))
 DASHES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (3, 1, 1, 1)))
 
 _ROW_POINTS = 13.0
@@ -29,12 +29,16 @@ class Look(NamedTuple):
     """Colour, marker and dash pattern of a method."""
 
     colour: str
-    marker: str
+    marker: Any
     dashes: Any
 
 
 def looks(points: pd.DataFrame) -> dict[str, Look]:
-    """The look of each method of a table, by its place there; the first fifteen have markers of their own."""
+    """The look of each method of a table, by its place there; the first eighteen have markers of their own.
+
+    Args:
+        points: columns of `sweep.csv`.
+    """
     return {
         method: Look(COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)], DASHES[index % len(DASHES)])
         for index, method in enumerate(str(method) for method in dict.fromkeys(points["method"]))
@@ -42,7 +46,10 @@ def looks(points: pd.DataFrame) -> dict[str, Look]:
 
 
 def typeset(target: Target) -> str:
-    """A target with the sign of multiplication.
+    """A target as text, with the sign of multiplication.
+
+    Args:
+        target: what is to be kept.
 
     Example:
         >>> typeset(Target(0.95))
@@ -52,7 +59,11 @@ def typeset(target: Target) -> str:
 
 
 def budget_colours(points: pd.DataFrame) -> dict[float, Any]:
-    """A colour for each budget of a table, rising: from light to dark; none where there is one budget alone."""
+    """A colour for each budget of a table, rising: from light to dark; none where there is one budget alone.
+
+    Args:
+        points: columns of `sweep.csv`.
+    """
     budgets = sorted(points["budget"].unique())
     if len(budgets) == 1:
         return {}
@@ -61,7 +72,10 @@ def budget_colours(points: pd.DataFrame) -> dict[float, Any]:
 
 
 def percent(fractions: list[float]) -> str:
-    """Budgets as text.
+    """Budgets as text, in per cent.
+
+    Args:
+        fractions: in 0..1.
 
     Example:
         >>> percent([0.0, 0.01, 0.125])
@@ -71,7 +85,14 @@ def percent(fractions: list[float]) -> str:
 
 
 def legend(axes: Any, handles: list[Any], columns: int, below: Side | None) -> None:
-    """A legend that hides nothing: at the foot of a constrained layout, or on top in the axes, made higher for it."""
+    """A legend that hides nothing: at the foot of a constrained layout, or on top in the axes, made higher for it.
+
+    Args:
+        axes: matplotlib axes.
+        handles: what it explains; their labels are wrapped.
+        columns: of the legend at the foot; that in the axes has two.
+        below: side of the foot; None: into the axes.
+    """
     for handle in handles:
         handle.set_label(textwrap.fill(handle.get_label().replace(" %", "\u00a0%"), 30))  # no line starts with a %
     if below:

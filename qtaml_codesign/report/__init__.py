@@ -51,7 +51,11 @@ class SweepReport:
 
 def sweep_report(sweep: Sweep) -> SweepReport:
     """How thin may the oxide be for each budget, and, unless a search looked for that alone, how much ECC does each
-    thickness need?"""
+    thickness need?
+
+    Args:
+        sweep: what was measured.
+    """
     frontier = sweep.frontier()
     tables = [_oxide_table(frontier, sweep), *_range_tables(sweep)]
     if sweep.options.rows != "knots":

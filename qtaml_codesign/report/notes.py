@@ -20,12 +20,22 @@ WELL_SPENT = 0.9
 
 
 def notes_of(frontier: Frontier, sweep: Sweep) -> tuple[str, ...]:
+    """What the numbers of a sweep leave out: its warnings, and what follows from its answers.
+
+    Args:
+        frontier: its answers.
+        sweep: what was measured.
+    """
     table = frontier.to_frame()
     return (*_merged(sweep.warnings), *spending_notes(table), *range_notes(sweep.card), *limit_notes(table, sweep.card))
 
 
 def range_notes(card: DeviceCard) -> tuple[str, ...]:
-    """Why the ranges of a card's numbers are not shown, where it states some."""
+    """Why the ranges of a card's numbers are not shown, where it states some.
+
+    Args:
+        card: the device card.
+    """
     if not (states_ranges(card) and has_cells_apart(card)):
         return ()
     return ("the ranges that the card states are not turned into thicknesses: cells of regions or bit planes have "
@@ -36,6 +46,10 @@ def limit_notes(table: pd.DataFrame, card: DeviceCard) -> tuple[str, ...]:
     """Shannon's bound at the answers that protect bits: over the flip probabilities of their crossings.
 
     None where cells have flip rates of their own: the base cell's says nothing about theirs.
+
+    Args:
+        table: columns of `frontier.csv`.
+        card: the device card; it says in which directions bits flip.
     """
     if has_cells_apart(card):
         return ()
@@ -58,7 +72,11 @@ def _to(ends: list[float]) -> str:
 
 
 def spending_notes(table: pd.DataFrame) -> tuple[str, ...]:
-    """Why less than the budget is spent, where that is a good part of it."""
+    """Why less than the budget is spent, where that is a good part of it.
+
+    Args:
+        table: columns of `frontier.csv`.
+    """
     less = table[table["overhead"] < WELL_SPENT * table["budget"]]
     if less.empty:
         return ()

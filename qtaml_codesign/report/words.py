@@ -13,7 +13,11 @@ from qtaml_codesign.tac.methods import method_label
 
 
 def answer_line(answer: FirstAnswer) -> str:
-    """The first answer of a sweep, while its curves are still being measured."""
+    """The first answer of a sweep in words, while its curves are still being measured.
+
+    Args:
+        answer: thickness in nm, and its interval.
+    """
     row = pd.Series({"thickness_nm": answer.thickness_nm, "thickness_low_nm": answer.low_nm,
                      "thickness_high_nm": answer.high_nm, "flip_probability": answer.flip_probability,
                      "status": answer.status, "image_low_nm": math.nan, "image_high_nm": math.nan})
@@ -25,7 +29,11 @@ def answer_line(answer: FirstAnswer) -> str:
 
 
 def settled_line(settled: Settled) -> str:
-    """One point whose trials are done."""
+    """One point whose trials are done, in words.
+
+    Args:
+        settled: the point.
+    """
     oxide = "" if math.isnan(settled.thickness_nm) else f"{settled.thickness_nm:.4f} nm, "
     estimate, low, high = map(settled.metric.text, settled.found)
     return (f"settled: {method_label(settled.method)} {percent(settled.budget)} %, {oxide}"
@@ -36,6 +44,11 @@ def settled_line(settled: Settled) -> str:
 def counted(number: int, thing: str, plural: str = "s") -> str:
     """How many there are of a thing.
 
+    Args:
+        number: how many.
+        thing: the word for one.
+        plural: what it ends in where there is not one.
+
     Example:
         >>> counted(1, "task"), counted(2, "thickness", "es")
         ('1 task', '2 thicknesses')
@@ -44,26 +57,38 @@ def counted(number: int, thing: str, plural: str = "s") -> str:
 
 
 def percent(fraction: float) -> str:
+    """A fraction in per cent, without the sign."""
     return f"{100.0 * fraction:.4g}"
 
 
 def scientific(chance: float) -> str:
+    """A chance with three digits, in powers of ten below 0.001."""
     return f"{chance:.2e}" if chance < 0.001 else f"{chance:.3g}"
 
 
 def ends_nm(sweep: Sweep) -> tuple[float, float]:
+    """The thinnest and the thickest oxide of the table of a sweep, in nm."""
     return float(sweep.grid_nm[0]), float(sweep.grid_nm[-1])
 
 
 def decimals(ends: tuple[float, float]) -> int:
-    """Decimals of a thickness in nm: 1 pm, or finer where the whole grid spans only a few picometres."""
+    """Decimals of a thickness in nm: 1 pm, or finer where the whole grid spans only a few picometres.
+
+    Args:
+        ends: of the grid, in nm.
+    """
     span = ends[1] - ends[0]
     return max(3, round(2.5 - math.log10(span))) if span > 0.0 else 3
 
 
 def oxide_cells(row: pd.Series, ends: tuple[float, float]) -> tuple[str, ...]:
     """Thickness with its interval, the interval over images, and p there; an end of the grid where the answer lies
-    outside."""
+    outside.
+
+    Args:
+        row: of `frontier.csv`.
+        ends: of the grid, in nm.
+    """
     digits = f".{decimals(ends)}f"
     if row.status == BEYOND:
         return f"> {ends[1]:{digits}}", "-", "-"

@@ -95,8 +95,12 @@ def sweep(
         The tables, the frontier, and what they stand for.
 
     Raises:
-        InputError: an argument that cannot be, or that would change nothing; before the workload is loaded.
-        CodesignError: a card, workload or folder that cannot be used.
+        InputError: an argument that cannot be, or that would change nothing, before the workload is loaded; a metric or
+            target that does not fit it, after.
+        CardError: a card that cannot be read.
+        WorkloadError: a network or its data that cannot be used.
+        StoreError: a folder or result store that cannot be used.
+        CodesignError: workers that cannot start, or a job that ended its worker too often.
 
     Example:
         >>> import qtaml_codesign as qc
@@ -134,8 +138,12 @@ def find_frontier(
         What `sweep` returns; its points are the knots, each curve's own.
 
     Raises:
-        InputError: an argument that cannot be, or that would change nothing; before the workload is loaded.
-        CodesignError: a card, workload or folder that cannot be used.
+        InputError: an argument that cannot be, or that would change nothing, before the workload is loaded; a metric or
+            target that does not fit it, after.
+        CardError: a card that cannot be read.
+        WorkloadError: a network or its data that cannot be used.
+        StoreError: a folder or result store that cannot be used.
+        CodesignError: workers that cannot start, or a job that ended its worker too often.
 
     Example:
         >>> import qtaml_codesign as qc

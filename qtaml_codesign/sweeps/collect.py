@@ -71,7 +71,16 @@ class Measurement:
         return self.options.wanted.value(self.network.clean_value)
 
     def measure(self, points: Sequence[Point]) -> list[MeasuredPoint]:
-        """Plan and counts of each of the points, in their order."""
+        """Plan and counts of each point, in their order.
+
+        Args:
+            points: what to measure; equal tasks are run once.
+
+        Raises:
+            InputError: a plan that cannot be, or a card whose regions hold no tensor of the network.
+            StoreError: the results cannot be read or written.
+            CodesignError: workers that cannot start, or a job that ended its worker too often.
+        """
         plans, tensors = self._plans(points), list(self.network.weights)
         tasks = [task_for(self.network.digest, plan, point.place.profile.assign(tensors), self.options.seed)
                  for plan, point in zip(plans, points, strict=True)]
@@ -84,7 +93,12 @@ class Measurement:
                 for point, plan, task_id in zip(points, plans, ids, strict=True)]
 
     def row(self, measured: MeasuredPoint, thickness_nm: float) -> tuple[object, ...]:
-        """A measured point as a row of `sweep.csv` (see `table`); `thickness_nm` is what it stands for."""
+        """A measured point as a row of `sweep.csv` (see `table`).
+
+        Args:
+            measured: the point with its counts.
+            thickness_nm: the oxide thickness in nm that it stands for.
+        """
         point, counts, found = measured.point, measured.counts, self.options.stopping.interval(measured.counts)
         return (
             thickness_nm, point.place.flip_probability, point.method, point.budget, measured.plan.overhead,
@@ -93,7 +107,11 @@ class Measurement:
         )
 
     def table(self, rows: Sequence[tuple[object, ...]]) -> pd.DataFrame:
-        """Rows as the table of `sweep.csv`: the columns of the metric are named after it."""
+        """The table of `sweep.csv`: the columns of the metric are named after it.
+
+        Args:
+            rows: each as `row` gives it.
+        """
         metric = self.network.metric
         return pd.DataFrame(rows, columns=[
             "thickness_nm", "flip_probability", "method", "budget", "overhead", *metric.columns, "trials",
@@ -101,7 +119,11 @@ class Measurement:
         ])
 
     def image_half_width(self, counts: TrialCounts) -> float:
-        """Half-width of the metric beyond its target over evaluation samples, from the counts of a point."""
+        """Half-width of the metric beyond its target over evaluation samples, in the unit of the metric.
+
+        Args:
+            counts: those of a point.
+        """
         scoring, options = self.network.scoring, self.options
         return counts.image_half_width(scoring.clean_by_group, scoring.group_sizes, options.wanted,
                                        options.stopping.confidence, scoring.metric)
@@ -109,7 +131,10 @@ class Measurement:
     def near_clean(self, table: pd.DataFrame) -> list[str]:
         """A warning when what the target allows to lose is within the error over evaluation samples.
 
-        That error is taken at the point of the `table` whose value is nearest the threshold.
+        That error is taken at the point whose value is nearest the threshold.
+
+        Args:
+            table: as `table` gives it.
         """
         network, metric = self.network, self.network.metric
         room = metric.margin(network.clean_value, self.threshold)
@@ -221,7 +246,12 @@ class _Board:
 
 
 def missing_batches(present: set[int], wanted: int, most: int = BATCH_TRIALS) -> list[tuple[int, int]]:
-    """Runs (first trial, count) of the trials below `wanted` that are not `present`, at most `most` each.
+    """Runs (first trial, count) of the trials that are lacking, rising.
+
+    Args:
+        present: trials that are there.
+        wanted: trials 0 .. wanted - 1 are to be there.
+        most: trials of a run.
 
     Example:
         >>> missing_batches({0, 1, 4}, wanted=10, most=3)

@@ -56,19 +56,41 @@ class Coordinate(ABC):
 
     @abstractmethod
     def at(self, thickness_nm: NDArray[np.float64]) -> NDArray[np.float64]:
-        """x of each `thickness_nm`, the same shape."""
+        """x of each thickness, the same shape.
+
+        Args:
+            thickness_nm: of the base cell's oxide, in nm, any shape.
+
+        Raises:
+            InputError: outside the card's validity, where that is needed.
+        """
 
     @abstractmethod
     def ends(self, lowest: float, highest: float) -> tuple[float, float]:
-        """Knots at or outside lowest <= x <= highest."""
+        """The two knots at or outside lowest <= x <= highest.
+
+        Args:
+            lowest, highest: coordinates.
+        """
 
     @abstractmethod
     def place(self, x: float) -> Place:
-        """Flip rates at a knot x; its thickness may be left open: beyond the card's range there may be none."""
+        """Flip rates at a knot; its thickness may be left open: beyond the card's range there may be none.
+
+        Args:
+            x: coordinate of the knot.
+        """
 
     @abstractmethod
     def thickness_nm(self, x: float) -> float:
-        """Oxide thickness of the base cell at a knot x, in nm."""
+        """Oxide thickness of the base cell at a knot, in nm.
+
+        Args:
+            x: coordinate of the knot.
+
+        Raises:
+            InputError: none inside the card's validity, where that is needed.
+        """
 
 
 @dataclass(frozen=True)
@@ -137,7 +159,11 @@ class ThicknessCoordinate(Coordinate):
 
 
 def coordinate_for(card: DeviceCard) -> Coordinate:
-    """The one that all cards share whose every cell has the base cell's flip probability, or none; else the card's."""
+    """The one that all cards share whose every cell has the base cell's flip probability, or none; else the card's.
+
+    Args:
+        card: the device card.
+    """
     flips = flip_probability(card)
     follow = all(card.resolve(region, plane) == flips.cell for region in card.region_names
                  for plane in range(card.storage_of(region).bits))
@@ -150,7 +176,11 @@ def coordinate_for(card: DeviceCard) -> Coordinate:
 
 
 def flip_law(card: DeviceCard) -> Callable[[float], float]:
-    """Oxide thickness in nm -> flip probability of the base cell of a card."""
+    """Oxide thickness in nm -> flip probability of the base cell.
+
+    Args:
+        card: the device card.
+    """
     return partial(_probability_at, card)
 
 

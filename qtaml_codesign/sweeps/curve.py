@@ -140,8 +140,13 @@ class Curve:
         The interval is that of the two knots, weighted alike (valid however the two are correlated), widened by the
         error of linear interpolation, |A''| (x - a) (b - x) / 2, and half as much again (`ALLOWANCE`) for what second
         differences miss; where the cell is not smooth it holds the intervals of both knots and `half_width` beyond
-        them, the change between knots that `to_split` lets pass. The expected bit error rate runs linearly in
-        `flip_probability`, (n,), that of the base cell at x.
+        them, the change between knots that `to_split` lets pass. The expected bit error rate runs linearly in the flip
+        probability.
+
+        Args:
+            x: (n,) coordinates.
+            flip_probability: (n,) that of the base cell at each x.
+            half_width: of the intervals that are asked for, in the unit of the metric.
         """
         cell = np.clip(np.searchsorted(self._x, x, side="right") - 1, 0, len(self.knots) - 2)
         share = np.clip((x - self._x[cell]) / (self._x[cell + 1] - self._x[cell]), 0.0, 1.0)
@@ -227,12 +232,19 @@ class Curve:
 
 
 def starting_knots(lowest: float, highest: float) -> tuple[float, float]:
-    """The two ends of a curve, or one and its neighbour where `lowest` and `highest` coincide."""
+    """The two ends of a curve, or one and its neighbour where they coincide.
+
+    Args:
+        lowest, highest: coordinates, lowest <= highest.
+    """
     return (lowest, highest) if highest > lowest else (lowest - FINEST, lowest)
 
 
 def middle(lower: float, upper: float) -> float:
-    """The coarsest dyadic number strictly between `lower` and `upper`: where every card would split this interval.
+    """The coarsest dyadic number strictly between two others: where every card would split this interval.
+
+    Args:
+        lower, upper: coordinates, lower < upper.
 
     Of two equally coarse ones the larger, where flips are more.
 

@@ -24,7 +24,14 @@ class Received:
         self._turn = threading.Lock()
 
     def get(self, parcel: Parcel) -> Workload:
-        """The workload of a parcel, whether it came in a file or by value."""
+        """The workload of a parcel, whether it came in a file or by value.
+
+        Args:
+            parcel: the workload as it was sent.
+
+        Raises:
+            WorkloadError: the parcel cannot be opened here.
+        """
         with self._turn:
             if parcel.digest not in self._kept:
                 self._kept[parcel.digest] = parcel.open()
@@ -81,5 +88,12 @@ def resolve(handle: WorkloadHandle | Parcel) -> Workload:
 
 
 def by_value(handle: WorkloadHandle | Parcel) -> Parcel:
-    """The parcel of a handle, for a machine that does not see the file."""
+    """The parcel of a handle, for a machine that does not see the file.
+
+    Args:
+        handle: as for `resolve`.
+
+    Raises:
+        WorkloadError: the workload cannot be packed.
+    """
     return (handle.parcel() if isinstance(handle, WorkloadHandle) else handle).by_value()

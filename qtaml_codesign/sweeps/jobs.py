@@ -34,6 +34,7 @@ class PlanRequest:
     allocation: str
     sensitivity: str
     profile: BitErrorProfile
+    cells: float | None = None
 
     @property
     def needs_gains(self) -> bool:
@@ -43,23 +44,45 @@ class PlanRequest:
     @property
     def request_id(self) -> str:
         """SHA-256 (hex) of the content."""
-        return content_digest({
+        content = {
             "engine": ENGINE_VERSION, "workload_digest": self.workload_digest, "method": self.method,
             "budget": self.budget, "seed": self.seed, "allocation": self.allocation, "sensitivity": self.sensitivity,
             "profile": self.profile.to_json(),
-        })
+        }
+        return content_digest(content if self.cells is None else content | {"cells": self.cells})
 
 
 def make_plan(handle: WorkloadHandle | Parcel, request: PlanRequest, gains: JacobianGains | None) -> TacPlan:
-    """Job: one protection plan, by gains that the driver has measured."""
+    """Job: one protection plan.
+
+    Args:
+        handle: the workload.
+        request: what the plan depends on.
+        gains: Jacobian gains that the driver has measured; None: measured here if the method needs them.
+
+    Raises:
+        InputError: a request that cannot be.
+        WorkloadError: the workload cannot be opened here.
+    """
     with single_threaded():
         return plan(resolve(handle), request.method, request.profile, request.budget, request.seed,
-                    sensitivity=request.sensitivity, gains=gains,
+                    cells=request.cells, sensitivity=request.sensitivity, gains=gains,
                     allocation=request.allocation if METHOD_RULES[request.method].spend == "allocate" else None)
 
 
 def run_trials(handle: WorkloadHandle | Parcel, task: SweepTask, first: int, count: int) -> list[TrialCounts]:
-    """Job: the counts of trials first .. first + count - 1, one entry each."""
+    """Job: the counts of trials first .. first + count - 1, one entry each.
+
+    Args:
+        handle: the workload.
+        task: what is stored, under which flip rates and seed.
+        first: index of the first trial.
+        count: how many trials.
+
+    Raises:
+        InputError: a task that does not fit the workload.
+        WorkloadError: the workload cannot be opened here, or it fails.
+    """
     with single_threaded():
         trials = trials_of(resolve(handle), task)
         return [trials.run(trial) for trial in range(first, first + count)]
@@ -67,13 +90,28 @@ def run_trials(handle: WorkloadHandle | Parcel, task: SweepTask, first: int, cou
 
 @lru_cache(maxsize=4)
 def trials_of(workload: Workload, task: SweepTask) -> Trials:
-    """The network in the memory that the task describes, ready to be read; kept for the next batch of the task."""
+    """The network in the memory that the task describes, ready to be read; kept for the next batch of the task.
+
+    Args:
+        workload: the network.
+        task: what is stored, under which flip rates and seed.
+
+    Raises:
+        InputError: a task that does not fit the workload.
+    """
     codecs = {group.name: group.codec for group in task.groups}
     laws = {group.name: group.law for group in task.groups}
-    return Trials(workload, deploy(workload.weights, codecs, laws), task.seed)
+    return Trials(workload, deploy(workload.weights, codecs, laws, dict(task.statistics)), task.seed)
 
 
 def task_for(workload_digest: str, made: TacPlan, laws: Mapping[str, CellLaw], seed: int) -> SweepTask:
-    """The task of a plan under the cell laws of its tensors: only what acts on the counts."""
+    """The task of a plan: only what acts on the counts.
+
+    Args:
+        workload_digest: `Workload.digest`.
+        made: the plan.
+        laws: flip rates of the raw cells of each tensor, by its name.
+        seed: key of the trials.
+    """
     groups = tuple(TaskGroup(name, codec, laws[name]) for name, codec in made.codecs.items())
-    return SweepTask(ENGINE_VERSION, workload_digest, groups, seed)
+    return SweepTask(ENGINE_VERSION, workload_digest, groups, seed, tuple(made.statistics.items()))

@@ -47,7 +47,15 @@ class SweepRows:
 
 
 def measure_rows(measurement: Measurement, card: DeviceCard) -> SweepRows:
-    """Measure on a card what the options of the measurement ask for, and make the tables of it."""
+    """Measure what the options of the measurement ask for, and make the tables of it.
+
+    Args:
+        measurement: what measures points.
+        card: the device card.
+
+    Raises:
+        InputError: a thickness outside the card's validity, or what `Measurement.measure` refuses.
+    """
     options, coordinate = measurement.options, coordinate_for(card)
     flips = flip_probability(card, np.array(options.thickness_nm))
     x = coordinate.at(np.asarray(flips.thickness_nm))
@@ -172,7 +180,6 @@ def _knot(measured: MeasuredPoint, measurement: Measurement) -> Knot:
     """A measured point as a knot; those of one curve are smooth where depths, planes and corrections are the same."""
     place, counts, plan = measured.point.place, measured.counts, measured.plan
     found = measurement.options.stopping.interval(counts)
-    shape = tuple((layer.depth, layer.deeper, layer.planes, layer.factor != 1.0, layer.gain != 1.0, layer.offset != 0.0)
-                  for layer in plan.layers)
+    shape = tuple(layer.shape for layer in plan.layers)
     return Knot(place.x, *found, measurement.image_half_width(counts),
                 counts.trials, plan.overhead, counts.nominal_ber, place.flip_probability, shape)

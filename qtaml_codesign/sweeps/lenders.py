@@ -37,7 +37,11 @@ class Lender:
         self._store: ResultStore | None = None
 
     def trials(self, task_id: str) -> dict[int, TrialCounts]:
-        """Counts of the finished trials of the task `task_id`, by trial index; none once it has failed."""
+        """Counts of the finished trials of a task, by trial index; none once it has failed.
+
+        Args:
+            task_id: `SweepTask.strong_id`.
+        """
         return self._asked(lambda store: store.trials(task_id), {})
 
     def plans(self, wanted: Iterable[str]) -> dict[str, str]:

@@ -72,7 +72,11 @@ class SweepOptions:
         return tuple((method, budget) for method in self.methods for budget in self.budgets_of(method))
 
     def budgets_of(self, method: str) -> tuple[float, ...]:
-        """The budgets a method is run at; 0 alone for a method that protects nothing."""
+        """The budgets a method is run at; 0 alone for a method that protects nothing.
+
+        Args:
+            method: one of `METHODS`.
+        """
         return (0.0,) if method in BUDGET_FREE_METHODS else self.budgets
 
     @property
@@ -81,7 +85,15 @@ class SweepOptions:
         return self.target or self.stopping.metric.usual_target
 
     def measuring(self, metric: Metric, clean: float) -> SweepOptions:
-        """The same options for a workload's metric, whose clean value is `clean`."""
+        """The same options for a workload's metric.
+
+        Args:
+            metric: what is measured.
+            clean: its value for the clean network, as shown.
+
+        Raises:
+            InputError: a half-width that is not below half of the metric's range.
+        """
         target = self.target or metric.usual_target
         return replace(self, target=target, metric=metric,
                        stopping=self.stopping.measuring(metric, clean, target.value(clean)))
@@ -98,7 +110,11 @@ class SweepOptions:
 
 
 def differences(standing: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """Names of the options that differ between the `standing` ones and the `wanted` ones, in the order of the second.
+    """Names of the options that differ, in the order of the wanted ones.
+
+    Args:
+        standing: options by name, of the tables that are there.
+        wanted: options by name, of those that are asked for.
 
     Example:
         >>> differences({"seed": 0, "target": 0.95}, {"seed": 1, "target": 0.95})
@@ -147,6 +163,9 @@ def thickness_grid(card: DeviceCard) -> NDArray[np.float64]:
     base cell takes the values of `GRID_FLIP_PROBABILITIES`, as far as they lie in the range and not within 0.2 % of
     its width of the others: close together where the accuracy changes, few where it does not.
 
+    Args:
+        card: the device card.
+
     Raises:
         InputError: the card names no range.
 
@@ -172,7 +191,10 @@ def thickness_grid(card: DeviceCard) -> NDArray[np.float64]:
 
 
 def checked_grid(thickness_nm: ArrayLike) -> NDArray[np.float64]:
-    """A caller's grid `thickness_nm` as a rising array of shape (n,), in nm.
+    """A caller's grid as a rising float64 array of shape (n,), in nm.
+
+    Args:
+        thickness_nm: one oxide thickness in nm, or several.
 
     Raises:
         InputError: what was given is no set of thicknesses.

@@ -28,6 +28,9 @@ _PACKAGES = ("qtaml-codesign", "numpy", "scipy", "numba", "torch", "pandas", "ma
 def result_folder(folder: str | Path) -> Iterator[Path]:
     """The folder, made if missing; what was made goes again where nothing was written into it by the end.
 
+    Args:
+        folder: its path.
+
     Raises:
         StoreError: it cannot be written to.
     """
@@ -43,6 +46,9 @@ def result_folder(folder: str | Path) -> Iterator[Path]:
 
 def writable_folder(folder: str | Path) -> Path:
     """The folder, made if missing, once a file could really be written there.
+
+    Args:
+        folder: its path.
 
     Raises:
         StoreError: it could not.
@@ -68,6 +74,9 @@ def standing_options(folder: Path) -> dict[str, Any] | None:
 
     Tables of a version that did not record them, and those of a `run.json` that cannot be read, have options of their
     own: the digest of what is there.
+
+    Args:
+        folder: of a sweep.
     """
     try:
         text = (folder / RECORD).read_text(encoding="utf-8")
@@ -81,7 +90,12 @@ def standing_options(folder: Path) -> dict[str, Any] | None:
 
 
 def earlier_folder(folder: Path, options: Mapping[str, Any]) -> Path:
-    """Where tables of other options are kept: in a folder, earlier/ and the first digits of the options' digest."""
+    """Where tables of other options are kept: in earlier/, under the first 8 digits of the digest of their options.
+
+    Args:
+        folder: of the sweep.
+        options: those of the tables, plain values.
+    """
     return folder / "earlier" / content_digest(dict(options))[:8]
 
 
@@ -112,6 +126,9 @@ def write_files(folder: Path, files: Mapping[str, bytes], options: Mapping[str, 
 
 def csv_text(table: pd.DataFrame) -> str:
     """A table as CSV with '\\n' line ends and the shortest decimals that read back to the same float64; NaN is empty.
+
+    Args:
+        table: as it is to be written, without its index.
 
     Example:
         >>> csv_text(pd.DataFrame({"overhead": [0.1, float("nan")]}))

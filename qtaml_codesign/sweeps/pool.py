@@ -35,11 +35,25 @@ class WorkerPool(Executor):
             self._processes: set[BaseProcess] = set(multiprocessing.active_children()) - others
 
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
-        """One call, in any of the processes."""
+        """One call, in any of the processes.
+
+        Args:
+            fn: what is called; it and its arguments are pickled.
+            args, kwargs: its arguments.
+
+        Raises:
+            BrokenExecutor: a process has ended (`concurrent.futures`).
+            RuntimeError: the pool was shut down.
+        """
         return self._pool.submit(fn, *args, **kwargs)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Let the processes end; with `wait`, return when they have, and every future is done."""
+        """Let the processes end.
+
+        Args:
+            wait: return when they have, and every future is done.
+            cancel_futures: cancel the calls that have not begun.
+        """
         self._pool.shutdown(wait=wait, cancel_futures=cancel_futures)
 
     @property

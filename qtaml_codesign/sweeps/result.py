@@ -118,7 +118,11 @@ class Sweep:
 
     @property
     def clean_accuracy(self) -> float:
-        """Accuracy of the float network; refused where another metric was measured."""
+        """Accuracy of the float network, in 0..1.
+
+        Raises:
+            InputError: another metric was measured.
+        """
         return accuracy_of(self.metric, self.clean_value)
 
     def to_frame(self) -> pd.DataFrame:
@@ -135,13 +139,17 @@ class Sweep:
         return self.points.copy()
 
     def frontier(self, target: float | str | Target | None = None) -> Frontier:
-        """The thinnest oxide that keeps `target` (as in `sweep`; default: the sweep's), per method and budget.
+        """The thinnest oxide that keeps a target, per method and budget.
 
         Another target than the sweep's is read off the grid as it is, without the interval over evaluation samples,
         which is paired with the sweep's own target.
 
+        Args:
+            target: as in `sweep`; default: the sweep's own.
+
         Raises:
-            InputError: another target, where only the sweep's was looked for (`find_frontier`).
+            InputError: another target, where only the sweep's was looked for (`find_frontier`); one that cannot be
+                read, or is better than the clean network.
         """
         own = self.options.wanted
         wanted = own if target is None else as_target(target)
@@ -171,7 +179,17 @@ class Sweep:
         )
 
     def save(self, folder: str | Path) -> tuple[Path, ...]:
-        """Write sweep.csv, frontier.csv, frontier.png and run.json into a folder; returns their paths."""
+        """Write sweep.csv, frontier.csv, frontier.png, run.json, and knots.csv where there are knots.
+
+        Args:
+            folder: made if missing; tables of other options that lie there are kept in earlier/.
+
+        Returns:
+            Their paths.
+
+        Raises:
+            StoreError: the folder cannot be written to.
+        """
         record = self._record()
         files = {
             "sweep.csv": csv_text(self.points).encode(),

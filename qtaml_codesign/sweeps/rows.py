@@ -22,6 +22,9 @@ _COUNTS, _REALS = "<u4", "<f8"
 def row_digest(*values: object) -> bytes:
     """BLAKE2b over the values of a row, its key among them; guards against accidents, not against forgery.
 
+    Args:
+        values: plain values, told by their `repr`.
+
     Example:
         >>> row_digest("task", 0, 9) == row_digest("task", 0, 9), row_digest("task", 0, 9) == row_digest("task", 1, 9)
         (True, False)
@@ -30,21 +33,35 @@ def row_digest(*values: object) -> bytes:
 
 
 def trial_values(counts: TrialCounts) -> tuple[object, ...]:
-    """Counts of one trial as the values of `TRIAL_COLUMNS`."""
+    """The values of `TRIAL_COLUMNS` of one trial.
+
+    Args:
+        counts: of one trial.
+    """
     return (counts.plain_score, int(counts.samples), int(counts.bits_stored), int(counts.bits_exposed),
             int(counts.bits_flipped), float(counts.expected_flips), float(counts.seconds),
             packed_groups(counts.score_by_group))
 
 
 def trial_counts(values: Sequence[Any]) -> TrialCounts:
-    """The inverse of `trial_values`."""
+    """The inverse of `trial_values`.
+
+    Args:
+        values: of `TRIAL_COLUMNS`.
+
+    Raises:
+        InputError: counts that cannot come from a trial.
+    """
     score, samples, stored, exposed, flipped, expected, seconds, groups = values
     return TrialCounts.of_trial(unpacked_groups(groups, counted=isinstance(score, int)), samples, stored, exposed,
                                 flipped, expected, seconds)
 
 
 def packed_groups(scores: NDArray[Any]) -> bytes:
-    """(G,) counts below 2^32, or float64, as a compressed BLOB: little-endian uint32 or float64 through zlib.
+    """Scores as a compressed BLOB: little-endian uint32 or float64 through zlib.
+
+    Args:
+        scores: (G,) whole numbers in 0 .. 2^32 - 1, or float64.
 
     Example:
         >>> unpacked_groups(packed_groups(np.array([3, 0, 70000])), counted=True).tolist()
@@ -54,6 +71,11 @@ def packed_groups(scores: NDArray[Any]) -> bytes:
 
 
 def unpacked_groups(blob: bytes, counted: bool) -> NDArray[Any]:
-    """The inverse of `packed_groups`."""
+    """The inverse of `packed_groups`: (G,) int64 or float64.
+
+    Args:
+        blob: what `packed_groups` gave.
+        counted: whether the scores are whole numbers.
+    """
     scores = np.frombuffer(zlib.decompress(blob), dtype=_COUNTS if counted else _REALS)
     return scores.astype(np.int64 if counted else np.float64)

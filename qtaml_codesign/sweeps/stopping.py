@@ -47,6 +47,9 @@ class StoppingRule:
     coverage this reaches is measured by `studies/interval_coverage.py`. What no rule on n trials sees: rare trials that
     lose nearly all, at a share below about 3 / n; ask for more trials where such a failure matters.
 
+    Raises:
+        InputError: fewer than two trials, or a half-width out of bounds.
+
     Example:
         >>> StoppingRule(max_trials=100).checkpoints
         (20, 40, 80, 100)
@@ -84,6 +87,14 @@ class StoppingRule:
 
         Of a metric without bounds the half-width is, unless given, a fifth of what the target allows to lose: as 0.01
         is of 5 % of accuracy.
+
+        Args:
+            metric: what is measured.
+            clean: its value for the clean network, as shown.
+            target: the value to keep, as shown.
+
+        Raises:
+            InputError: a half-width that is not below half of the metric's range.
         """
         width = self.half_width
         if width is None and not metric.is_bounded:
@@ -125,11 +136,14 @@ class StoppingRule:
         return self.checkpoints[-1], len(scores) >= self.checkpoints[-1]
 
     def interval(self, counts: TrialCounts) -> Interval:
-        """The metric with the interval that holds at the rule's confidence, for the trials it has chosen.
+        """The metric, as it is shown, with the interval that holds at the rule's confidence.
 
         A fixed number, and the last checkpoint: the union of Student's and Hall's interval. An earlier checkpoint:
         Hall's at the confidence of one look. With a threshold the union too is at that confidence, because a thickness
         is read off the intervals of several points, each left where its trials happened to look decided.
+
+        Args:
+            counts: of the trials that the rule has chosen, in one sum.
         """
         if counts.trials >= self.checkpoints[-1]:
             return counts.interval(self.metric, self.confidence if self.threshold is None else self._look_confidence)

@@ -44,7 +44,7 @@ class Lending(Protocol):
     note: str | None
 
     def trials(self, task_id: str) -> dict[int, TrialCounts]:
-        """Counts of the finished trials of a task."""
+        """Counts of the finished trials of the task `task_id`, by trial index."""
 
     def plans(self, wanted: Iterable[str]) -> dict[str, str]:
         """JSON of those of the wanted plans that it has."""
@@ -64,6 +64,10 @@ class ResultStore:
 
     Attributes:
         borrowed_trials: trials copied from the lenders so far.
+
+    Raises:
+        StoreError: here and by every method: the file cannot be opened, read or written, is in use, belongs to another
+            program or version, or holds a row that is not as it was written.
 
     Example:
         >>> one = TrialCounts.of_trial([1] * 9 + [0], samples=10, bits_stored=80, bits_exposed=80, bits_flipped=3,
@@ -109,7 +113,11 @@ class ResultStore:
         return tuple(lender.note for lender in self._lenders if lender.note is not None)
 
     def trials(self, task_id: str) -> dict[int, TrialCounts]:
-        """Counts of each finished trial of a task, by trial index, rising."""
+        """Counts of each finished trial of a task, by trial index, rising; those of the lenders among them.
+
+        Args:
+            task_id: `SweepTask.strong_id`.
+        """
         rows = self._own_trials(task_id)
         for lender in self._lenders:
             fresh = {trial: one for trial, one in lender.trials(task_id).items() if trial not in rows}
@@ -128,7 +136,11 @@ class ResultStore:
         return {row[0]: trial_counts(row[1:-1]) for row in rows}
 
     def add_trials(self, batches: Iterable[tuple[str, int, Sequence[TrialCounts]]]) -> None:
-        """Add finished batches (task id, index of the first trial, one counts per trial) in one transaction."""
+        """Add finished batches in one transaction; a trial that is there already stays as it is.
+
+        Args:
+            batches: (task id, index of the first trial, one `TrialCounts` per trial).
+        """
         rows = [
             _with_digest("trial", task_id, first + offset, *trial_values(counts))
             for task_id, first, trials in batches
@@ -137,19 +149,31 @@ class ResultStore:
         self._write(f"INSERT INTO trial(task_id, trial, {_COLUMNS}) VALUES ({','.join('?' * 11)}) {_KEEP}", rows)
 
     def add_tasks(self, tasks: Mapping[str, str]) -> None:
-        """Add the JSON of each task by its id; refuse one that stands there otherwise."""
+        """Add tasks; one that is there already stays as it is, and is checked.
+
+        Args:
+            tasks: JSON of each task, by its id.
+        """
         self._write(f"INSERT INTO task VALUES (?,?,?) {_KEEP}",
                     [_with_digest("task", *item) for item in sorted(tasks.items())])
         for task_id in tasks:
             self._json("task", "task_id", task_id)
 
     def add_plans(self, plans: Mapping[str, str]) -> None:
-        """Add the JSON of each plan by the digest of its request."""
+        """Add plans; one that is there already stays as it is.
+
+        Args:
+            plans: JSON of each plan, by the digest of its request.
+        """
         self._write(f"INSERT INTO plan VALUES (?,?,?) {_KEEP}",
                     [_with_digest("plan", *item) for item in sorted(plans.items())])
 
     def plans(self, wanted: Iterable[str] | None = None) -> dict[str, str]:
-        """JSON of those of the wanted plans that are known, by the digest of their request; None: all of this file."""
+        """JSON of the plans that are known, here or to a lender, by the digest of their request.
+
+        Args:
+            wanted: digests of requests; None: all of this file.
+        """
         if wanted is None:
             with self._explained():
                 wanted = [row[0] for row in self._db.execute("SELECT request_id FROM plan").fetchall()]

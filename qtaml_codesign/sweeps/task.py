@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from qtaml_codesign.bits.cell_law import CellLaw
-from qtaml_codesign.codecs.codec import Codec
+from qtaml_codesign.codecs.registry import Holding
 
 ENGINE_VERSION = "4"
 """Raised whenever the same task would give other counts; old results then keep their old names."""
@@ -30,7 +30,7 @@ class TaskGroup:
     """
 
     name: str
-    codec: Codec
+    codec: Holding
     law: CellLaw
 
     def to_json(self) -> dict[str, object]:
@@ -48,6 +48,7 @@ class SweepTask:
         workload_digest: `Workload.digest`.
         groups: every stored tensor, in the order in which they are written.
         seed: key of the trials.
+        statistics: buffers of the network that go with these weights, by name.
 
     Example:
         >>> from qtaml_codesign.bits.cell_law import BitErrorProfile
@@ -63,6 +64,7 @@ class SweepTask:
     workload_digest: str
     groups: tuple[TaskGroup, ...]
     seed: int
+    statistics: tuple[tuple[str, tuple[float, ...]], ...] = ()
 
     @cached_property
     def strong_id(self) -> str:
@@ -72,11 +74,18 @@ class SweepTask:
     def to_json(self) -> dict[str, object]:
         """Plain values: dictionaries, lists, text and numbers."""
         groups = [group.to_json() for group in self.groups]
-        return {"engine": self.engine, "workload_digest": self.workload_digest, "groups": groups, "seed": self.seed}
+        own = {"engine": self.engine, "workload_digest": self.workload_digest, "groups": groups, "seed": self.seed}
+        return own | {"statistics": dict(self.statistics)} if self.statistics else own
 
 
 def canonical_json(value: object) -> str:
-    """JSON text that depends on the content alone: sorted keys, no blanks, shortest exact floats, no NaN.
+    """JSON text that depends on the content alone: sorted keys, no blanks, shortest exact floats.
+
+    Args:
+        value: plain values: dictionaries, lists, tuples, text and numbers; infinities and NaN become text.
+
+    Raises:
+        TypeError: something else.
 
     Example:
         >>> canonical_json({"b": 0.1, "a": (1, 2)})
@@ -86,7 +95,11 @@ def canonical_json(value: object) -> str:
 
 
 def content_digest(value: object) -> str:
-    """SHA-256 (hex) of `canonical_json`."""
+    """SHA-256 (hex) of `canonical_json`.
+
+    Args:
+        value: plain values.
+    """
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 

@@ -48,7 +48,12 @@ class SerialExecutor(Executor):
     """
 
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
-        """Run the call now; its exception is kept in the future, an interrupt is not."""
+        """Run the call now; its exception is kept in the future, an interrupt is not.
+
+        Args:
+            fn: what is called.
+            args, kwargs: its arguments.
+        """
         future: Future[R] = Future()
         try:
             future.set_result(fn(*args, **kwargs))
@@ -130,6 +135,7 @@ class Workers:
 
         Raises:
             CodesignError: a job ended its worker too often, workers cannot start, or the caller's executor broke.
+        Exception: what a job raised, as it is.
         """
         running: Running = {}
         line = _Line(next_job)

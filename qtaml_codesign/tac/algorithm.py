@@ -31,8 +31,9 @@ from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.tac import allocation as allocations
 from qtaml_codesign.tac.allocation import AllocationProblem
 from qtaml_codesign.tac.correction import NOTHING, RULES, ProtectedLayer, decide, layer_deviation, samples_for
+from qtaml_codesign.tac.layers import LayerPlan
 from qtaml_codesign.tac.methods import METHOD_RULES, MethodRule
-from qtaml_codesign.tac.plan import LayerPlan, TacPlan, weights_digest
+from qtaml_codesign.tac.plan import TacPlan, weights_digest
 from qtaml_codesign.tac.saturation import saturation_ratio
 
 Layers = Mapping[str, ProtectedLayer]
@@ -54,7 +55,16 @@ class Planner:
     gains: JacobianGains | None = None
 
     def make(self, method: str, budget: float) -> TacPlan:
-        """Steps 1 to 4 of Algorithm 1, or what the baseline does instead of them."""
+        """Steps 1 to 4 of Algorithm 1, or what the baseline does instead of them.
+
+        Args:
+            method: one of `METHODS`.
+            budget: protected-bit fraction in [0, 1].
+
+        Raises:
+            InputError: `sensitivity` is no way to measure Jacobian gains.
+            WorkloadError: a network or inputs that cannot be measured so.
+        """
         rule, weights, warnings = METHOD_RULES[method], self.workload.weights, list[str]()
         plain = {name: ProtectedLayer.unprotected(name, weights[name], law) for name, law in self.errors.items()}
         gains = self._gains(rule)

@@ -69,12 +69,30 @@ class ProtectedLayer:
 
     @classmethod
     def unprotected(cls, name: str, weights: NDArray[np.floating], law: CellLaw) -> ProtectedLayer:
-        """A layer quantised from float, without protection."""
+        """A layer quantised from float, without protection.
+
+        Args:
+            name: of its tensor.
+            weights: floats of any shape, finite.
+            law: flip rates of its raw cells; it names the format too.
+
+        Raises:
+            InputError: a weight that is not finite.
+        """
         codec = PlaneProtected.fitted(weights, law.format)
         return cls(StoredGroup(name, codec.encode(weights), codec, law), weights)
 
     def protected(self, depth: int, deeper: int = 0, planes: tuple[int, ...] = ()) -> ProtectedLayer:
-        """The same words under this protection (see `PlaneProtected`); planes that are the top ones go unnamed."""
+        """The same words under this protection (see `PlaneProtected`); planes that are the top ones go unnamed.
+
+        Args:
+            depth: protected planes, 0..B.
+            deeper: weights that protect one plane more.
+            planes: `depth` planes, 0 = LSB, where they need not be the top ones.
+
+        Raises:
+            InputError: a depth, a number of weights or planes that do not fit the codec.
+        """
         codec = replace(self.plain.codec, depth=depth, deeper=deeper)
         if planes and planes != codec.protected_planes:
             codec = replace(codec, planes=planes)
@@ -91,7 +109,7 @@ class ProtectedLayer:
         return correction_factor(self.plain.residual, self.plain.histogram) or 1.0
 
     def stored(self, correction: MeanCorrection) -> StoredGroup[PlaneProtected]:
-        """The layer written and read with this correction."""
+        """The layer written and read with this correction; `NOTHING` gives `plain`."""
         if correction == NOTHING:
             return self.plain
         codec = self.codec(correction)
@@ -105,8 +123,11 @@ class ProtectedLayer:
         """The correction with the offset that takes away what the flips add to all weights alike.
 
         offset = mean of the uncorrected codes' values - gain x mean of E[read | code] over the codes written, both in
-        units of the scale, at the layer's own protection. Symmetric laws (loss = gain of the cells) keep offset 0, as
+        units of the scale, at the layer's own protection. Symmetric laws (both directions alike) keep their offset, as
         in the paper.
+
+        Args:
+            correction: its factor and gain; the offset is replaced.
         """
         if np.array_equal(self.plain.law.one_to_zero, self.plain.law.zero_to_one):
             return correction
@@ -189,6 +210,9 @@ def samples_for(workload: Workload) -> Inputs:
     """Calibration samples for simulations of one layer: all, or as many as give `MOST_LOGITS`, at even distances.
 
     A classifier gives C logits per sample; a language model gives its whole vocabulary at every position.
+
+    Args:
+        workload: whose calibration inputs are taken.
     """
     count, logits = sample_count(workload.calibration), workload.outputs_per_sample
     wanted = max(LEAST_SAMPLES, MOST_LOGITS // logits)
@@ -206,6 +230,10 @@ def layer_deviation(alone: LayerAlone, group: StoredGroup[Codec], seed: int, tri
         group: that layer in the memory.
         seed: key of the flips, which are drawn apart from those of the trials.
         trials: drawings, >= 1.
+
+    Raises:
+        InputError: no such seed.
+        WorkloadError: no stored tensor has the group's name and shape.
     """
     reader = DeployedModel((group,)).prepare(seed, purpose=PURPOSE)
 

@@ -67,12 +67,20 @@ class Evaluation:
 
     @property
     def accuracy(self) -> float:
-        """The value; refused where another metric was measured."""
+        """The value, in 0..1.
+
+        Raises:
+            InputError: another metric was measured.
+        """
         return accuracy_of(self.metric, self.value)
 
     @property
     def clean_accuracy(self) -> float:
-        """The clean value; refused where another metric was measured."""
+        """The clean value, in 0..1.
+
+        Raises:
+            InputError: another metric was measured.
+        """
         return accuracy_of(self.metric, self.clean_value)
 
 
@@ -108,8 +116,10 @@ def evaluate(
         progress: called with (trials done, trials) after each trial.
 
     Raises:
-        InputError: fewer than two trials, a seed or a confidence out of bounds, or rates of another format.
+        InputError: fewer than two trials, a seed or a confidence out of bounds, rates out of [0, 1] or of another
+            format, or an unknown noise model or metric.
         PlanError: no plan, or a plan of another network.
+        WorkloadError: a network that cannot be used, or targets that do not fit the metric.
 
     Example:
         >>> import qtaml_codesign as qc
@@ -171,19 +181,27 @@ def deploy_plan(
 
     Raises:
         PlanError: the plan belongs to another network.
-        InputError: the plan stores in another format than the card.
+        InputError: the plan stores in another format than the card, a rate outside [0, 1], or an unknown noise model.
     """
     check_same_network(workload, plan)
     laws = laws_for(workload, plan, flip_probability)
     if noise is not None:
         sizes = {name: weight.size for name, weight in workload.weights.items()}
         laws = noise_model(noise).apply_to(laws, sizes, seed)
-    return deploy(workload.weights, plan.codecs, laws)
+    return deploy(workload.weights, plan.codecs, laws, plan.statistics)
 
 
 def check_same_network(workload: Workload, plan: TacPlan) -> None:
-    """A plan holds for the weights it was made for, and no others."""
-    missing = sorted(set(plan.depths) ^ set(workload.weights))
+    """Refuse a plan for other weights than those it was made for.
+
+    Args:
+        workload: the network with its weights.
+        plan: what is to be used on it.
+
+    Raises:
+        PlanError: other tensors, or other values in them.
+    """
+    missing = sorted(set(plan.codecs) ^ set(workload.weights))
     again = f"make one for it: codesign plan --workload {workload.source or 'FILE.py:FACTORY'} ... --out FILE"
     if missing:
         raise PlanError(
@@ -200,7 +218,16 @@ def check_same_network(workload: Workload, plan: TacPlan) -> None:
 
 
 def laws_for(workload: Workload, plan: TacPlan, flip_probability: FlipInput) -> dict[str, CellLaw]:
-    """Flip rates of each stored tensor, in the plan's formats; all zero is quantisation alone."""
+    """Flip rates of each stored tensor by its name; all zero is quantisation alone.
+
+    Args:
+        workload: the network with its stored tensors.
+        plan: names the formats of plain rates; a `FlipProbability` and a profile bring their own.
+        flip_probability: as for `evaluate`.
+
+    Raises:
+        InputError: no flip probability, a rate outside [0, 1], not one per plane, or a region without a tensor.
+    """
     formats = {name: codec.format for name, codec in plan.codecs.items()}
     if isinstance(flip_probability, (FlipProbability, BitErrorProfile)):
         return as_profile(flip_probability).assign(list(workload.weights))

@@ -4,91 +4,39 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
-from qtaml_codesign.bits.formats import BitFormat
-from qtaml_codesign.cards import Encoding
 from qtaml_codesign.codecs.plane_protected import PlaneProtected
+from qtaml_codesign.codecs.registry import Holding
 from qtaml_codesign.errors import InputError, PlanError
-from qtaml_codesign.records import Record
+from qtaml_codesign.tac.layers import AnyLayer, Finite, Frozen, LayerPlan, NonNegative, StoredLayer
 from qtaml_codesign.tac.methods import METHODS
-from qtaml_codesign.tac.plan_file import PLAN_FORMAT, PLAN_VERSION, read_content
+from qtaml_codesign.tac.plan_file import (
+    PAPER_VERSION,
+    PLAN_FORMAT,
+    PLAN_VERSION,
+    read_content,
+    without_repeated_tables,
+)
 
 if TYPE_CHECKING:
     Method = str
 else:
     Method = Literal[METHODS]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 
-
+OF_STORES = ("cells", "error_floor", "statistics")
+"""Fields that stand in files of version 3 alone."""
 _AGAIN = "or make the plan again with `codesign plan`"
 
 
-class _Frozen(Record):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class LayerPlan(_Frozen):
-    """One stored tensor of a plan.
-
-    Attributes:
-        name: name of the tensor in the module.
-        weights: n_l, how many weights it holds.
-        bits: B, bits per weight.
-        encoding: how a level becomes a code.
-        scale: ||W_l||_inf, fixed before the correction; what a stored value of 1 stands for.
-        jacobian_gain: J_l, root mean squared response of the logits to one weight of the layer; None where it was not
-            measured.
-        score: what the method ranks the layer by, ||W_l||_inf^2 J_l^2 for TAC; None where it ranks by nothing.
-        floor: smallest depth the method had to respect.
-        depth: k_l, how many bit planes are protected; the top ones unless `planes` says which.
-        corrected: whether the mean is corrected: factor, gain or offset is not neutral.
-        factor: by how much the weights are enlarged before they are clipped to +-scale and written, W' = factor W.
-        gain: readout gain; the read weight is scale (gain level step + offset).
-        offset: readout offset, in units of the scale.
-        deeper: how many of the weights, evenly spread, protect one plane more than `depth`.
-        planes: the protected planes, 0 = LSB, where they are not the top `depth` ones; else empty.
-    """
-
-    name: str
-    weights: Annotated[int, Field(ge=1)]
-    bits: Annotated[int, Field(ge=2, le=16)]
-    encoding: Encoding
-    scale: NonNegative
-    jacobian_gain: NonNegative | None
-    score: NonNegative | None
-    floor: Annotated[int, Field(ge=0)]
-    depth: Annotated[int, Field(ge=0)]
-    corrected: bool
-    factor: Positive = 1.0
-    gain: Positive = 1.0
-    offset: Finite = 0.0
-    deeper: Annotated[int, Field(ge=0)] = 0
-    planes: tuple[int, ...] = ()
-
-    @classmethod
-    def of_codec(cls, codec: PlaneProtected, **rest: Any) -> LayerPlan:
-        """The entry of a tensor that is held by this codec; `rest` are the fields that the codec does not know."""
-        own = {field.name: getattr(codec, field.name) for field in fields(codec) if field.name != "format"}
-        return cls(bits=codec.format.bits, encoding=codec.format.encoding, **own, **rest)
-
-    @property
-    def codec(self) -> PlaneProtected:
-        """How the memory holds the tensor."""
-        return PlaneProtected(BitFormat(self.bits, self.encoding), self.scale, self.factor, self.depth, self.deeper,
-                              self.gain, self.offset, self.planes)
-
-
-class TacPlan(_Frozen):
+class TacPlan(Frozen):
     """A protection plan: Algorithm 1's answer, or a baseline's, for one network, flip probability and budget.
 
     Attributes:
@@ -103,8 +51,13 @@ class TacPlan(_Frozen):
         rho_star: saturation ratio of the scores ||W||^2 J^2, the predicted V_TAC / V_uniform.
         predicted_variance: linear-response E||dz||^2 of the plan, in squared logits.
         uniform_variance: the same for Uniform-MSP at the same budget.
-        layers: one `LayerPlan` per stored tensor, in the order of the module.
+        layers: one `LayerPlan` per stored tensor, in the order of the module; a `StoredLayer` where the method chooses
+            the store.
         warnings: what the reader must know, e.g. a budget too small for the residual floor.
+        cells: cells per weight that were asked for, of methods that spend them; else None.
+        error_floor: Shannon's floor of predicted_variance at `cells`; None where the method spends no cells.
+        statistics: buffers of the network that go with the stored weights, flat, by name: those of normalisation layers
+            re-estimated under the flips; empty where it keeps its own.
 
     Example:
         >>> plan = TacPlan.from_json(TacPlan(method="none", workload="toy", weights_digest="0" * 64, budget=0.0,
@@ -126,23 +79,26 @@ class TacPlan(_Frozen):
     rho_star: NonNegative | None
     predicted_variance: NonNegative | None
     uniform_variance: NonNegative | None
-    layers: Annotated[tuple[LayerPlan, ...], Field(min_length=1)]
+    layers: Annotated[tuple[AnyLayer, ...], Field(min_length=1)]
     warnings: tuple[str, ...]
+    cells: NonNegative | None = None
+    error_floor: NonNegative | None = None
+    statistics: dict[str, tuple[Finite, ...]] = Field(default_factory=dict)
 
     @property
-    def codecs(self) -> dict[str, PlaneProtected]:
+    def codecs(self) -> dict[str, Holding]:
         """How the memory holds each tensor, by tensor name."""
         return {layer.name: layer.codec for layer in self.layers}
 
     @property
     def depths(self) -> dict[str, int]:
-        """Protected planes by tensor name."""
-        return {layer.name: layer.depth for layer in self.layers}
+        """Protected planes by tensor name; tensors of which that cannot be said in one number are left out."""
+        return {layer.name: layer.depth for layer in self.layers if isinstance(layer, LayerPlan)}
 
     @property
     def mean_correction(self) -> dict[str, bool]:
-        """Whether each tensor is corrected, by tensor name."""
-        return {layer.name: layer.corrected for layer in self.layers}
+        """Whether each tensor's mean is corrected, by tensor name, where the plan decides that."""
+        return {layer.name: layer.corrected for layer in self.layers if isinstance(layer, LayerPlan)}
 
     @property
     def scores(self) -> dict[str, float]:
@@ -150,19 +106,43 @@ class TacPlan(_Frozen):
         return {layer.name: layer.score for layer in self.layers if layer.score is not None}
 
     @property
-    def stored_bits(self) -> int:
-        """Bits stored: sum_l n_l B_l."""
-        return sum(layer.weights * layer.bits for layer in self.layers)
+    def weights(self) -> int:
+        """Stored weights: sum_l n_l."""
+        return sum(layer.weights for layer in self.layers)
+
+    @property
+    def stored_bits(self) -> float:
+        """Cells that the weights take: sum_l n_l B_l for plain codes.
+
+        The codewords of a code run on from tensor to tensor; the last one is not full, but has all its checks.
+        """
+        coded: Counter[tuple[int, int]] = Counter()
+        for layer in self.layers:
+            coded.update({code: layer.weights * bits for code, bits in layer.codec.coded_bits.items()})
+        unused = sum((-bits % k) / k * (n - k) for (n, k), bits in coded.items())
+        return sum(layer.weights * layer.codec.cells for layer in self.layers) + unused
+
+    @property
+    def cells_per_weight(self) -> float:
+        """Cells for each weight, averaged; the idealised protection of the paper's methods takes none."""
+        return self.stored_bits / self.weights
+
+    @property
+    def metadata_bits(self) -> int:
+        """Bits beside the cells, which the plan takes to be safe: scales, tables, re-estimated statistics."""
+        tables = {table: bits for layer in self.layers for table, bits in layer.codec.tables.items()}
+        of_layers = sum(layer.codec.metadata_bits for layer in self.layers)
+        return of_layers + sum(tables.values()) + 32 * sum(map(len, self.statistics.values()))
 
     @property
     def protected_bits(self) -> int:
-        """Bits protected: sum_l n_l k_l, and one more for each deeper weight."""
-        return sum(layer.weights * layer.depth + layer.deeper for layer in self.layers)
+        """Bits protected ideally: sum_l n_l k_l, and one more for each deeper weight."""
+        return sum(layer.codec.protected_bits(layer.weights) for layer in self.layers)
 
     @property
     def overhead(self) -> float:
         """Protected-bit fraction really spent, <= budget."""
-        return self.protected_bits / self.stored_bits
+        return self.protected_bits / self.stored_bits if self.protected_bits else 0.0
 
     @property
     def predicted_gain(self) -> float | None:
@@ -180,8 +160,11 @@ class TacPlan(_Frozen):
 
     def to_json(self) -> str:
         """The plan as JSON text; floats round-trip exactly."""
-        content = {"format": PLAN_FORMAT, "version": PLAN_VERSION, **self.model_dump(mode="json")}
-        return json.dumps(content, indent=1, allow_nan=False)
+        content = self.model_dump(mode="json")
+        of_store = {name: value for name in OF_STORES if (value := content.pop(name))}
+        stores = bool(of_store) or any(isinstance(layer, StoredLayer) for layer in self.layers)
+        header = {"format": PLAN_FORMAT, "version": PLAN_VERSION if stores else PAPER_VERSION}
+        return json.dumps(without_repeated_tables({**header, **content, **of_store}), indent=1, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str, where: str = "plan") -> TacPlan:
@@ -254,7 +237,7 @@ def weights_digest(weights: Mapping[str, NDArray[np.floating]]) -> str:
 
 def _plan_error(failure: ValidationError, where: str) -> PlanError:
     first = failure.errors()[0]
-    field = ".".join(str(part) for part in first["loc"])
+    field = ".".join(str(part) for part in first["loc"] if part not in ("protected", "stored"))
     missing = first["type"] == "missing"
     return PlanError(f"the plan's field {field} is {'missing' if missing else 'not usable'}", where=f"{where}, {field}",
                      rule=first["msg"], value="(missing)" if missing else first["input"],
@@ -264,10 +247,13 @@ def _plan_error(failure: ValidationError, where: str) -> PlanError:
 def _check_layers(plan: TacPlan, where: str) -> None:
     for layer in plan.layers:
         try:
-            layer.codec.check_size(layer.weights)
+            if isinstance(layer.codec, PlaneProtected):
+                layer.codec.check_size(layer.weights)
         except InputError as failure:
             raise PlanError(failure.what, where=f"{where}, {layer.name}, {failure.where}", rule=failure.rule,
                             value=failure.value, next_step=f"correct the field, {_AGAIN}") from None
+        if isinstance(layer, StoredLayer):
+            continue
         if layer.corrected == ((layer.factor, layer.gain, layer.offset) == (1.0, 1.0, 0.0)):
             raise PlanError("a layer's readout does not fit its mean correction",
                             where=f"{where}, {layer.name}, corrected",

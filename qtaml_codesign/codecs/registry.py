@@ -1,0 +1,48 @@
+"""Every kind of store by the name that it has in plan files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from qtaml_codesign.checks import one_of
+from qtaml_codesign.codecs.by_rows import ByRows
+from qtaml_codesign.codecs.channel_optimised import ChannelOptimised
+from qtaml_codesign.codecs.codec import Codec
+from qtaml_codesign.codecs.coded import Coded
+from qtaml_codesign.codecs.dropped import Dropped
+from qtaml_codesign.codecs.plane_protected import PlaneProtected
+
+Holding = Codec | ByRows
+"""How a tensor is held: in one way, or its rows in several."""
+
+CODECS: dict[str, Callable[[Mapping[str, Any]], Codec]] = {
+    "plane-protected": PlaneProtected.from_json,
+    "channel-optimised": ChannelOptimised.from_json,
+    "coded": Coded.from_json,
+    "dropped": Dropped.from_json,
+}
+
+
+def codec_from_json(fields: Mapping[str, Any]) -> Holding:
+    """How a tensor is held, from what `to_json` gave.
+
+    Args:
+        fields: plain values, with the kind of store as `codec`.
+
+    Raises:
+        InputError: an unknown kind, or fields that it refuses.
+
+    Example:
+        >>> from qtaml_codesign.bits.formats import BitFormat
+        >>> codec = PlaneProtected(BitFormat(4), scale=2.0, depth=1)
+        >>> codec_from_json(codec.to_json()) == codec
+        True
+    """
+    if fields.get("codec") == "by-rows":
+        return ByRows(tuple((tuple(rows), _single(part)) for rows, part in fields["parts"]))
+    return _single(fields)
+
+
+def _single(fields: Mapping[str, Any]) -> Codec:
+    return CODECS[one_of("kind of store", "codec", fields.get("codec"), CODECS)](fields)
