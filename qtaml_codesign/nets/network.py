@@ -95,7 +95,7 @@ class Network:
         Raises:
             WorkloadError: as `run`, at the first batch or later.
         """
-        replaced = self._replacements(weights or {})
+        replaced = self.replacements(weights or {})
         for batch in batches(inputs, self.batch_size):
             with torch.inference_mode(), self.replica().with_weights(replaced) as module:
                 logits = self.call(module, batch)
@@ -119,6 +119,34 @@ class Network:
         for name, parameter in module.named_parameters():
             parameter.requires_grad_(name in self.stored)
         return module
+
+    def replacements(self, weights: GivenWeights) -> dict[str, Tensor]:
+        """The given weights as tensors of the network's own types, where the network lives.
+
+        Args:
+            weights: as for `run`.
+
+        Raises:
+            WorkloadError: no stored tensor has a name or its shape.
+        """
+        replaced = {}
+        for name, array in weights.items():
+            if name not in self._forms:
+                raise WorkloadError(
+                    "no stored tensor has this name", where="weights", rule="names of stored tensors", value=name,
+                    next_step=did_you_mean(name, self.stored),
+                )
+            shape, dtype, device = self._forms[name]
+            if array.shape != shape:
+                raise WorkloadError(
+                    "a weight array has the wrong shape", where=f"weights[{name!r}]", rule=f"shape {tuple(shape)}",
+                    value=tuple(array.shape), next_step="keep the shape of the stored tensor",
+                )
+            if not isinstance(array, Tensor):
+                array = torch.from_numpy(np.ascontiguousarray(array if array.flags.writeable else array.copy()))
+            fits = array.dtype is dtype and array.device == device
+            replaced[name] = array if fits else array.to(device, dtype)
+        return replaced
 
     def call(
         self, module: nn.Module, inputs: Inputs, weights: Mapping[str, Tensor] | None = None,
@@ -146,26 +174,6 @@ class Network:
                           "check it on one batch", describe(output)):
                 output = self.logits(output)
         return _checked(output, sample_count(given))
-
-    def _replacements(self, weights: GivenWeights) -> dict[str, Tensor]:
-        replaced = {}
-        for name, array in weights.items():
-            if name not in self._forms:
-                raise WorkloadError(
-                    "no stored tensor has this name", where="weights", rule="names of stored tensors", value=name,
-                    next_step=did_you_mean(name, self.stored),
-                )
-            shape, dtype, device = self._forms[name]
-            if array.shape != shape:
-                raise WorkloadError(
-                    "a weight array has the wrong shape", where=f"weights[{name!r}]", rule=f"shape {tuple(shape)}",
-                    value=tuple(array.shape), next_step="keep the shape of the stored tensor",
-                )
-            if not isinstance(array, Tensor):
-                array = torch.from_numpy(np.ascontiguousarray(array if array.flags.writeable else array.copy()))
-            fits = array.dtype is dtype and array.device == device
-            replaced[name] = array if fits else array.to(device, dtype)
-        return replaced
 
 
 class LayerAlone:

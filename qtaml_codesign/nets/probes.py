@@ -115,7 +115,7 @@ def random_sign(probe: Probe, seed: int, count: int | None, progress: Progress) 
             logits = attached(probe.logits(part))
             for row, index in enumerate(indices):
                 progress(passes + number * len(indices) + row, passes + round_passes)
-                signs = _signs(_generator(seed, "signs", index, number), logits)
+                signs = random_signs(keyed_generator(seed, "signs", index, number), logits)
                 found[row] += probe.squared_gradients(logits, keep=row < len(indices) - 1, weights=signs)
         squares, passes = np.concatenate([squares, found]), passes + round_passes
     return probe.per_weight(squares), passes
@@ -128,8 +128,13 @@ def _is_precise(squares: Squares) -> bool:
     return bool((errors <= PRECISE * squares.mean(axis=0)).all())
 
 
-def _signs(generator: np.random.Generator, logits: Tensor) -> Tensor:
-    """Independent signs, each +1 or -1 with one half, in the form of the logits."""
+def random_signs(generator: np.random.Generator, logits: Tensor) -> Tensor:
+    """Independent signs, each +1 or -1 with one half.
+
+    Args:
+        generator: where they come from.
+        logits: whose shape, type and device they take.
+    """
     drawn = np.frombuffer(generator.bytes(-(-logits.numel() // 8)), dtype=np.uint8)
     bits = torch.from_numpy(np.unpackbits(drawn, count=logits.numel()))
     return bits.to(logits).mul_(2.0).sub_(1.0).reshape(logits.shape)
@@ -159,7 +164,7 @@ def finite_difference(
                 progress(number * len(probe.parameters) + layer, len(parts) * len(probe.parameters))
                 kept = weight.detach().clone()
                 for index in range(count):
-                    noise = _generator(seed, name, index).standard_normal(tuple(weight.shape))
+                    noise = keyed_generator(seed, name, index).standard_normal(tuple(weight.shape))
                     weight.copy_(kept + step * torch.from_numpy(noise).to(weight))
                     squares[index, layer] += float((probe.logits(batch) - clean).square().sum()) / step**2
                 weight.copy_(kept)
@@ -167,8 +172,14 @@ def finite_difference(
     return probe.per_weight(squares), passes
 
 
-def _generator(seed: int, name: str, *index: int) -> np.random.Generator:
-    """Random numbers keyed by what they are for."""
+def keyed_generator(seed: int, name: str, *index: int) -> np.random.Generator:
+    """Random numbers keyed by what they are for.
+
+    Args:
+        seed: the caller's key.
+        name: what they are for.
+        index: which of these.
+    """
     words = np.frombuffer(hashlib.sha256(name.encode()).digest()[:16], dtype=np.uint32)
     return np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, *words.tolist(), *index])))
 

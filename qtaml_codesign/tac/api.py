@@ -10,7 +10,7 @@ from typing import cast
 from numpy.typing import ArrayLike
 
 from qtaml_codesign.bits.cell_law import BitErrorProfile, as_profile
-from qtaml_codesign.bits.formats import BitFormat, Encoding
+from qtaml_codesign.bits.formats import BitFormat, Encoding, plain_bits
 from qtaml_codesign.checks import number_within, one_of, whole_number
 from qtaml_codesign.errors import InputError
 from qtaml_codesign.nets.loading import load_workload
@@ -24,7 +24,8 @@ from qtaml_codesign.tac.choices import checked_cells, need_method
 from qtaml_codesign.tac.layers import LayerPlan
 from qtaml_codesign.tac.methods import BUDGET_FREE_METHODS, METHOD_RULES, METHODS, SPENDING_METHODS
 from qtaml_codesign.tac.plan import TacPlan, weights_digest
-from qtaml_codesign.tac.stores import STORES, StoreRequest
+from qtaml_codesign.tac.request import StoreRequest
+from qtaml_codesign.tac.stores import STORES
 
 __all__ = ["BUDGET_FREE_METHODS", "METHODS", "LayerPlan", "TacPlan", "plan", "weights_digest"]
 
@@ -120,7 +121,8 @@ def _rates(flip_probability: FlipInput | None, bits: int | None, encoding: str |
                          rule="a number, an array or a FlipProbability", value=None,
                          next_step="pass flip_probability=0.1 or qc.flip_probability(card)")
     if not isinstance(flip_probability, (FlipProbability, BitErrorProfile)):
-        form = BitFormat(8 if bits is None else bits, cast(Encoding, "offset_binary" if encoding is None else encoding))
+        stored = cast(Encoding, "offset_binary" if encoding is None else encoding)
+        form = BitFormat(8 if bits is None else plain_bits(bits), stored)
         return as_profile(flip_probability, form)
     if bits is not None or encoding is not None:
         raise InputError("the storage format is given twice", where="bits, encoding",

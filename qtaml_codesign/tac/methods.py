@@ -81,6 +81,9 @@ METHOD_RULES: dict[str, MethodRule] = {
     "channel-optimised": MethodRule(
         "jacobian", "cells", "never", "channel-optimised", "words and readout chosen for the flips, no ECC"
     ),
+    "joint": MethodRule(
+        "jacobian", "cells", "never", "joint design", "each row dropped, in words of its own, or under a real code"
+    ),
 }
 METHODS = tuple(METHOD_RULES)
 CELL_METHODS = tuple(name for name, rule in METHOD_RULES.items() if rule.spend == "cells")

@@ -1,38 +1,15 @@
-"""Methods that choose how weights are held: what they are asked, and which function answers."""
+"""Methods that choose how weights are held, beyond which planes of plain codes are protected."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 
-from qtaml_codesign.bits.cell_law import CellLaw
-from qtaml_codesign.nets.workload import Workload
-from qtaml_codesign.tac.algorithm import StageProgress
 from qtaml_codesign.tac.plan import TacPlan
+from qtaml_codesign.tac.request import StoreRequest
+from qtaml_codesign.tac.store_design import channel_optimised, joint
 
-
-@dataclass(frozen=True)
-class StoreRequest:
-    """What a plan that chooses the store is made from.
-
-    Attributes:
-        workload: network and calibration inputs.
-        laws: flip rates of the raw cells of each tensor.
-        method: name of the method.
-        budget: protected-bit fraction.
-        cells: cells per weight, of methods that spend them; else None.
-        seed: key of every random choice.
-        progress: called with (stage, steps done, steps known so far).
-    """
-
-    workload: Workload
-    laws: Mapping[str, CellLaw]
-    method: str
-    budget: float
-    cells: float | None
-    seed: int
-    progress: StageProgress
-
-
-STORES: dict[str, Callable[[StoreRequest], TacPlan]] = {}
+STORES: dict[str, Callable[[StoreRequest], TacPlan]] = {
+    "channel-optimised": channel_optimised,
+    "joint": joint,
+}
 """By name of the method."""
