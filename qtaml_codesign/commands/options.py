@@ -38,7 +38,9 @@ Changed = Annotated[
     typer.Option("--set", metavar="FIELD=VALUE", help="Replace a field of the card, such as barrier.height_eV=3.2; "
                  "repeat it for several."),
 ]
-Method = Annotated[str, typer.Option("--method", help=f"{METHOD_LIST}.", autocompletion=_methods)]
+PlanMethod = Annotated[
+    str, typer.Option("--method", help=f"{METHOD_LIST}; auto: what moves the outputs least.", autocompletion=_methods)
+]
 Cells = Annotated[
     float | None, typer.Option("--cells", help=f"Cells per weight, {OF_CELLS}; default 8.")
 ]
