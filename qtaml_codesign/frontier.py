@@ -144,7 +144,8 @@ class Frontier:
         return pd.DataFrame(rows, columns=columns)
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw thinnest oxide (nm) against ECC overhead (% of stored bits); returns the matplotlib axes.
+        """Draw thinnest oxide (nm) against ECC overhead (% of stored bits), and in a panel to the right of it against
+        cells per weight where methods spend them; returns the matplotlib axes of the first.
 
         Args:
             ax: matplotlib axes; None: of a new figure.
