@@ -50,8 +50,8 @@ class Ldpc(Code):
     Turbo Codes (2000) 1, for the staircase; the shares of degrees are ours.
 
     Example:
-        >>> Ldpc(9600, 4416).name, Ldpc(9600, 4416).rate
-        ('ldpc-9600-4416', 0.46)
+        >>> Ldpc(9600, 4368).name, Ldpc(9600, 4368).rate
+        ('ldpc-9600-4368', 0.455)
     """
 
     latency = "iterative"
@@ -65,11 +65,11 @@ class Ldpc(Code):
                 self.dimension, int(self.length) / 8, int(self.length) * 63 / 64):
             raise InputError("no graph is known for an LDPC code of these sizes", where="length, dimension",
                              rule=f"{LEAST} <= n <= {MOST}, n / 8 <= k <= n - n / 64",
-                             value=(self.length, self.dimension), next_step="for instance 9600, 4416")
+                             value=(self.length, self.dimension), next_step="for instance 9600, 4368")
 
     @property
     def name(self) -> str:
-        """`ldpc-9600-4416`, for instance."""
+        """`ldpc-9600-4368`, for instance."""
         return f"ldpc-{self.length}-{self.dimension}"
 
     @property
