@@ -59,8 +59,8 @@ class Words(PlaneProtected):
 def store_of_words(request):
     """A plan that holds every tensor in words of as many cells as are asked for."""
     layers = tuple(
-        StoredLayer.of_codec(Words.fitted(weight, BitFormat(int(request.cells))), name=name, weights=weight.size,
-                             jacobian_gain=None, score=None)
+        StoredLayer(name=name, weights=weight.size, jacobian_gain=None, score=None,
+                    codec=Words.fitted(weight, BitFormat(int(request.cells))))
         for name, weight in request.workload.weights.items()
     )
     return TacPlan(
