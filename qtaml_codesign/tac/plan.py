@@ -55,7 +55,8 @@ class TacPlan(Frozen):
             the store.
         warnings: what the reader must know, e.g. a budget too small for the residual floor.
         cells: cells per weight that were asked for, of methods that spend them; else None.
-        error_floor: Shannon's floor of predicted_variance at `cells`; None where the method spends no cells.
+        error_floor: Shannon's floor of predicted_variance at `cells`, or at what the plan takes where that is more; None
+            where the method spends no cells.
         statistics: buffers of the network that go with the stored weights, flat, by name: those of normalisation layers
             re-estimated under the flips; empty where it keeps its own.
         reason: why this method, where it was left to `auto`.
@@ -168,7 +169,7 @@ class TacPlan(Frozen):
     def to_json(self) -> str:
         """The plan as JSON text; floats round-trip exactly."""
         content = self.model_dump(mode="json")
-        of_store = {name: value for name in OF_STORES if (value := content.pop(name))}
+        of_store = {name: value for name in OF_STORES if (value := content.pop(name)) not in (None, "", {})}
         stores = bool(of_store) or any(isinstance(layer, StoredLayer) for layer in self.layers)
         header = {"format": PLAN_FORMAT, "version": PLAN_VERSION if stores else PAPER_VERSION}
         return json.dumps(without_repeated_tables({**header, **content, **of_store}), indent=1, allow_nan=False)

@@ -112,18 +112,16 @@ def design_store(request: StoreRequest, groups: Sequence[Group], ways: Mapping[s
         groups: every weight in one of them.
         ways: by tensor.
     """
-    costs = [np.array([way.cells for way in ways[group.tensor]]) * group.size for group in groups]
-    errors = [np.array([way.error for way in ways[group.tensor]]) * group.stake for group in groups]
-    total = sum(group.size for group in groups)
-    padding = max(way.padding for some in ways.values() for way in some)
-    chosen = allocate_cells(costs, errors, checked(request.cells) * total - padding)
-    held = _held(request, groups, [ways[group.tensor][way] for group, way in zip(groups, chosen.tolist(), strict=True)])
+    total, wanted = sum(group.size for group in groups), checked(request.cells)
+    chosen = _chosen(groups, ways, wanted * total)
+    held = _held(request, groups, chosen)
+    taken = sum(way.cells * group.size for group, way in zip(groups, chosen, strict=True)) / total
     gains = gains_of(request.workload)
     return TacPlan(
         method=request.method, workload=request.workload.name, weights_digest=weights_digest(request.workload.weights),
         budget=request.budget, seed=request.seed, allocation="none", sensitivity="reverse", rho_star=None,
-        predicted_variance=float(sum(error[way] for error, way in zip(errors, chosen, strict=True))),
-        uniform_variance=None, warnings=(), cells=request.cells, error_floor=shannon_floor(request),
+        predicted_variance=_lost(groups, chosen), uniform_variance=None, warnings=_too_few(wanted, taken),
+        cells=request.cells, error_floor=shannon_floor(request, max(wanted, taken)),
         statistics=_statistics(request, held),
         layers=tuple(
             StoredLayer(name=name, weights=weight.size, codec=held[name],
@@ -134,14 +132,44 @@ def design_store(request: StoreRequest, groups: Sequence[Group], ways: Mapping[s
     )
 
 
-def shannon_floor(request: StoreRequest) -> float:
+def _chosen(groups: Sequence[Group], ways: Mapping[str, Sequence[Way]], cells: float) -> list[Way]:
+    """The way of each group within so many cells: of all ways, where the last codeword of every code leaves room for
+    the data, or of those without one, whichever loses less."""
+    padding = sum(max(way.padding for way in some) for some in {tuple(some) for some in ways.values()})
+    tries = [_within(groups, ways, cells - padding)]
+    if padding:
+        plain = {name: [way for way in some if not way.padding] for name, some in ways.items()}
+        tries.append(_within(groups, plain, cells))
+    return min(tries, key=lambda chosen: _lost(groups, chosen))
+
+
+def _within(groups: Sequence[Group], ways: Mapping[str, Sequence[Way]], cells: float) -> list[Way]:
+    costs = [np.array([way.cells for way in ways[group.tensor]]) * group.size for group in groups]
+    errors = [np.array([way.error for way in ways[group.tensor]]) * group.stake for group in groups]
+    chosen = allocate_cells(costs, errors, cells).tolist()
+    return [ways[group.tensor][way] for group, way in zip(groups, chosen, strict=True)]
+
+
+def _lost(groups: Sequence[Group], chosen: Sequence[Way]) -> float:
+    return float(sum(way.error * group.stake for group, way in zip(groups, chosen, strict=True)))
+
+
+def _too_few(wanted: float, taken: float) -> tuple[str, ...]:
+    """A warning where even the cheapest ways take more cells per weight than are wanted."""
+    if taken <= wanted * (1.0 + 1e-9):
+        return ()
+    return (f"{wanted:g} cells per weight are fewer than the cheapest store of this method takes here, {taken:.4g}",)
+
+
+def shannon_floor(request: StoreRequest, cells: float) -> float:
     """Least expected squared error of the logits that any store of so many cells can reach, by reverse water-filling.
 
     Every row of every tensor is a Gaussian source of its own. Where regions of the memory differ, all cells are taken
     to be as good as the best of them.
 
     Args:
-        request: with cells per weight.
+        request: of which network, in which memory.
+        cells: per weight.
     """
     gains, sizes, losses = gains_of(request.workload), list[int](), list[float]()
     for name, weight in request.workload.weights.items():
@@ -150,7 +178,7 @@ def shannon_floor(request: StoreRequest) -> float:
             losses.append(group.stake / group.size)
     capacity = max(float(np.max(capacity_of_channel(law.one_to_zero, law.zero_to_one)))
                    for law in request.laws.values())
-    return float(error_floor(losses, sizes, 1.0, checked(request.cells), capacity))
+    return float(error_floor(losses, sizes, 1.0, cells, capacity))
 
 
 def checked(cells: float | None) -> float:
