@@ -101,7 +101,7 @@ def plan(
     wanted = checked_cells(cells, spent)
     if sensitivity != "auto":
         need_method("sensitivity", sensitivity, "weighs whole tensors", spent, PLANE_METHODS)
-    if (bits or encoding) and np.ndim(cast(ArrayLike, flip_probability)) == 0:  # rates by plane have as many bits as there are planes
+    if (bits or encoding) and np.ndim(cast(ArrayLike, flip_probability)) == 0:  # rates by plane need their number
         need_method("bits, encoding", (bits, encoding), "stores plain codes", spent, PLANE_METHODS)
     profile = _rates(flip_probability, bits, encoding)
     network = load_workload(workload)
