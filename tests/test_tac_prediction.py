@@ -21,6 +21,9 @@ from qtaml_codesign.tac.prediction import expected_output_error, measured_output
 from tests.in_memory import uniform
 from tests.test_tac_stores import linear_workload
 
+RATE = 0.001
+"""At which a BCH code is the cheapest: its law takes a moment to measure, that of an LDPC code ten seconds."""
+
 
 def test_the_expected_error_is_the_mean_over_many_readings() -> None:
     """Plain codes with a correction, channel-optimised rows and dropped ones; 5 standard errors of 600 readings."""
@@ -57,11 +60,11 @@ def test_foretold_and_measured_meet_where_the_output_is_linear() -> None:
 
 def test_auto_takes_the_plan_that_moves_the_outputs_least() -> None:
     workload = qc.load_workload("small-cnn")
-    chosen = qc.plan(workload, "auto", 0.1, cells=3.0)
+    chosen = qc.plan(workload, "auto", RATE, cells=3.0)
     assert chosen.method == "joint"
     assert "as foretold" in chosen.reason
     assert chosen.cells_per_weight <= 3.0
-    models = [deploy_plan(workload, qc.plan(workload, method, 0.1, cells=3.0), 0.1)
+    models = [deploy_plan(workload, qc.plan(workload, method, RATE, cells=3.0), RATE)
               for method in ("joint", "channel-optimised")]
     joint, words = (measured_output_error(workload, model, 1, 10) for model in models)
     assert joint.high < words.low
@@ -84,12 +87,12 @@ def test_what_is_measured_overrules_what_was_foretold(monkeypatch: pytest.Monkey
 
 def test_decoding_every_trial_agrees_with_drawing_what_is_left() -> None:
     workload = qc.load_workload("small-cnn")
-    plan = qc.plan(workload, "joint", 0.1, cells=3.0)
-    drawn, decoded = (qc.evaluate(workload, plan, 0.1, trials=6, decode=decode) for decode in (False, True))
+    plan = qc.plan(workload, "joint", RATE, cells=3.0)
+    drawn, decoded = (qc.evaluate(workload, plan, RATE, trials=6, decode=decode) for decode in (False, True))
     assert abs(drawn.accuracy - decoded.accuracy) < 0.01
     assert drawn.nominal_ber == decoded.nominal_ber
     with pytest.raises(InputError, match="nothing to decode"):
-        qc.evaluate(workload, qc.plan(workload, "none", 0.1), 0.1, trials=2, decode=True)
+        qc.evaluate(workload, qc.plan(workload, "none", RATE), RATE, trials=2, decode=True)
     with pytest.raises(InputError, match="for which the plan was made"):
-        qc.evaluate(workload, plan, 0.09, trials=2)
+        qc.evaluate(workload, plan, 0.9 * RATE, trials=2)
     assert replace(decoded, counts=drawn.counts).trials == 6

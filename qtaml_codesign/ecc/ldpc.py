@@ -2,7 +2,7 @@
 
 The parity check is [U | A]. A is a staircase, check bit j in rows j and j + 1, so that a codeword is written in one
 running sum over GF(2). Data bits have 3 rows each, a share of them 10; rows are filled evenly, and no two bits share
-two rows where that can be helped, nor do two light bits twice have rows within 8 steps of the stairs, which makes
+two rows where that can be helped, nor do two light bits twice have rows within a few steps of the stairs, which makes
 codewords of few ones. Linear programmes on charts of the extrinsic information proposed the degrees,
 and decoding chose the shares.
 """
@@ -28,7 +28,7 @@ DEGREE, HEAVY = 3, 10
 HEAVY_SHARE = (0.22, 0.46, 0.65, 0.87), (0.11, 0.21, 0.24, 0.27)
 """Bits of 10 rows as a share of n, by the rate of the code: those that lost the fewest words."""
 
-APART = 8
+MOST_APART = 8
 KEY = 20250
 SURE = 1e-9
 
@@ -125,10 +125,13 @@ def _parity_check(n: int, k: int) -> sparse.csr_array[np.uint8]:
     degrees = np.where(np.arange(k) < round(float(np.interp(k / n, *HEAVY_SHARE)) * n), HEAVY, DEGREE)
     sockets = _sockets(graph, int(degrees.sum()))
     light = range(int((degrees == HEAVY).sum()), k)
+    apart = _apart(n - k, len(light))
     for bit in range(k - 1, -1, -1):  # light ones first, while there is most choice
+        closed = set[int]()
         for _ in range(degrees[bit]):
-            closed = graph.close_to(bit, range(n), 0) | (graph.close_to(bit, light, APART) if bit in light else set())
-            graph.join(_take(sockets, closed), bit)
+            row = _take(sockets, closed)
+            graph.join(row, bit)
+            closed |= graph.close_to(row, range(n), 0) | (graph.close_to(row, light, apart) if bit in light else set())
     rows = np.concatenate([np.array(rows, np.intp) for rows in graph.rows_of])
     columns = np.repeat(np.arange(n), [len(rows) for rows in graph.rows_of])
     return sparse.csr_array((np.ones(rows.size, np.uint8), (rows, columns)), shape=(n - k, n))
@@ -147,15 +150,20 @@ class _Graph:
             self.rows_of[bit].append(row)
             self.bits_of[row].append(bit)
 
-    def close_to(self, bit: int, others: range, steps: int) -> set[int]:
-        """Rows at most so many steps from one of a bit, among `others`, that comes as close to one of this bit's."""
-        here = self.around(self.rows_of[bit], steps)
-        near = {other for row in here for other in self.bits_of[row] if other in others}
+    def close_to(self, row: int, others: range, steps: int) -> set[int]:
+        """Rows at most so many steps from one of a bit, among `others`, that comes as close to this row."""
+        near = {other for here in self.around([row], steps) for other in self.bits_of[here] if other in others}
         return self.around({row for other in near for row in self.rows_of[other]}, steps)
 
     def around(self, rows: Iterable[int], steps: int) -> set[int]:
         """The rows and those at most so many steps from one of them."""
         return {near for row in rows for near in range(max(0, row - steps), min(row + steps + 1, len(self.bits_of)))}
+
+
+def _apart(checks: int, light: int) -> int:
+    """Steps that light bits are kept apart: so many that rows are left to choose from."""
+    a_row = DEGREE * light / checks
+    return min(MOST_APART, int((checks / (4.0 * a_row)) ** 0.5 - 1.0) // 2) if a_row < checks / 4.0 else 0
 
 
 def _sockets(graph: _Graph, edges: int) -> list[int]:
