@@ -28,12 +28,12 @@ from qtaml_codesign.statistics import Interval
 CELLS = 8.0
 CARD = "3nm"
 TARGET = 0.95
-NETWORK_RATES = tuple((name, rate) for name in CNNS for rate in (0.10, 0.05)) + (("transformer", 0.05),)
+NETWORK_RATES = (*((name, rate) for name in CNNS for rate in (0.10, 0.05)), ("transformer", 0.05))
 GOALS = {("small-cnn", 0.10): 0.96, ("wide-cnn", 0.10): 0.96, ("deep-cnn", 0.10): 0.95, ("res-cnn", 0.10): 0.95,
          **{(name, 0.05): 0.985 for name in CNNS}, ("transformer", 0.05): 0.75}
 THINNEST_GOAL_NM = 1.765
-FLIP_PROBABILITIES = (0.005, 0.008, 0.01, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05, 0.06, 0.08, 0.10, 0.11, 0.12, 0.13, 0.14, 0.16,
-                      0.20, 0.25, 0.30)
+FLIP_PROBABILITIES = (0.005, 0.008, 0.01, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05, 0.06, 0.08, 0.10, 0.11, 0.12, 0.13,
+                      0.14, 0.16, 0.20, 0.25, 0.30)
 AMOUNTS = {"channel-optimised": CELLS, "none": 0.0}
 NAMES = {"channel-optimised": "channel-optimised words", "none": "plain 8-bit store"}
 
@@ -157,7 +157,7 @@ def claims(rows: pd.DataFrame) -> list[Claim]:
     found.append(Claim("channel-plain", "8 cells", "SmallCNN keeps more than in the plain store at p = 0.1",
                        points(ahead), raises(ahead), f"The difference is {points(ahead)}.", kind="ours"))
     found.append(Claim(
-        "channel-oxide", f"card {CARD}", f"the thinnest oxide at zero ECC is at most {THINNEST_GOAL_NM:g} nm (SmallCNN)",
+        "channel-oxide", f"card {CARD}", f"SmallCNN: the thinnest oxide at zero ECC is {THINNEST_GOAL_NM:g} nm or less",
         f"{shown(thin, 4, ' nm')}; the plain store {shown(plain, 4, ' nm')}", below(thin, THINNEST_GOAL_NM),
         f"It is {shown(thin, 4, ' nm')}.", kind="ours"))
     return found

@@ -1,4 +1,4 @@
-"""Accuracy against cells per weight when every cell flips: the joint design, other stores at their honest cost, the limit.
+"""Accuracy against cells per weight when every cell flips: joint design, other stores at their honest cost, the limit.
 
 The joint design drops each output channel, holds it in channel-optimised words, or in bits under a real code, so that a
 number of cells per weight does most (method `joint`). The paper's methods protect bits ideally; here a protected bit
@@ -169,8 +169,8 @@ def claims(rows: pd.DataFrame) -> list[Claim]:
         value, ahead = kept(group), paired_difference(group, arm(rows, network, "none", 0.0))
         place = f"{cells:g} cells, p = {RATES[network]:g}"
         found += [
-            Claim(f"joint-{network}", place, f"{LABELS[network]} keeps {100 * KEPT:g} % of clean in {cells:g} cells per "
-                  "weight, all of them flipping", shown(value), above(value, KEPT), f"It keeps {shown(value)}.",
+            Claim(f"joint-{network}", place, f"{LABELS[network]} keeps {100 * KEPT:g} % of clean in {cells:g} cells "
+                  "per weight, all of them flipping", shown(value), above(value, KEPT), f"It keeps {shown(value)}.",
                   kind="ours"),
             Claim(f"joint-plain-{network}", place, f"{LABELS[network]}: {cells:g} cells keep more than the 8 of the "
                   "plain store", points(ahead), raises(ahead), f"The difference is {points(ahead)}.", kind="ours"),

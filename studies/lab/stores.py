@@ -1,4 +1,4 @@
-"""Stores that choose their cells: what plans really cost, the limit that no store passes, and a reader at that limit."""
+"""Stores that choose their cells: what plans really cost, the limit of any store, and a reader at that limit."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def weighted_error(workload: qc.Workload, weights: Mapping[str, Any]) -> float:
     total = 0.0
     for name, clean in workload.weights.items():
         rows = len(clean) if clean.ndim > 1 else 1
-        error = np.asarray(weights[name], np.float64).reshape(rows, -1) - np.asarray(clean, np.float64).reshape(rows, -1)
+        error = (np.asarray(weights[name], np.float64) - np.asarray(clean, np.float64)).reshape(rows, -1)
         gain = gains_of(workload)[name].reshape(rows, -1).mean(axis=1, dtype=np.float64)
         total += float((gain * np.square(error).sum(axis=1)).sum())
     return total
