@@ -225,8 +225,8 @@ def claims(rows: pd.DataFrame) -> list[Claim]:
               f"the nearest lies {least:.1f} dB above it", holds(least > 0.0),
               f"One lies {-least:.1f} dB below it: weights are not Gaussian.", kind="ours"),
         Claim("distance-foretold", "all cells", "the weighted error of a joint design is foretold within 1 dB",
-              f"measured / foretold {shown(ratio)}", within(ratio, 10.0**-0.1, 10.0**0.1), f"The ratio is {shown(ratio)}.",
-              kind="ours"),
+              f"measured / foretold {shown(ratio)}", within(ratio, 10.0**-0.1, 10.0**0.1),
+              f"The ratio is {shown(ratio)}.", kind="ours"),
     ]
     return found
 
