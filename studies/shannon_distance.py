@@ -39,7 +39,8 @@ GOAL_CELLS, GOAL_DB = 8.0, 8.0
 OTHERS = (("channel-optimised", 8.0), ("tac", 0.05), ("tac", 0.25), ("uniform-msp", 0.25), ("none", 0.0))
 SPLITS = {"as it is": (False, False), "code at capacity": (True, False), "ideal words": (False, True),
           "both": (True, True)}
-PARTS = {"code": "the code is not at capacity", "words": "one weight at a time", "rest": "whole bits, whole channels"}
+PARTS = {"code": "the code is not at capacity", "words": "one weight at a time", "rest": "whole bits, whole channels",
+         "coherent": "errors that add up count more"}
 
 
 def cases(scale: Scale) -> list[dict[str, Any]]:
@@ -61,6 +62,7 @@ def measure(case: dict[str, Any], networks: Path) -> list[dict[str, Any]]:
     workload = trained(case["network"], case["seed"], networks)
     if case["kind"] == "split":
         return [{"floor": floor_at(workload, case["rate"], case["amount"]),
+                 "planned": stored_plan(workload, case | {"method": "joint"}).predicted_variance,
                  **{name: foretold(workload, case, *parts) for name, parts in SPLITS.items()}}]
     return [measured_errors(workload, case)]
 
@@ -83,7 +85,7 @@ def measured_errors(workload: qc.Workload, case: dict[str, Any]) -> dict[str, An
 
 
 def foretold(workload: qc.Workload, case: dict[str, Any], at_capacity: bool, ideal_words: bool) -> float:
-    """Error foretold of a joint design, with a code at capacity or with words at rate-distortion if wished."""
+    """Least error foretold of any joint design, with a code at capacity or with words at rate-distortion if wished."""
     law = next(iter(as_profile(case["rate"]).assign(["w"]).values()))
     coded, plain = coded_ways(law), [DROP, *word_ways(law)]
     bits = np.arange(1, len(coded) + 1)
@@ -114,10 +116,10 @@ def split(rows: pd.DataFrame) -> pd.DataFrame:
     The code's part is the mean of what a code at capacity gains with real words and with ideal ones; so is the words'.
     """
     found = rows[rows["kind"] == "split"]
-    level = pd.DataFrame({name: distance_dB(found[name], found["floor"]) for name in SPLITS})
-    real, code, words, both = (level[name] for name in SPLITS)
+    real, code, words, both, planned = (distance_dB(found[name], found["floor"]) for name in (*SPLITS, "planned"))
     parts = pd.DataFrame({"network": found["network"].to_numpy(), "code": (real - code + words - both) / 2.0,
-                          "words": (real - words + code - both) / 2.0, "rest": both, "total": real})
+                          "words": (real - words + code - both) / 2.0, "rest": both,
+                          "coherent": planned - real, "total": planned})
     return parts.groupby("network", sort=False).mean().reset_index()
 
 

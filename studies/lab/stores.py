@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from scipy.optimize import brentq
 
 import qtaml_codesign as qc
 from lab.deploy import result_row
@@ -22,14 +23,13 @@ from qtaml_codesign.codecs.coded import keyed
 from qtaml_codesign.ecc.currencies import price
 from qtaml_codesign.ecc.family import RatedCode, best_codes
 from qtaml_codesign.ecc.limits import capacity
-from qtaml_codesign.ecc.rate_distortion import water_filling
 from qtaml_codesign.nets.counts import TrialCounts
 from qtaml_codesign.nets.normalisation import reestimated_statistics
 from qtaml_codesign.nets.threads import single_threaded
 from qtaml_codesign.statistics import Interval
 from qtaml_codesign.tac.methods import CELL_METHODS
 from qtaml_codesign.tac.request import StoreRequest
-from qtaml_codesign.tac.store_design import READINGS, gains_of, shannon_floor, stakes
+from qtaml_codesign.tac.store_design import READINGS, coherences_of, gains_of, shannon_floor, stakes
 from qtaml_codesign.tac.ways import MOST_RESIDUAL, laws_folder
 
 LIMIT = "limit"
@@ -129,25 +129,22 @@ def reader_at_the_limit(
 ) -> Callable[[int], Weights]:
     """Trial -> weights as the best store of so many cells reads them: Gaussian noise that no store can undercut.
 
-    A row of variance v that is read with squared error d goes through the test channel of rate-distortion: shrunk
-    towards its mean by 1 - d/v, with noise of variance d (1 - d/v). The rows' d follow from reverse water-filling.
+    A row of variance v that is read with relative error d goes through the test channel of rate-distortion: shrunk
+    towards its mean by 1 - d, with noise of variance v d (1 - d). The rows' d minimise what a plan minimises.
 
     Source: T. M. Cover and J. A. Thomas, Elements of Information Theory, 2nd ed. (2006), section 10.3.
     """
-    parts: dict[str, tuple[np.ndarray, np.ndarray]] = {
-        name: (np.asarray(weight, np.float64).reshape(len(weight) if weight.ndim > 1 else 1, -1),
-               stakes(weight, gains_of(workload)[name])) for name, weight in workload.weights.items()
-    }
-    sizes = np.concatenate([np.full(len(flat), flat.shape[1]) for flat, _ in parts.values()])
-    losses = np.concatenate([stake for _, stake in parts.values()]) / sizes
-    best = water_filling(losses, sizes, 1.0, float(capacity(rate)) * cells * float(sizes.sum()))
-    lost = np.divide(best.distortions, losses, out=np.ones_like(losses), where=losses > 0.0)
-    ends = np.cumsum([len(flat) for flat, _ in parts.values()])[:-1]
-    lost_by_name = dict(zip(parts, np.split(lost, ends), strict=True))
+    parts = {name: np.asarray(weight, np.float64).reshape(len(weight) if weight.ndim > 1 else 1, -1)
+             for name, weight in workload.weights.items()}
+    sizes = np.concatenate([np.full(len(flat), flat.shape[1]) for flat in parts.values()])
+    losses = np.concatenate([stakes(workload.weights[name], gains_of(workload)[name]) for name in parts]) / sizes
+    coherence = np.concatenate([np.full(len(flat), coherences_of(workload)[name]) for name, flat in parts.items()])
+    lost = least_errors(losses, sizes, coherence, float(capacity(rate)) * cells * float(sizes.sum()))
+    lost_by_name = dict(zip(parts, np.split(lost, np.cumsum([len(flat) for flat in parts.values()])[:-1]), strict=True))
 
     def read(trial: int) -> Weights:
         found = {}
-        for name, (flat, _) in parts.items():
+        for name, flat in parts.items():
             share, centre = lost_by_name[name][:, None], flat.mean(axis=1, keepdims=True)
             noise = keyed(flip_key(seed, name, f"{LIMIT} {purpose}"), trial).standard_normal(flat.shape)
             spread = np.sqrt(flat.var(axis=1, keepdims=True) * share * (1.0 - share))
@@ -156,6 +153,28 @@ def reader_at_the_limit(
         return found
 
     return read
+
+
+def least_errors(losses: np.ndarray, sizes: np.ndarray, coherence: np.ndarray, bits: float) -> np.ndarray:
+    """(G,) relative errors d of Gaussian rows that minimise sum n u (d + (K - 1) d^2) at sum n log2(1/d) / 2 = bits.
+
+    With K = 1 this is reverse water-filling; else each row obeys u (d + 2 (K - 1) d^2) = level, or is dropped, d = 1.
+
+    Example:
+        >>> least_errors(np.array([4.0, 1.0, 0.1]), np.ones(3), np.ones(3), 2.0).round(6).tolist()
+        [0.125, 0.5, 1.0]
+    """
+    def at(level: float) -> np.ndarray:
+        ratio = np.exp2(level - height)
+        return np.minimum(1.0, 2.0 * ratio / (1.0 + np.sqrt(1.0 + 8.0 * (coherence - 1.0) * ratio)))
+
+    def excess(level: float) -> float:
+        return float((sizes * np.log2(1.0 / at(level))).sum()) / 2.0 - bits
+
+    with np.errstate(divide="ignore"):
+        height = np.maximum(np.log2(losses), -1000.0)
+    top = float((height + np.log2(2.0 * coherence)).max())
+    return at(float(brentq(excess, top - 200.0, top)))
 
 
 def kept(group: pd.DataFrame) -> Interval:
