@@ -285,6 +285,14 @@ def test_the_tables_of_the_report_tell_of_both_currencies(whole):
     assert smallest.rows[-1][2].strip("~") == "6"
 
 
+def test_a_report_of_cells_alone_tells_of_no_budget():
+    found = qc.sweep(NETWORK, "3nm", [1.75, 2.1], cells=[8, 2], methods=METHOD, trials=2, refine=False)
+    oxide, smallest = (one for one in sweep_report(found).tables if "Card range" not in one.title)
+    assert oxide.columns[:3] == ("method", "cells\n/weight", "overhead\n%")
+    assert [row[:2] for row in oxide.rows] == [("channel-optimised", "2"), ("channel-optimised", "8")]
+    assert smallest.title.startswith("Smallest number of cells per weight that keeps")
+
+
 def test_lines_say_cells():
     point = Settled(METHOD, 0.0, 1.8, 0.02, ACCURACY, Interval(0.5, 0.4, 0.6), 20, 4.0)
     assert settled_line(point).startswith("settled: channel-optimised 4 cells, 1.8000 nm, p = 0.02")

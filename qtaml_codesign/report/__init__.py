@@ -110,14 +110,14 @@ def _oxide_table(frontier: Frontier, sweep: Sweep) -> Table:
             "target, and nothing else; p: flip probability there; images: the same over evaluation images")
     ends = ends_nm(sweep)
     if not _paired(table, methods):
-        columns = ("method", *_amount_heads(table), "overhead\n%", *_heads("thinnest oxide"))
-        rows = [(method_label(row["method"]), *_amounts(choice_of(row)), percent(row["overhead"]),
+        columns = ("method", *_amount_heads(sweep), "overhead\n%", *_heads("thinnest oxide"))
+        rows = [(method_label(row["method"]), *_amounts(choice_of(row), sweep), percent(row["overhead"]),
                  *oxide_cells(row, ends)) for _, row in table.iterrows()]
-        return Table(title, columns, tuple(rows), note, keys=1 + len(_amount_heads(table)))
+        return Table(title, columns, tuple(rows), note, keys=1 + len(_amount_heads(sweep)))
     pairs = [table[table["method"] == method].iterrows() for method in methods]
-    rows = [(_amounts(choice_of(one))[-1], *oxide_cells(one, ends), *oxide_cells(two, ends), _thinner(one, two))
+    rows = [(_amounts(choice_of(one), sweep)[-1], *oxide_cells(one, ends), *oxide_cells(two, ends), _thinner(one, two))
             for (_, one), (_, two) in zip(*pairs, strict=True)]
-    columns = (_amount_heads(table)[-1], *(text for method in methods for text in _heads(method_label(method))),
+    columns = (_amount_heads(sweep)[-1], *(text for method in methods for text in _heads(method_label(method))),
                "thinner\npm")
     against = f"{method_label(methods[0])} against {method_label(methods[1])}"
     return Table(title, columns, tuple(rows), f"{note};\nthinner: {against}")
@@ -129,15 +129,16 @@ def _most(sweep: Sweep) -> dict[bool, float]:
             for choice in sorted(sweep.options.curves, key=lambda choice: (choice.spends_cells, choice.amount))}
 
 
-def _amount_heads(table: pd.DataFrame) -> tuple[str, ...]:
-    """Of the columns that `_amounts` fills."""
-    return ("budget\n%",) if "cells" not in table else ("budget\n%", "cells\n/weight")
+def _amount_heads(sweep: Sweep) -> tuple[str, ...]:
+    """Of the columns that `_amounts` fills: budget and cells, as far as methods of the sweep spend them."""
+    heads = {False: "budget\n%", True: "cells\n/weight"}
+    return tuple(heads[cells] for cells in _most(sweep))
 
 
-def _amounts(choice: Choice) -> tuple[str, ...]:
-    """Budget, and cells where the table tells of them; a method that spends cells has no budget."""
-    budget = "-" if choice.spends_cells else percent(choice.budget)
-    return (budget,) if choice.cells is None else (budget, f"{choice.cells:.4g}")
+def _amounts(choice: Choice, sweep: Sweep) -> tuple[str, ...]:
+    """A method that spends cells has no budget; the codes of another one take cells."""
+    texts = {False: "-" if choice.spends_cells else percent(choice.budget), True: f"{choice.cells or 0.0:.4g}"}
+    return tuple(texts[cells] for cells in _most(sweep))
 
 
 def _heads(name: str) -> tuple[str, ...]:
@@ -153,14 +154,14 @@ def _range_tables(sweep: Sweep) -> tuple[Table, ...]:
     heads = tuple(f"{corner.field.rsplit('.', 1)[-1]}\n{corner.low:.4g} to {corner.high:.4g}"
                   for corner in found[0].corners)
     rows = tuple(
-        (method_label(one.method), *_amounts(Choice(one.method, one.budget, one.cells)),
+        (method_label(one.method), *_amounts(Choice(one.method, one.budget, one.cells), sweep),
          f"{one.thickness_nm:{digits}}", *(_corner(corner, digits) for corner in one.corners))
         for one in found
     )
     note = ("the thickness of the same p at both ends of one field's range, the others as they are;\n"
             f"{sweep.metric.name} follows p; -: no thickness inside the card's validity")
     title = "Card range (nm): what the card's own numbers leave open, which no interval above holds"
-    amounts = _amount_heads(sweep.points)
+    amounts = _amount_heads(sweep)
     return (Table(title, ("method", *amounts, "thinnest\nnm", *heads), rows, note, keys=2 + len(amounts)),)
 
 
