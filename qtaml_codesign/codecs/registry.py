@@ -7,6 +7,7 @@ from typing import Any
 
 from qtaml_codesign.checks import one_of
 from qtaml_codesign.codecs.by_rows import ByRows
+from qtaml_codesign.codecs.channel_protected import ChannelProtected
 from qtaml_codesign.codecs.codec import Codec
 from qtaml_codesign.codecs.plane_protected import PlaneProtected
 
@@ -14,6 +15,7 @@ Holding = Codec | ByRows
 """How a tensor is held: in one way, or its rows in several."""
 
 CODECS: dict[str, Callable[[Mapping[str, Any]], Codec]] = {
+    "channel-protected": ChannelProtected.from_json,
     "plane-protected": PlaneProtected.from_json,
 }
 
