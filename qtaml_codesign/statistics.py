@@ -49,7 +49,7 @@ def exact_sum(scores: NDArray[Any]) -> Exact:
         (7, 1.0, inf)
     """
     if scores.dtype.kind in "biu":
-        return int(scores.sum())
+        return int(sum(scores.tolist()))
     total = math.fsum(scores)
     return Fraction(total) if abs(total) <= LARGEST else math.copysign(math.inf, total)
 

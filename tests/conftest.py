@@ -6,6 +6,7 @@ Nothing of the package is imported here before the environment is set: torch and
 from __future__ import annotations
 
 import itertools
+import multiprocessing
 import os
 import sqlite3
 import sys
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import qtaml_codesign as qc
 
 ROOT = Path(__file__).parent.parent
+FORK = multiprocessing.get_context("fork")
 
 settings.register_profile("no clock", deadline=None)  # a busy machine is no failure
 settings.load_profile("no clock")
@@ -173,6 +175,33 @@ def no_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     from qtaml_codesign.commands import running
 
     monkeypatch.setattr(running, "time", SimpleNamespace(monotonic=itertools.count(0.0, 100.0).__next__))
+
+
+class _Fresh(FORK.Process):  # type: ignore[name-defined,misc]
+    """A fork that has received no workload, and imported no file of one: a job finds both as a new process does."""
+
+    def run(self) -> None:
+        from qtaml_codesign.sweeps import handle
+
+        handle.RECEIVED = handle.Received(2)
+        for name in [name for name in sys.modules if name.startswith("_qtaml_codesign_workload")]:
+            del sys.modules[name]
+        super().run()
+
+
+class _FreshFork(type(FORK)):  # type: ignore[misc]
+    Process = _Fresh
+
+
+@pytest.fixture(params=["fork", pytest.param("spawn", marks=pytest.mark.full)])
+def started_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How worker processes start. A fork needs no import, and catches what is lost, replaced or counted wrongly.
+
+    What the start itself may break, the test that interrupts a command line of two workers and `spawn` at full size
+    catch.
+    """
+    context = _FreshFork() if request.param == "fork" else multiprocessing.get_context(request.param)
+    monkeypatch.setattr(multiprocessing, "get_context", lambda method: context)
 
 
 @pytest.fixture(scope="session")

@@ -107,7 +107,7 @@ def plan_by_rows(statistics: dict[str, tuple[float, ...]] | None = None) -> tupl
     scale, half = float(np.abs(weight).max()), len(weight) // 2
     held = ByRows(((tuple(range(half)), PlaneProtected(FORM, scale, depth=3)),
                    (tuple(range(half, len(weight))), PlaneProtected(FORM, scale))))
-    layer = StoredLayer.of_codec(held, name=name, weights=weight.size, jacobian_gain=None, score=None)
+    layer = StoredLayer(codec=held, name=name, weights=weight.size, jacobian_gain=None, score=None)
     layers = (made.layers[0], layer, *made.layers[2:])
     return workload, made.model_copy(update={"layers": layers, "statistics": statistics or {}})
 
@@ -125,7 +125,7 @@ def test_a_plan_of_the_paper_is_written_as_before_and_one_of_stores_as_version_3
     assert paper.cells_per_weight == 8.0
     with pytest.raises(PlanError, match="kind of store"):
         TacPlan.from_json(text.replace("by-rows", "by-row"))
-    with pytest.raises(PlanError, match="store cannot be read"):
+    with pytest.raises(PlanError, match="kind of store writes"):
         TacPlan.from_json(text.replace('"parts"', '"part"'))
 
 

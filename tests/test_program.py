@@ -121,9 +121,10 @@ def test_no_flips_are_said(codesign, tiny: str, tmp_path: Path) -> None:  # type
     assert "no flips" not in done.stderr
 
 
-def test_relative_card_path() -> None:
-    done = finished(["cli.py", "flip", "--device", "devices/3nm.yaml"], ROOT)
-    assert done.returncode == 0, done.stderr
+def test_relative_card_path(codesign, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.chdir(ROOT)
+    done = codesign("flip", "--device", "devices/3nm.yaml")
+    assert done.code == 0, done.stderr
 
 
 def test_wheel_works_from_another_folder(tmp_path: Path) -> None:
@@ -134,13 +135,11 @@ def test_wheel_works_from_another_folder(tmp_path: Path) -> None:
     site = tmp_path / "site"
     zipfile.ZipFile(wheel).extractall(site)
     there = {"PYTHONPATH": str(site), "NUMBA_DISABLE_JIT": "1"}
-    where = finished(["-c", "import qtaml_codesign; print(qtaml_codesign.__file__)"], tmp_path, **there)
-    assert str(site) in where.stdout
-    flip = finished(["-c", START, "flip", "--device", "7nm"], tmp_path, **there)
-    assert flip.returncode == 0, flip.stderr
-    options = ["--workload", "small-cnn", "--device", "3nm", "--budget", "0.125", "--method", "uniform-msp"]
-    plan = finished(["-c", START, "plan", *options], tmp_path, **there)
+    options = ["--workload", "small-cnn", "--device", "7nm", "--budget", "0.125", "--method", "uniform-msp"]
+    script = f"import qtaml_codesign; print(qtaml_codesign.__file__)\n{START}"
+    plan = finished(["-c", script, "plan", *options], tmp_path, **there)
     assert plan.returncode == 0, plan.stderr
+    assert str(site) in plan.stdout
     assert "12.5000%" in plan.stdout
     names = zipfile.ZipFile(wheel).namelist()
     assert {f"qtaml_codesign/nets/weights/{name}.safetensors" for name in ZOO} <= set(names)

@@ -106,7 +106,7 @@ def test_evaluate_measures_it_with_the_trials_of_the_sweep(swept):
         _ = result.accuracy
 
 
-def test_the_store_gives_every_trial_back_and_workers_change_nothing(swept, file, tmp_path):
+def test_the_store_gives_every_trial_back_and_workers_change_nothing(swept, file, tmp_path, started_by):
     _, folder, by_cost, _ = swept
     options = {**OPTIONS, "target": by_cost.options.wanted, "half_width": 0.02}
     again = qc.sweep(f"{file}:make", "3nm", GRID, out=folder, **options)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import pickle
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,7 +12,6 @@ import pytest
 
 import qtaml_codesign as qc
 from qtaml_codesign.errors import WorkloadError
-from tests.conftest import ROOT
 
 PLUGIN = '''
 import json
@@ -63,12 +61,10 @@ def test_a_file_of_a_new_kind_is_a_workload(installed, tmp_path):
     assert (again.digest, again.source) == (workload.digest, workload.source)
 
 
-def test_the_command_line_reads_it_too(installed):
-    command = [sys.executable, "-m", "qtaml_codesign", "plan", "--workload", "net.layers", "--method", "uniform-msp",
-               "--flip-probability", "0.1", "--budget", "0.25", "--out", "plan.json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False,
-                          env={"PYTHONPATH": f"{ROOT}:{installed}", "PATH": "/usr/bin:/bin"})
-    assert done.returncode == 0, done.stderr
+def test_the_command_line_reads_it_too(installed, codesign):
+    done = codesign("plan", "--workload", "net.layers", "--method", "uniform-msp", "--flip-probability", 0.1,
+                    "--budget", 0.25, "--out", "plan.json")
+    assert done.code == 0, done.stderr
     assert json.loads(Path("plan.json").read_text())["workload"] == "from-json"
 
 

@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -24,7 +25,7 @@ from qtaml_codesign.sweeps import collect, workers
 from qtaml_codesign.sweeps.pool import WorkerPool
 from qtaml_codesign.sweeps.store import ResultStore
 from qtaml_codesign.sweeps.workers import Job, Workers
-from tests.conftest import ROOT, stored_trials, tiny_network, until
+from tests.conftest import FORK, stored_trials, tiny_network, until
 
 FILES = ("sweep.csv", "knots.csv", "frontier.csv", "frontier.png")
 ARGUMENTS = {"thickness_nm": np.linspace(1.72, 1.84, 4), "budgets": (0.05, 0.25), "half_width": 0.004,
@@ -57,7 +58,7 @@ def slow_sweep(network, folder):
 
 def killed_at(moment, further_s, network, folder):
     """Begin or continue the sweep, and kill it when that many trials are stored, or a few milliseconds later."""
-    child = multiprocessing.get_context("fork").Process(target=partial(slow_sweep, network, folder))
+    child = FORK.Process(target=partial(slow_sweep, network, folder))
     child.start()
     assert until(lambda: stored_trials(folder) >= moment or not child.is_alive(), every=0.005)
     time.sleep(further_s)
@@ -89,19 +90,22 @@ def test_kill_nine_many_times_then_resume(whole, tmp_path, kills):
     assert {path.name for path in tmp_path.iterdir()} == {*FILES, "run.json", "results.sqlite"}
 
 
-def test_two_workers_killed_with_their_parent_leave_nobody_behind(whole, tiny_source, codesign, tmp_path):
-    """The command line with two processes: SIGKILL the parent, its workers end; the rest runs to the same bytes."""
-    folder = whole[1]
+def test_two_workers_killed_with_their_parent_leave_nobody_behind(
+    whole, tiny_source, codesign, tmp_path, started_by, monkeypatch
+):
+    """SIGKILL a process with two workers, and they end; the command line runs the rest to the same bytes."""
+    network, folder, _ = whole
     arguments = ["sweep", "--device", "3nm", "--workload", tiny_source, "--out", str(tmp_path), "--budget",
                  "0.05,0.25", "--half-width", "0.004", "--max-trials", "160", "--thickness", "1.72:1.84:4"]
     (tmp_path / "temporary").mkdir()
-    parent = subprocess.Popen([sys.executable, "cli.py", *arguments, "--workers", "2"], cwd=ROOT,
-                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                              env={**os.environ, "TMPDIR": str(tmp_path / "temporary")})
-    assert until(lambda: stored_trials(tmp_path) >= 100 or parent.poll() is not None)
+    with monkeypatch.context() as there:
+        there.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+        parent = FORK.Process(target=partial(qc.sweep, network, "3nm", out=tmp_path, workers=2, **ARGUMENTS))
+        parent.start()
+    assert until(lambda: stored_trials(tmp_path) >= 100 or not parent.is_alive())
     workers = children_of(parent.pid)
     parent.kill()
-    parent.wait()
+    parent.join()
     assert len(workers) >= 2
     assert stored_trials(tmp_path) >= 100
     assert until(lambda: not any(alive(pid) for pid in workers))
@@ -141,16 +145,6 @@ def test_interrupt_keeps_what_was_finished(whole, tmp_path, monkeypatch):
     assert not (tmp_path / "sweep.csv").exists()
     qc.sweep(network, "3nm", out=tmp_path, **ARGUMENTS)
     assert bytes_of(tmp_path) == bytes_of(folder)
-
-
-@pytest.fixture(params=["fork", pytest.param("spawn", marks=pytest.mark.full)])
-def started_by(request, monkeypatch):
-    """How worker processes start. A fork needs no import, and catches what is lost, replaced or counted wrongly.
-
-    What the start itself may break, the two tests with a command line of two workers and `spawn` at full size catch.
-    """
-    context = multiprocessing.get_context(request.param)
-    monkeypatch.setattr(multiprocessing, "get_context", lambda method: context)
 
 
 def jobs(*functions):

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
-import os
 import pickle
-import subprocess
 import sys
 import tempfile
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -21,38 +21,9 @@ from qtaml_codesign.nets.parcel import pack
 from qtaml_codesign.sweeps import handle
 from qtaml_codesign.sweeps.handle import Received, resolve
 from qtaml_codesign.sweeps.workers import FIRST_IN_FLIGHT, Workers
-from tests.conftest import ROOT, tiny_network
+from tests.conftest import FORK, tiny_network
 
 OPTIONS = {"thickness_nm": [1.75], "budgets": [0.25], "trials": 12}
-
-MEMORY = '''
-import gc
-import sys
-import tempfile
-import numpy as np
-import torch
-import qtaml_codesign as qc
-from qtaml_codesign.sweeps import handle
-
-written, pack = [], handle.pack
-handle.pack = lambda workload, path: (written.append(path), pack(workload, path))[1]
-
-if __name__ == "__main__":
-    torch.manual_seed(0)
-    inputs = torch.randn(64, 64)
-    module = torch.nn.Sequential(torch.nn.Linear(64, 1500), torch.nn.ReLU(), torch.nn.Linear(1500, 1500),
-                                 torch.nn.ReLU(), torch.nn.Linear(1500, 4))
-    workload = qc.Workload(module, inputs[:8], (inputs, module(inputs).argmax(1)))
-    before = {name: weight.copy() for name, weight in workload.weights.items()}
-    tempfile.tempdir = sys.argv[1]
-    alone, both = (qc.sweep(workload, "3nm", [1.75], budgets=[0.25], methods=["uniform-msp"], trials=2, workers=number)
-                   .to_frame() for number in (1, 2))
-    gc.collect()
-    room = [np.full(1500 * 1500, np.nan, np.float32) for _ in range(4)]
-    same = all(np.array_equal(workload.weights[name], before[name]) for name in before)
-    shared = any(parameter.is_shared() for parameter in workload.network.module.parameters())
-    print("same", same, "shared", shared, "table", both.equals(alone), "written", len(written))
-'''
 
 TRAINED = '''
 import pathlib
@@ -121,18 +92,35 @@ def new_process(monkeypatch):
     monkeypatch.setattr(handle, "RECEIVED", Received(2))
 
 
-def test_a_network_built_in_python_is_written_once_and_its_weights_stay(tmp_path):
+def sweep_twice(folder):
+    """Sweep a network of this process with one process and with two; write down what became of it and its weights."""
+    written = []
+    handle.pack = lambda workload, path: (written.append(path), pack(workload, path))[1]
+    tempfile.tempdir = str(folder)
+    inputs = torch.randn(64, 64, generator=torch.Generator().manual_seed(0))
+    module = nn.Sequential(nn.Linear(64, 1500), nn.ReLU(), nn.Linear(1500, 1500), nn.ReLU(), nn.Linear(1500, 4))
+    workload = qc.Workload(module, inputs[:8], (inputs, module(inputs).argmax(1)))
+    before = {name: weight.copy() for name, weight in workload.weights.items()}
+    alone, both = (qc.sweep(workload, "3nm", [1.75], budgets=[0.25], methods=["uniform-msp"], trials=2, workers=number)
+                   .to_frame() for number in (1, 2))
+    gc.collect()
+    room = [np.full(1500 * 1500, np.nan, np.float32) for _ in range(4)]
+    assert all(np.array_equal(workload.weights[name], before[name]) for name in before), room[0][0]
+    assert not any(parameter.is_shared() for parameter in workload.network.module.parameters())
+    assert both.equals(alone)
+    assert len(written) == 1
+
+
+def test_a_network_built_in_python_is_written_once_and_its_weights_stay(tmp_path, started_by):
     """One process or two, the same table; the file that two need is cleared away, one process writes none.
 
     In a process of its own: reading memory that torch has moved away gives garbage, or ends the process.
     """
-    script, temporary = tmp_path / "script.py", tmp_path / "temporary"
-    script.write_text(MEMORY)
-    temporary.mkdir()
-    done = subprocess.run([sys.executable, str(script), str(temporary)], capture_output=True, text=True, check=False,
-                          env={**os.environ, "PYTHONPATH": str(ROOT)})
-    assert (done.returncode, done.stdout) == (0, "same True shared False table True written 1\n"), done.stderr
-    assert [file.name for file in temporary.iterdir() if file.name.startswith("codesign")] == []
+    child = FORK.Process(target=sweep_twice, args=(tmp_path,))
+    child.start()
+    child.join()
+    assert child.exitcode == 0
+    assert [file.name for file in tmp_path.iterdir() if file.name.startswith("codesign")] == []
 
 
 @pytest.fixture

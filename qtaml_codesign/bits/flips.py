@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from qtaml_codesign.bits import kernels
 from qtaml_codesign.bits.cell_law import BitErrorProfile, CellLaw, as_profile
-from qtaml_codesign.bits.formats import BitFormat, Codes, Encoding
+from qtaml_codesign.bits.formats import BitFormat, Codes, Encoding, plain_bits
 from qtaml_codesign.bits.variation import flip_cells
 from qtaml_codesign.checks import plain_array, whole_number_within
 from qtaml_codesign.errors import InputError
@@ -165,7 +165,7 @@ def read_back(
         >>> read_back(codes, 0.1, seed=1, protected=1)
         array([ 1,  8, 11,  3,  4,  1,  6,  7], dtype=uint8)
     """
-    form = BitFormat(8 if bits is None else bits, "offset_binary" if encoding is None else encoding)
+    form = BitFormat(8 if bits is None else plain_bits(bits), "offset_binary" if encoding is None else encoding)
     profile = as_profile(flip_probability, form)
     errors = profile.region_of(tensor)
     _check_format(errors.format, bits, encoding)

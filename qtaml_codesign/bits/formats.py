@@ -16,7 +16,9 @@ from qtaml_codesign.errors import InputError
 Codes = NDArray[np.uint8] | NDArray[np.uint16]
 
 ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
-FEWEST_BITS, MOST_BITS = 2, 16
+FEWEST_BITS, MOST_BITS = 1, 16
+FEWEST_PLAIN_BITS = 2
+"""Fewest bits of a plain number that users may ask for: one bit of it can only say -1 or 0."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class BitFormat:
     planes and the sign in the MSB (1 = negative), so w in [-1 + D, 1 - D]; it writes zero as +0 and reads -0 as 0.
 
     Args:
-        bits: B, 2 to 16.
+        bits: B, 1 to 16.
         encoding: `offset_binary`, `twos_complement` or `sign_magnitude`.
 
     Raises:
@@ -47,7 +49,7 @@ class BitFormat:
     encoding: Encoding = "offset_binary"
 
     def __post_init__(self) -> None:
-        count = whole_number_within("bits", self.bits, FEWEST_BITS, MOST_BITS, "weights are stored in 2 to 16 bits")
+        count = whole_number_within("bits", self.bits, FEWEST_BITS, MOST_BITS, "a word has 1 to 16 cells")
         object.__setattr__(self, "bits", count)
         one_of("encoding of a stored weight", "encoding", self.encoding, ENCODINGS)
 
@@ -149,6 +151,22 @@ class BitFormat:
         else:
             codes = np.where(levels < 0, half - levels, levels)
         return cast("Codes", codes.astype(self.code_dtype))
+
+
+def plain_bits(bits: object) -> int:
+    """The bit count of weights that are stored as plain numbers, if it is one.
+
+    Args:
+        bits: as the user gave it.
+
+    Raises:
+        InputError: not a whole number from 2 to 16.
+
+    Example:
+        >>> plain_bits(8)
+        8
+    """
+    return whole_number_within("bits", bits, FEWEST_PLAIN_BITS, MOST_BITS, "weights are stored in 2 to 16 bits")
 
 
 @lru_cache(maxsize=64)

@@ -1,4 +1,4 @@
-"""Philox random numbers and the flip loop, compiled. No checks here: `flips.py` makes them.
+"""Philox random numbers, the flip loop, and words as channels, compiled. No checks here: `flips.py` makes them.
 
 Every cell owns one uniform number u in [0, 1) with endless binary digits, u = sum_k d_k 2^-(k+1). Eight weights of
 eight planes share a 64-bit word per digit: digit k of weight i and plane b is bit 8 (i mod 8) + b mod 8 of word k mod 2
@@ -241,6 +241,18 @@ def flip_unlike_cells(  # type: ignore[no-untyped-def]
             if median > 0.0 and is_below(min(1.0, median * factors[i, plane]), key, trial, index, plane):
                 read[i] ^= 1 << plane
                 flips[plane] += 1
+
+
+@numba.njit(cache=True, nogil=True)
+def through_cells(vector, cells):  # type: ignore[no-untyped-def]
+    """Multiply vector (2^B,), in place, by the Kronecker product of cells (B, 2, 2), plane 0 the fastest index."""
+    for plane in range(cells.shape[0]):
+        half = 1 << plane
+        c00, c01, c10, c11 = cells[plane, 0, 0], cells[plane, 0, 1], cells[plane, 1, 0], cells[plane, 1, 1]
+        for start in range(0, vector.size, 2 * half):
+            for low in range(start, start + half):
+                zero, one = vector[low], vector[low + half]
+                vector[low], vector[low + half] = c00 * zero + c01 * one, c10 * zero + c11 * one
 
 
 @lru_cache(maxsize=256)

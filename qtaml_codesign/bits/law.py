@@ -13,6 +13,7 @@ from qtaml_codesign.bits import moments
 from qtaml_codesign.bits.cell_law import CellLaw
 from qtaml_codesign.bits.formats import level_table
 from qtaml_codesign.bits.moments import Array, Cumulants
+from qtaml_codesign.bits.transition import transition_matrix
 from qtaml_codesign.checks import whole_number_within
 from qtaml_codesign.errors import InputError
 
@@ -219,10 +220,7 @@ class ReadLaw:
             raise InputError("the transition matrix would not fit in memory", where="ReadLaw.transition_matrix",
                              rule=f"bits <= {MATRIX_BITS}", value=self.errors.format.bits,
                              next_step="use code_probabilities(code), row by row")
-        matrix = np.ones((1, 1))
-        for zero_to_one, one_to_zero in self._rates:
-            matrix = np.kron(np.array([[1.0 - zero_to_one, zero_to_one], [one_to_zero, 1.0 - one_to_zero]]), matrix)
-        return matrix
+        return transition_matrix(self.errors.protect(self.depth))
 
     def characteristic_function(self, t: ArrayLike, code: int) -> NDArray[np.complex128]:
         """E[exp(i t delta) | w] for t of any shape: prod_i (1 - r_i + r_i exp(i t D c_i s_i)).

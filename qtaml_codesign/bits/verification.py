@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from qtaml_codesign.bits import theorem_rows as rows
 from qtaml_codesign.bits.cell_law import CellLaw
 from qtaml_codesign.bits.flips import FlipKey, draw_flips, flip_key
-from qtaml_codesign.bits.formats import ENCODINGS, BitFormat, Encoding
+from qtaml_codesign.bits.formats import ENCODINGS, BitFormat, Encoding, plain_bits
 from qtaml_codesign.bits.law import ReadLaw
 from qtaml_codesign.bits.moments import Array
 from qtaml_codesign.bits.theorem_rows import CodeSums, TheoremCheck
@@ -58,7 +58,7 @@ def verify_theorems(
         ('3.2 mean drift', 'offset_binary: slope of E[read | w]', 0.8)
     """
     whole_number_within("trials", trials, 1, 10**9, "64 trials take a second or two")
-    fmt = BitFormat(bits)
+    fmt = BitFormat(plain_bits(bits))
     rate = _open_rate(flip_probability, trials * max(WEIGHTS_PER_TRIAL, fmt.code_count))
     sampler, flat = _Sampler(fmt, trials, seed), np.full(fmt.bits, rate)
     found = [row for rows_of in _ROWS for row in rows_of(sampler, flat)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +70,20 @@ class ByRows:
         """Bits beside the cells: those of each part, and for each row the number of its part."""
         choice = (len(self.parts) - 1).bit_length()
         return sum(codec.metadata_bits for _, codec in self.parts) + self.rows * choice
+
+    @property
+    def coded_bits(self) -> dict[tuple[int, int], float]:
+        """Data bits for each weight in codewords of (n, k), averaged over the rows."""
+        found: dict[tuple[int, int], float] = {}
+        for rows, codec in self.parts:
+            for code, bits in codec.coded_bits.items():
+                found[code] = found.get(code, 0.0) + bits * len(rows) / self.rows
+        return found
+
+    @property
+    def tables(self) -> dict[Hashable, int]:
+        """Those of all parts (see `Codec.tables`)."""
+        return {table: bits for _, codec in self.parts for table, bits in codec.tables.items()}
 
     def protected_bits(self, size: int) -> int:
         """Bits of the tensor of `size` weights that ideal protection covers."""

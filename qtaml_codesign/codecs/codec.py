@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -78,6 +78,16 @@ class Codec(ABC):
     def cell_law(self, law: CellLaw) -> CellLaw:
         """The law of the codec's own raw cells where the memory flips by `law`; by default the same."""
         return law
+
+    @property
+    def coded_bits(self) -> Mapping[tuple[int, int], float]:
+        """Data bits for each weight in codewords of (n cells, k data bits); none by default."""
+        return {}
+
+    @property
+    def tables(self) -> Mapping[Hashable, int]:
+        """Bits of tables that any number of groups share, by what tells one from another; none by default."""
+        return {}
 
     @property
     def readout(self) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:

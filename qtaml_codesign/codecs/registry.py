@@ -7,8 +7,11 @@ from typing import Any
 
 from qtaml_codesign.checks import one_of
 from qtaml_codesign.codecs.by_rows import ByRows
+from qtaml_codesign.codecs.channel_optimised import ChannelOptimised
 from qtaml_codesign.codecs.channel_protected import ChannelProtected
 from qtaml_codesign.codecs.codec import Codec
+from qtaml_codesign.codecs.coded import Coded
+from qtaml_codesign.codecs.dropped import Dropped
 from qtaml_codesign.codecs.plane_protected import PlaneProtected
 
 Holding = Codec | ByRows
@@ -17,6 +20,9 @@ Holding = Codec | ByRows
 CODECS: dict[str, Callable[[Mapping[str, Any]], Codec]] = {
     "channel-protected": ChannelProtected.from_json,
     "plane-protected": PlaneProtected.from_json,
+    "channel-optimised": ChannelOptimised.from_json,
+    "coded": Coded.from_json,
+    "dropped": Dropped.from_json,
 }
 
 

@@ -38,6 +38,9 @@ Changed = Annotated[
                  "repeat it for several."),
 ]
 Method = Annotated[str, typer.Option("--method", help=f"{METHOD_LIST}.", autocompletion=_methods)]
+Cells = Annotated[
+    float | None, typer.Option("--cells", help="Cells per weight, for methods that spend them; default 8.")
+]
 Budget = Annotated[
     str, typer.Option("--budget", help="Protected-bit fraction; 0.05 or 5% of the stored bits.")
 ]

@@ -12,6 +12,7 @@ from qtaml_codesign.commands.inputs import flip_input, tell_extremes
 from qtaml_codesign.commands.options import (
     Allocation,
     Budget,
+    Cells,
     Changed,
     FlipRate,
     MaybeDevice,
@@ -35,6 +36,7 @@ def plan(
     device: MaybeDevice = None,
     changed: Changed = None,
     budget: Budget = "0",
+    cells: Cells = None,
     method: Method = "tac",
     allocation: Allocation = None,
     sensitivity: Sensitivity = None,
@@ -67,7 +69,7 @@ def plan(
         say(f"warning: {warning}", sys.stderr)
     with progress_shown() as show:
         made = make(
-            network, method, flips, fraction, seed, allocation=allocation, bits=bits, encoding=encoding,
+            network, method, flips, fraction, seed, cells=cells, allocation=allocation, bits=bits, encoding=encoding,
             progress=lambda *state: show(SweepProgress(*state)), **more,
         )
     if out is not None:
@@ -128,9 +130,19 @@ def _print_layers(made: TacPlan) -> None:
 
 
 def _print_prediction(made: TacPlan) -> None:
+    if made.predicted_variance is not None and made.error_floor is not None:
+        _print_distance(made.predicted_variance, made.error_floor)
+        return
     if made.rho_star is None:
         say(f"no Jacobian gains: {made.method} needs none; with --sensitivity the output variance is predicted")
         return
     say(f"rho*: {made.rho_star:.4g} (predicted output variance of TAC / Uniform-MSP; small = uneven layers)")
     say(f"predicted output variance: {made.predicted_variance:.4g}; Uniform-MSP here: {made.uniform_variance:.4g}")
     say(f"predicted gain: {made.predicted_gain:.4g} times less output variance than Uniform-MSP at this budget")
+
+
+def _print_distance(error: float, floor: float) -> None:
+    from qtaml_codesign.ecc.rate_distortion import distance_dB
+
+    away = f", {float(distance_dB(error, floor)):.1f} dB above it" if floor > 0.0 else ""
+    say(f"expected squared error of the logits: {error:.4g}; Shannon's floor for so many cells: {floor:.4g}{away}")

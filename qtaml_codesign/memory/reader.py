@@ -83,7 +83,7 @@ class StoredGroup(Generic[C]):
     @property
     def bits_stored(self) -> int:
         """Cells of the group."""
-        return int(self.words.size) * self.codec.format.bits
+        return round(self.words.size * self.codec.cells)
 
     @property
     def bits_exposed(self) -> int:
@@ -152,7 +152,7 @@ class Reading:
     @property
     def bits_flipped(self) -> int:
         """Flips in all planes of all tensors."""
-        return int(np.concatenate(list(self.flips_by_plane.values())).sum()) if self.flips_by_plane else 0
+        return sum(sum(planes.tolist()) for planes in self.flips_by_plane.values())
 
 
 class Reader(ABC):

@@ -80,14 +80,14 @@ class TrialCounts:
             )
 
     def _can_be_right_answers(self) -> bool:
-        score, squares, cubes = self.score, self.score_squares, self.score_cubes
+        score, squares, cubes, groups = self.score, self.score_squares, self.score_cubes, self.score_by_group.tolist()
         return bool(
             0 <= score <= self.trials * self.samples
             and squares <= self.samples * score
             and squares**2 <= score * cubes
             and cubes <= self.samples * squares
-            and (self.score_by_group >= 0).all()
-            and int(self.score_by_group.sum()) == score
+            and min(groups, default=0) >= 0
+            and sum(groups) == score
         )
 
     @classmethod

@@ -17,7 +17,7 @@ import pandas as pd
 from qtaml_codesign.nets.target import Target
 
 COLOURS = ("#004488", "#d55e00", "#000000", "#66b3e6", "#009e73", "#e69f00", "#117733")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "*", "<", ">", "h", "d", "8", "H")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "*", "<", ">", "h", "d", "8", "H", (4, 1, 0), (6, 1, 0), (3, 1, 0))
 DASHES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (3, 1, 1, 1)))
 
 _ROW_POINTS = 13.0
@@ -29,12 +29,12 @@ class Look(NamedTuple):
     """Colour, marker and dash pattern of a method."""
 
     colour: str
-    marker: str
+    marker: Any
     dashes: Any
 
 
 def looks(points: pd.DataFrame) -> dict[str, Look]:
-    """The look of each method of a table, by its place there; the first fifteen have markers of their own.
+    """The look of each method of a table, by its place there; the first eighteen have markers of their own.
 
     Args:
         points: columns of `sweep.csv`.

@@ -34,6 +34,7 @@ class PlanRequest:
     allocation: str
     sensitivity: str
     profile: BitErrorProfile
+    cells: float | None = None
 
     @property
     def needs_gains(self) -> bool:
@@ -43,11 +44,12 @@ class PlanRequest:
     @property
     def request_id(self) -> str:
         """SHA-256 (hex) of the content."""
-        return content_digest({
+        content = {
             "engine": ENGINE_VERSION, "workload_digest": self.workload_digest, "method": self.method,
             "budget": self.budget, "seed": self.seed, "allocation": self.allocation, "sensitivity": self.sensitivity,
             "profile": self.profile.to_json(),
-        })
+        }
+        return content_digest(content if self.cells is None else content | {"cells": self.cells})
 
 
 def make_plan(handle: WorkloadHandle | Parcel, request: PlanRequest, gains: JacobianGains | None) -> TacPlan:
@@ -64,7 +66,7 @@ def make_plan(handle: WorkloadHandle | Parcel, request: PlanRequest, gains: Jaco
     """
     with single_threaded():
         return plan(resolve(handle), request.method, request.profile, request.budget, request.seed,
-                    sensitivity=request.sensitivity, gains=gains,
+                    cells=request.cells, sensitivity=request.sensitivity, gains=gains,
                     allocation=request.allocation if METHOD_RULES[request.method].spend == "allocate" else None)
 
 

@@ -10,7 +10,7 @@ from typing import cast
 from numpy.typing import ArrayLike
 
 from qtaml_codesign.bits.cell_law import BitErrorProfile, as_profile
-from qtaml_codesign.bits.formats import BitFormat, Encoding
+from qtaml_codesign.bits.formats import BitFormat, Encoding, plain_bits
 from qtaml_codesign.checks import number_within, one_of, whole_number
 from qtaml_codesign.errors import InputError
 from qtaml_codesign.nets.loading import load_workload
@@ -20,10 +20,12 @@ from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.physics.flip import FlipProbability
 from qtaml_codesign.tac.algorithm import Planner, StageProgress
 from qtaml_codesign.tac.allocation import checked_allocation
-from qtaml_codesign.tac.choices import need_method
+from qtaml_codesign.tac.choices import checked_cells, need_method
 from qtaml_codesign.tac.layers import LayerPlan
-from qtaml_codesign.tac.methods import BUDGET_FREE_METHODS, METHODS, SPENDING_METHODS
+from qtaml_codesign.tac.methods import BUDGET_FREE_METHODS, METHOD_RULES, METHODS, SPENDING_METHODS
 from qtaml_codesign.tac.plan import TacPlan, weights_digest
+from qtaml_codesign.tac.request import StoreRequest
+from qtaml_codesign.tac.stores import STORES
 
 __all__ = ["BUDGET_FREE_METHODS", "METHODS", "LayerPlan", "TacPlan", "plan", "weights_digest"]
 
@@ -38,6 +40,7 @@ def plan(
     budget: float = 0.0,
     seed: int = 0,
     *,
+    cells: float | None = None,
     allocation: str | None = None,
     sensitivity: str = "auto",
     bits: int | None = None,
@@ -56,8 +59,9 @@ def plan(
         method: one of `METHODS`.
         flip_probability: one number, (B,) by bit plane (0 = LSB), a scalar `FlipProbability` or a profile; all zero is
             quantisation alone.
-        budget: protected-bit fraction in [0, 1]; must be 0 for `mean-only` and `none`.
+        budget: protected-bit fraction in [0, 1]; must be 0 for methods that protect nothing or spend cells.
         seed: key of random probes, correction drawings and random protection.
+        cells: cells per weight, for the methods that spend them (`CELL_METHODS`); theirs is 8 when left out.
         allocation: `greedy` (the paper's, default) or `exact` (integer programme), for methods that allocate by score.
         sensitivity: how Jacobian gains are measured. `auto`: only for methods that allocate by them, by reverse passes
             up to 128 logits per input and random signs beyond. `reverse`, `finite-difference` or `random-sign`: so, for
@@ -87,13 +91,17 @@ def plan(
     whole_number("seed", seed, least=0)
     whole_number("correction_trials", correction_trials, least=1)
     solver = checked_allocation(allocation, [method])
+    wanted = checked_cells(cells, [method])
     profile = _rates(flip_probability, bits, encoding)
     network = load_workload(workload)
     errors = profile.assign(list(network.weights))
+    told = progress or (lambda stage, done, total: None)
     with single_threaded():
+        if METHOD_RULES[method].chooses_store:
+            return STORES[method](StoreRequest(network, errors, method, float(budget), wanted, seed, told))
         return Planner(
             network, errors, seed, solver, correction_trials, sensitivity,
-            progress or (lambda stage, done, total: None), _of_network(gains, network),
+            told, _of_network(gains, network),
         ).make(method, float(budget))
 
 
@@ -113,7 +121,8 @@ def _rates(flip_probability: FlipInput | None, bits: int | None, encoding: str |
                          rule="a number, an array or a FlipProbability", value=None,
                          next_step="pass flip_probability=0.1 or qc.flip_probability(card)")
     if not isinstance(flip_probability, (FlipProbability, BitErrorProfile)):
-        form = BitFormat(8 if bits is None else bits, cast(Encoding, "offset_binary" if encoding is None else encoding))
+        stored = cast(Encoding, "offset_binary" if encoding is None else encoding)
+        form = BitFormat(8 if bits is None else plain_bits(bits), stored)
         return as_profile(flip_probability, form)
     if bits is not None or encoding is not None:
         raise InputError("the storage format is given twice", where="bits, encoding",

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from qtaml_codesign.checks import one_of, several
+from qtaml_codesign.checks import number_within, one_of, several
 from qtaml_codesign.errors import InputError
-from qtaml_codesign.tac.methods import METHODS
+from qtaml_codesign.tac.methods import CELL_METHODS, METHODS
+
+USUAL_CELLS = 8.0
+"""Cells per weight of methods that spend them, unless told: as many as plain 8-bit codes take."""
+LEAST_CELLS, MOST_CELLS = 0.1, 64.0
 
 
 def checked_methods(methods: str | Sequence[str], where: str = "methods (--method)") -> tuple[str, ...]:
@@ -29,6 +33,28 @@ def checked_methods(methods: str | Sequence[str], where: str = "methods (--metho
                          rule="one or more different methods", value=", ".join(chosen) or "none",
                          next_step="name each method once")
     return chosen
+
+
+def checked_cells(cells: float | None, methods: Sequence[str], where: str = "cells (--cells)") -> float | None:
+    """Cells per weight that the methods may spend: what is asked for, 8 by default, None where none of them spends any.
+
+    Args:
+        cells: a number > 0, up to 64, or None.
+        methods: the methods that are asked for.
+        where: argument or option at fault.
+
+    Raises:
+        InputError: another number, or one that none of the methods would use.
+
+    Example:
+        >>> checked_cells(None, ["tac"]), checked_cells(None, ["channel-optimised"])
+        (None, 8.0)
+    """
+    if cells is None:
+        return USUAL_CELLS if set(methods) & set(CELL_METHODS) else None
+    need_method(where, cells, "spends cells", methods, CELL_METHODS)
+    return number_within(where, cells, LEAST_CELLS, MOST_CELLS, f"{LEAST_CELLS} <= cells per weight <= {MOST_CELLS:g}",
+                         "4 is half of what plain 8-bit codes take")
 
 
 def need_method(where: str, choice: object, doing: str, methods: Sequence[str], those: Collection[str]) -> None:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import fields
-from functools import cached_property
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, InstanceOf, PlainSerializer, Tag
 
 from qtaml_codesign.bits.formats import BitFormat
 from qtaml_codesign.cards import Encoding
 from qtaml_codesign.codecs.by_rows import ByRows
+from qtaml_codesign.codecs.codec import Codec
 from qtaml_codesign.codecs.plane_protected import PlaneProtected
-from qtaml_codesign.codecs.registry import Holding, codec_from_json
+from qtaml_codesign.codecs.registry import codec_from_json
+from qtaml_codesign.errors import InputError
 from qtaml_codesign.records import Record
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -78,11 +78,22 @@ class LayerPlan(Frozen):
         return PlaneProtected(BitFormat(self.bits, self.encoding), self.scale, self.factor, self.depth, self.deeper,
                               self.gain, self.offset, self.planes)
 
-
     @property
     def shape(self) -> tuple[Hashable, ...]:
         """What changes by steps from one flip probability to the next: depth, planes, what is corrected."""
         return (self.depth, self.deeper, self.planes, self.factor != 1.0, self.gain != 1.0, self.offset != 0.0)
+
+
+def _as_holding(given: Any) -> Any:
+    """How a tensor is held, from its plain values; refused as pydantic expects it."""
+    if not isinstance(given, Mapping):
+        return given
+    try:
+        return codec_from_json(given)
+    except InputError as failure:
+        raise ValueError(f"{failure.what}: {failure.where}: {failure.rule}") from None
+    except (KeyError, TypeError, ValueError) as failure:
+        raise ValueError(f"the fields that its kind of store writes: {failure!r}") from None
 
 
 class StoredLayer(Frozen):
@@ -93,29 +104,15 @@ class StoredLayer(Frozen):
         weights: n_l, how many weights it holds.
         jacobian_gain: J_l, as for `LayerPlan`; None where it was not measured.
         score: what the method weighs the layer's error by; None where it ranks by nothing.
-        store: how it is held, as `Codec.to_json` or `ByRows.to_json` says it.
+        codec: how the memory holds it.
     """
 
     name: str
     weights: Annotated[int, Field(ge=1)]
     jacobian_gain: NonNegative | None
     score: NonNegative | None
-    store: dict[str, Any]
-
-    @classmethod
-    def of_codec(cls, codec: Holding, **rest: Any) -> StoredLayer:
-        """The entry of a tensor that is held so.
-
-        Args:
-            codec: how.
-            rest: the other fields.
-        """
-        return cls(store=json.loads(json.dumps(codec.to_json())), **rest)
-
-    @cached_property
-    def codec(self) -> Holding:
-        """How the memory holds the tensor."""
-        return codec_from_json(self.store)
+    codec: Annotated[InstanceOf[Codec] | InstanceOf[ByRows], BeforeValidator(_as_holding),
+                     PlainSerializer(lambda held: held.to_json())]
 
     @property
     def shape(self) -> tuple[Hashable, ...]:
@@ -123,3 +120,10 @@ class StoredLayer(Frozen):
         held = self.codec
         parts = held.parts if isinstance(held, ByRows) else (((), held),)
         return tuple((rows, type(codec), codec.cells, codec.protected_bits(1)) for rows, codec in parts)
+
+
+AnyLayer = Annotated[
+    Annotated[LayerPlan, Tag("protected")] | Annotated[StoredLayer, Tag("stored")],
+    Discriminator(lambda given: "stored" if "codec" in given or isinstance(given, StoredLayer) else "protected"),
+]
+"""A layer of a plan: plain codes with protected planes, or a store of its own."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Score = Literal["jacobian", "magnitude", "sensitivity"]
-Rule = Literal["allocate", "uniform", "fractional", "random", "random-layers", "nothing"]
+Rule = Literal["allocate", "uniform", "fractional", "random", "random-layers", "nothing", "rows", "cells"]
 Correction = Literal["decided", "rescaled", "always", "where-unprotected", "to-slope", "never"]
 
 
@@ -22,7 +22,8 @@ class MethodRule:
         score: `jacobian` ||W||_inf^2 J^2, `magnitude` ||W||_inf^2, `sensitivity` measured output deviation per weight.
         spend: `allocate` by score, `uniform` whole planes of all layers, `fractional` the same and one more plane on
             an even share of the weights, `random` any planes of any layers, `random-layers` the next planes of random
-            layers (both keyed by the seed), or `nothing`.
+            layers (both keyed by the seed), or `nothing`. `rows` shares protected bits out over the rows of each layer,
+            and `cells` spends cells per weight: methods that choose the store itself (`tac.stores`).
         correction: of the mean, by name in `correction.RULES`.
         label: short name for tables and plots.
         summary: one line for the reader.
@@ -38,6 +39,11 @@ class MethodRule:
     def needs_gains(self) -> bool:
         """Whether the depths follow from Jacobian gains; layers inside residual blocks then keep one plane at least."""
         return self.score == "jacobian" and self.spend == "allocate"
+
+    @property
+    def chooses_store(self) -> bool:
+        """Whether the method chooses how weights are held, beyond which planes of plain codes are protected."""
+        return self.spend in ("rows", "cells")
 
 
 def _tac(correction: Correction, label: str, summary: str) -> MethodRule:
@@ -72,9 +78,16 @@ METHOD_RULES: dict[str, MethodRule] = {
         "jacobian", "random-layers", "never", "random layers", "top planes of layers drawn at random"
     ),
     "none": MethodRule("jacobian", "nothing", "never", "uncompensated", "no ECC, no correction"),
+    "channel-optimised": MethodRule(
+        "jacobian", "cells", "never", "channel-optimised", "words and readout chosen for the flips, no ECC"
+    ),
+    "joint": MethodRule(
+        "jacobian", "cells", "never", "joint design", "each row dropped, in words of its own, or under a real code"
+    ),
 }
 METHODS = tuple(METHOD_RULES)
-BUDGET_FREE_METHODS = tuple(name for name, rule in METHOD_RULES.items() if rule.spend == "nothing")
+CELL_METHODS = tuple(name for name, rule in METHOD_RULES.items() if rule.spend == "cells")
+BUDGET_FREE_METHODS = tuple(name for name, rule in METHOD_RULES.items() if rule.spend in ("nothing", "cells"))
 SPENDING_METHODS = tuple(name for name in METHODS if name not in BUDGET_FREE_METHODS)
 ALLOCATING_METHODS = tuple(name for name, rule in METHOD_RULES.items() if rule.spend == "allocate")
 

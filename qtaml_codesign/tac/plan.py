@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -15,15 +16,23 @@ from pydantic import Field, ValidationError
 from qtaml_codesign.codecs.plane_protected import PlaneProtected
 from qtaml_codesign.codecs.registry import Holding
 from qtaml_codesign.errors import InputError, PlanError
-from qtaml_codesign.tac.layers import Finite, Frozen, LayerPlan, NonNegative, StoredLayer
+from qtaml_codesign.tac.layers import AnyLayer, Finite, Frozen, LayerPlan, NonNegative, StoredLayer
 from qtaml_codesign.tac.methods import METHODS
-from qtaml_codesign.tac.plan_file import PAPER_VERSION, PLAN_FORMAT, PLAN_VERSION, read_content
+from qtaml_codesign.tac.plan_file import (
+    PAPER_VERSION,
+    PLAN_FORMAT,
+    PLAN_VERSION,
+    read_content,
+    without_repeated_tables,
+)
 
 if TYPE_CHECKING:
     Method = str
 else:
     Method = Literal[METHODS]
 
+OF_STORES = ("cells", "error_floor", "statistics")
+"""Fields that stand in files of version 3 alone."""
 _AGAIN = "or make the plan again with `codesign plan`"
 
 
@@ -46,6 +55,7 @@ class TacPlan(Frozen):
             the store.
         warnings: what the reader must know, e.g. a budget too small for the residual floor.
         cells: cells per weight that were asked for, of methods that spend them; else None.
+        error_floor: Shannon's floor of predicted_variance at `cells`; None where the method spends no cells.
         statistics: buffers of the network that go with the stored weights, flat, by name: those of normalisation layers
             re-estimated under the flips; empty where it keeps its own.
 
@@ -69,9 +79,10 @@ class TacPlan(Frozen):
     rho_star: NonNegative | None
     predicted_variance: NonNegative | None
     uniform_variance: NonNegative | None
-    layers: Annotated[tuple[LayerPlan | StoredLayer, ...], Field(min_length=1)]
+    layers: Annotated[tuple[AnyLayer, ...], Field(min_length=1)]
     warnings: tuple[str, ...]
     cells: NonNegative | None = None
+    error_floor: NonNegative | None = None
     statistics: dict[str, tuple[Finite, ...]] = Field(default_factory=dict)
 
     @property
@@ -101,8 +112,15 @@ class TacPlan(Frozen):
 
     @property
     def stored_bits(self) -> float:
-        """Cells that the weights take: sum_l n_l B_l for plain codes; whole unless a code or several stores share."""
-        return sum(layer.weights * layer.codec.cells for layer in self.layers)
+        """Cells that the weights take: sum_l n_l B_l for plain codes.
+
+        The codewords of a code run on from tensor to tensor; the last one is not full, but has all its checks.
+        """
+        coded: Counter[tuple[int, int]] = Counter()
+        for layer in self.layers:
+            coded.update({code: layer.weights * bits for code, bits in layer.codec.coded_bits.items()})
+        unused = sum((-bits % k) / k * (n - k) for (n, k), bits in coded.items())
+        return sum(layer.weights * layer.codec.cells for layer in self.layers) + unused
 
     @property
     def cells_per_weight(self) -> float:
@@ -112,7 +130,9 @@ class TacPlan(Frozen):
     @property
     def metadata_bits(self) -> int:
         """Bits beside the cells, which the plan takes to be safe: scales, tables, re-estimated statistics."""
-        return sum(layer.codec.metadata_bits for layer in self.layers) + 32 * sum(map(len, self.statistics.values()))
+        tables = {table: bits for layer in self.layers for table, bits in layer.codec.tables.items()}
+        of_layers = sum(layer.codec.metadata_bits for layer in self.layers)
+        return of_layers + sum(tables.values()) + 32 * sum(map(len, self.statistics.values()))
 
     @property
     def protected_bits(self) -> int:
@@ -141,10 +161,10 @@ class TacPlan(Frozen):
     def to_json(self) -> str:
         """The plan as JSON text; floats round-trip exactly."""
         content = self.model_dump(mode="json")
-        of_store = {name: value for name in ("cells", "statistics") if (value := content.pop(name))}
+        of_store = {name: value for name in OF_STORES if (value := content.pop(name))}
         stores = bool(of_store) or any(isinstance(layer, StoredLayer) for layer in self.layers)
         header = {"format": PLAN_FORMAT, "version": PLAN_VERSION if stores else PAPER_VERSION}
-        return json.dumps({**header, **content, **of_store}, indent=1, allow_nan=False)
+        return json.dumps(without_repeated_tables({**header, **content, **of_store}), indent=1, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str, where: str = "plan") -> TacPlan:
@@ -217,7 +237,7 @@ def weights_digest(weights: Mapping[str, NDArray[np.floating]]) -> str:
 
 def _plan_error(failure: ValidationError, where: str) -> PlanError:
     first = failure.errors()[0]
-    field = ".".join(str(part) for part in first["loc"])
+    field = ".".join(str(part) for part in first["loc"] if part not in ("protected", "stored"))
     missing = first["type"] == "missing"
     return PlanError(f"the plan's field {field} is {'missing' if missing else 'not usable'}", where=f"{where}, {field}",
                      rule=first["msg"], value="(missing)" if missing else first["input"],
@@ -227,16 +247,11 @@ def _plan_error(failure: ValidationError, where: str) -> PlanError:
 def _check_layers(plan: TacPlan, where: str) -> None:
     for layer in plan.layers:
         try:
-            codec = layer.codec
-            if isinstance(codec, PlaneProtected):
-                codec.check_size(layer.weights)
+            if isinstance(layer.codec, PlaneProtected):
+                layer.codec.check_size(layer.weights)
         except InputError as failure:
             raise PlanError(failure.what, where=f"{where}, {layer.name}, {failure.where}", rule=failure.rule,
                             value=failure.value, next_step=f"correct the field, {_AGAIN}") from None
-        except (KeyError, TypeError, ValueError) as failure:
-            raise PlanError("a layer's store cannot be read", where=f"{where}, {layer.name}, store",
-                            rule="the fields that its kind of store writes", value=repr(failure),
-                            next_step=f"correct the field, {_AGAIN}") from None
         if isinstance(layer, StoredLayer):
             continue
         if layer.corrected == ((layer.factor, layer.gain, layer.offset) == (1.0, 1.0, 0.0)):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 from qtaml_codesign.errors import PlanError
@@ -35,7 +37,46 @@ def read_content(text: str, where: str) -> dict[str, Any]:
         raise PlanError("this is not a plan that this version can read", where=f"{where}, format and version",
                         rule=f"format {PLAN_FORMAT!r}, version 1 to {PLAN_VERSION}", value=header,
                         next_step="make the plan again with `codesign plan`")
-    return content
+    return _with_tables(content)
+
+
+def without_repeated_tables(content: dict[str, Any]) -> dict[str, Any]:
+    """The content of a plan file with each codebook once, under `tables`, and its digest where it is used.
+
+    Args:
+        content: plain values.
+    """
+    tables: dict[str, Any] = {}
+
+    def moved(value: Any, key: str = "") -> Any:
+        if key == "codebook":
+            digest = hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+            tables[digest] = value
+            return digest
+        return _mapped(value, moved)
+
+    found = moved(content)
+    return {**found, "tables": tables} if tables else found
+
+
+def _with_tables(content: dict[str, Any]) -> dict[str, Any]:
+    """The content with every codebook where it is used."""
+    tables = content.pop("tables", {})
+
+    def back(value: Any, key: str = "") -> Any:
+        if key == "codebook" and isinstance(value, str) and isinstance(tables, dict):
+            return tables.get(value, value)
+        return _mapped(value, back)
+
+    found: dict[str, Any] = back(content)
+    return found
+
+
+def _mapped(value: Any, change: Callable[[Any, str], Any]) -> Any:
+    """A dictionary or list with every entry changed; else the value."""
+    if isinstance(value, dict):
+        return {key: change(entry, key) for key, entry in value.items()}
+    return [change(entry, "") for entry in value] if isinstance(value, list) else value
 
 
 def _from_version_1(content: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,193 @@
+"""Plans that choose the store: every tensor, or every row of it, is held in the way that serves the output best.
+
+A group g of n_g weights with Jacobian gain J_g^2 per weight and variance v_g about the mean of its rows, held in a way
+of relative error d, adds n_g J_g^2 v_g d to the expected squared error of the logits. One Lagrange multiplier on the
+cells shares a budget out over all groups (`cell_allocation.py`). Where the network keeps statistics of its
+normalisation, they are estimated again under the flips, on the unlabelled calibration inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qtaml_codesign.codecs.by_rows import ByRows
+from qtaml_codesign.codecs.registry import Holding
+from qtaml_codesign.ecc.limits import capacity_of_channel
+from qtaml_codesign.ecc.rate_distortion import error_floor
+from qtaml_codesign.errors import InputError
+from qtaml_codesign.memory.deploy import deploy
+from qtaml_codesign.nets.normalisation import reestimated_statistics
+from qtaml_codesign.nets.weight_gains import weight_gains
+from qtaml_codesign.nets.workload import Workload
+from qtaml_codesign.tac.cell_allocation import allocate_cells
+from qtaml_codesign.tac.layers import StoredLayer
+from qtaml_codesign.tac.plan import TacPlan, weights_digest
+from qtaml_codesign.tac.request import StoreRequest
+from qtaml_codesign.tac.ways import DROP, Way, coded_ways, word_ways
+
+STATISTICS = "statistics"
+READINGS = 64
+"""Drawings that the statistics of normalisation layers are estimated from."""
+
+Gains = Mapping[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Weights that are held in one way.
+
+    Attributes:
+        tensor: its name.
+        rows: of the tensor; None for all of it.
+        size: how many weights.
+        stake: squared error of the logits if only the rows' means were read: sum of J^2 (w - mean of the row)^2.
+    """
+
+    tensor: str
+    rows: tuple[int, ...] | None
+    size: int
+    stake: float
+
+
+def channel_optimised(request: StoreRequest) -> TacPlan:
+    """Every tensor in words of its own length, nothing protected: method `channel-optimised`.
+
+    Args:
+        request: with cells per weight, on average over the tensors.
+    """
+    gains = gains_of(request.workload)
+    groups = [group for name, weight in request.workload.weights.items() for group in tensor_group(name, weight, gains)]
+    return design_store(request, groups, {name: word_ways(law) for name, law in request.laws.items()})
+
+
+def joint(request: StoreRequest) -> TacPlan:
+    """Every row dropped, in channel-optimised words, or in bits under a real code, all cells flipping: method `joint`.
+
+    Args:
+        request: with cells per weight, on average over all rows.
+    """
+    gains = gains_of(request.workload)
+    groups = [group for name, weight in request.workload.weights.items() for group in row_groups(name, weight, gains)]
+    by_law = {law: [DROP, *word_ways(law), *coded_ways(law)] for law in dict.fromkeys(request.laws.values())}
+    return design_store(request, groups, {name: by_law[law] for name, law in request.laws.items()})
+
+
+def tensor_group(name: str, weight: NDArray[np.floating], gains: Gains) -> Iterable[Group]:
+    """The tensor `name` as one group, its `weight` with the `gains` of the network."""
+    yield Group(name, None, weight.size, float(stakes(weight, gains[name]).sum()))
+
+
+def row_groups(name: str, weight: NDArray[np.floating], gains: Gains) -> Iterable[Group]:
+    """Every row of the tensor `name` on its own, its `weight` with the `gains`; a tensor with one axis is one row."""
+    if weight.ndim == 1:
+        yield from tensor_group(name, weight, gains)
+        return
+    for row, stake in enumerate(stakes(weight, gains[name]).tolist()):
+        yield Group(name, (row,), weight.size // len(weight), stake)
+
+
+def stakes(weight: NDArray[np.floating], gain: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(rows,) n J^2 v of each row: mean gain of its weights, times their squared distance from the row's mean.
+
+    Args:
+        weight: (rows, ...).
+        gain: of each weight, in its shape.
+    """
+    rows = len(weight) if weight.ndim > 1 else 1
+    flat = np.asarray(weight, np.float64).reshape(rows, -1)
+    mean_gain = gain.reshape(rows, -1).mean(axis=1, dtype=np.float64)
+    return np.asarray(mean_gain * flat.var(axis=1) * flat.shape[1], np.float64)
+
+
+def design_store(request: StoreRequest, groups: Sequence[Group], ways: Mapping[str, Sequence[Way]]) -> TacPlan:
+    """The plan that holds each group in one of its tensor's ways, within the cells of the request.
+
+    Args:
+        request: what is asked for; `cells` per weight.
+        groups: every weight in one of them.
+        ways: by tensor.
+    """
+    costs = [np.array([way.cells for way in ways[group.tensor]]) * group.size for group in groups]
+    errors = [np.array([way.error for way in ways[group.tensor]]) * group.stake for group in groups]
+    total = sum(group.size for group in groups)
+    padding = max(way.padding for some in ways.values() for way in some)
+    chosen = allocate_cells(costs, errors, checked(request.cells) * total - padding)
+    held = _held(request, groups, [ways[group.tensor][way] for group, way in zip(groups, chosen.tolist(), strict=True)])
+    gains = gains_of(request.workload)
+    return TacPlan(
+        method=request.method, workload=request.workload.name, weights_digest=weights_digest(request.workload.weights),
+        budget=request.budget, seed=request.seed, allocation="none", sensitivity="reverse", rho_star=None,
+        predicted_variance=float(sum(error[way] for error, way in zip(errors, chosen, strict=True))),
+        uniform_variance=None, warnings=(), cells=request.cells, error_floor=shannon_floor(request),
+        statistics=_statistics(request, held),
+        layers=tuple(
+            StoredLayer(name=name, weights=weight.size, codec=held[name],
+                        jacobian_gain=float(np.sqrt(gains[name].mean(dtype=np.float64))),
+                        score=float(stakes(weight, gains[name]).sum()))
+            for name, weight in request.workload.weights.items()
+        ),
+    )
+
+
+def shannon_floor(request: StoreRequest) -> float:
+    """Least expected squared error of the logits that any store of so many cells can reach, by reverse water-filling.
+
+    Every row of every tensor is a Gaussian source of its own. Where regions of the memory differ, all cells are taken
+    to be as good as the best of them.
+
+    Args:
+        request: with cells per weight.
+    """
+    gains, sizes, losses = gains_of(request.workload), list[int](), list[float]()
+    for name, weight in request.workload.weights.items():
+        for group in row_groups(name, weight, gains):
+            sizes.append(group.size)
+            losses.append(group.stake / group.size)
+    capacity = max(float(np.max(capacity_of_channel(law.one_to_zero, law.zero_to_one)))
+                   for law in request.laws.values())
+    return float(error_floor(losses, sizes, 1.0, checked(request.cells), capacity))
+
+
+def checked(cells: float | None) -> float:
+    """The `cells` of a request of a method that spends them.
+
+    Raises:
+        InputError: none are given.
+    """
+    if cells is None:
+        raise InputError("no cells to spend", where="cells", rule="a number > 0", value=None,
+                         next_step="give cells per weight, such as 8")
+    return cells
+
+
+def _held(request: StoreRequest, groups: Sequence[Group], chosen: Sequence[Way]) -> dict[str, Holding]:
+    """How each tensor is held, when each group has its way."""
+    by_way: dict[str, dict[Way, list[int]]] = {}
+    for group, way in zip(groups, chosen, strict=True):
+        by_way.setdefault(group.tensor, {}).setdefault(way, []).extend(group.rows or ())
+    held: dict[str, Holding] = {}
+    for name, parts in by_way.items():
+        weight = request.workload.weights[name]
+        if len(parts) == 1:
+            held[name] = next(iter(parts)).hold(weight)
+        else:
+            held[name] = ByRows(tuple((tuple(rows), way.hold(weight[rows])) for way, rows in parts.items()))
+        request.progress("stores", len(held), len(by_way))
+    return held
+
+
+def _statistics(request: StoreRequest, held: Mapping[str, Holding]) -> dict[str, tuple[float, ...]]:
+    """The network's normalisation statistics under the flips of this store; none where it keeps none."""
+    reader = deploy(request.workload.weights, held, request.laws).prepare(request.seed, purpose=STATISTICS)
+    return reestimated_statistics(request.workload, (reader.read(trial).weights for trial in range(READINGS)))
+
+
+@lru_cache(maxsize=4)
+def gains_of(workload: Workload) -> Gains:
+    """Jacobian gain of every weight, measured once for the plans of a workload."""
+    return weight_gains(workload)

@@ -1,0 +1,126 @@
+"""Methods that choose the store: what they spend, what they promise, and what the network then does."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+import qtaml_codesign as qc
+from qtaml_codesign.bits.cell_law import BitErrorProfile, CellLaw
+from qtaml_codesign.bits.formats import BitFormat
+from qtaml_codesign.codecs.channel_optimised import ChannelOptimised
+from qtaml_codesign.codecs.dropped import Dropped
+from qtaml_codesign.errors import InputError
+from qtaml_codesign.memory.deploy import deploy
+from qtaml_codesign.tac.evaluation import deploy_plan
+from qtaml_codesign.tac.plan import TacPlan
+from qtaml_codesign.tac.store_design import row_groups, stakes
+from qtaml_codesign.tac.ways import DROP, word_ways
+from tests.in_memory import uniform
+
+
+def linear_workload(seed: int = 3) -> qc.Workload:
+    """Two linear layers without anything between: what flips do to the logits is exactly linear in each."""
+    generator = torch.Generator().manual_seed(seed)
+    inputs = torch.randn(40, 30, generator=generator)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = nn.Sequential(nn.Linear(30, 50, bias=False), nn.Linear(50, 4, bias=False))
+    with torch.no_grad():
+        labels = model(inputs).argmax(-1)
+    return qc.Workload(model, calibration=inputs, evaluation=(inputs, labels), name="linear")
+
+
+@pytest.mark.parametrize("cells", [1.0, 3.5, 8.0])
+def test_the_cells_asked_for_are_not_exceeded_and_nothing_is_protected(cells: float) -> None:
+    plan = qc.plan("small-cnn", "channel-optimised", 0.1, cells=cells)
+    assert cells - 1.0 < plan.cells_per_weight <= cells
+    assert (plan.protected_bits, plan.overhead, plan.budget, plan.cells) == (0, 0.0, 0.0, cells)
+    model = deploy_plan(qc.load_workload("small-cnn"), plan, 0.1)
+    assert model.bits_stored == model.bits_exposed == round(plan.cells_per_weight * plan.weights)
+    assert TacPlan.from_json(plan.to_json()) == plan
+    assert plan.to_json().count('"table":') == len({layer.codec.format for layer in plan.layers})
+
+
+def test_eight_cells_of_its_own_beat_plain_codes() -> None:
+    """The plain store keeps about a quarter of the clean accuracy; false alarm: none, 30 trials are keyed."""
+    workload = qc.load_workload("small-cnn")
+    chosen = qc.evaluate(workload, qc.plan(workload, "channel-optimised", 0.1), 0.1)
+    plain = qc.evaluate(workload, qc.plan(workload, "none", 0.1), 0.1)
+    assert chosen.low > 0.95 * chosen.clean_accuracy
+    assert plain.high < 0.5 * plain.clean_accuracy
+    assert abs(chosen.realised_ber - 0.1) < 0.001
+
+
+def test_the_error_foretold_is_the_error_measured() -> None:
+    """Where the output is linear in each layer and flips are rare enough for the product of two errors not to count."""
+    workload = linear_workload()
+    plan = qc.plan(workload, "channel-optimised", 0.001, cells=8.0)
+    reader = deploy_plan(workload, plan, 0.001).prepare(0, purpose="this test")
+    clean = workload.run(workload.calibration)
+    moved = [workload.run(workload.calibration, reader.read(trial).weights) - clean for trial in range(400)]
+    measured = np.array([float(one.double().square().sum(-1).mean()) for one in moved])
+    error = measured.std() / np.sqrt(len(measured))
+    assert plan.predicted_variance is not None
+    assert abs(measured.mean() / plan.predicted_variance - 1.0) < 0.25 + 5 * error / measured.mean()
+    assert plan.error_floor is not None
+    assert plan.error_floor < plan.predicted_variance
+
+
+def test_stakes_are_the_error_of_reading_every_row_as_its_mean() -> None:
+    weight = np.random.default_rng(1).normal(size=(5, 3, 4))
+    gain = np.broadcast_to(np.arange(1.0, 6.0)[:, None, None], weight.shape).astype(np.float32)
+    by_hand = [row * ((weight[row - 1] - weight[row - 1].mean()) ** 2).sum() for row in range(1, 6)]
+    np.testing.assert_allclose(stakes(weight, gain), by_hand, rtol=1e-12)
+    groups = list(row_groups("w", weight, {"w": gain}))
+    assert [group.rows for group in groups] == [(row,) for row in range(5)]
+    assert [group.size for group in groups] == [12] * 5
+
+
+def test_a_dropped_row_takes_no_cell_and_reads_its_mean() -> None:
+    weights = np.random.default_rng(2).normal(size=(3, 7)).astype(np.float32)
+    model = deploy({"w": weights}, {"w": Dropped.of(weights)}, {"w": uniform(0.3, BitFormat(8))})
+    assert (model.bits_stored, model.bits_exposed, model.expected_flips) == (0, 0, 0.0)
+    reading = model.prepare(0).read(0)
+    wanted = np.broadcast_to(weights.mean(axis=1, dtype=np.float64).astype(np.float32)[:, None], (3, 7))
+    np.testing.assert_array_equal(reading.weights["w"].numpy(), wanted)
+    assert reading.bits_flipped == 0
+
+
+def test_ways_fall_in_error_as_they_rise_in_cells_down_to_published_figures() -> None:
+    ways = [DROP, *word_ways(uniform(0.1, BitFormat(8)))]
+    errors: NDArray[np.float64] = np.array([way.error for way in ways])
+    assert [way.cells for way in ways] == list(range(13))
+    assert (np.diff(errors) < 0.0).all()
+    assert errors[4] < 0.2587
+    assert errors[6] < 0.1668
+    assert errors[8] < 0.1076
+    assert errors[1] == pytest.approx(1.0 - 2.0 / np.pi * 0.8**2, rel=1e-3)
+
+
+def test_planes_that_differ_leave_words_of_their_own_length_alone() -> None:
+    law = CellLaw("default", BitFormat(8), np.linspace(0.01, 0.08, 8), np.linspace(0.01, 0.08, 8))
+    assert [way.cells for way in word_ways(law)] == [8.0]
+    with pytest.raises(InputError, match="planes of this memory differ"):
+        ChannelOptimised(qc_book(4), (0.0,), (1.0,)).cell_law(law)
+    plan = qc.plan("small-cnn", "channel-optimised", BitErrorProfile((law,)))
+    assert plan.cells_per_weight == 8.0
+
+
+def qc_book(cells: int):  # type: ignore[no-untyped-def]
+    codec = word_ways(uniform(0.1, BitFormat(8)))[cells - 1].hold(np.random.default_rng(0).normal(size=(2, 9)))
+    assert isinstance(codec, ChannelOptimised)
+    return codec.codebook
+
+
+def test_cells_are_refused_where_they_buy_nothing() -> None:
+    with pytest.raises(InputError, match="spends cells"):
+        qc.plan("small-cnn", "tac", 0.1, 0.05, cells=4.0)
+    with pytest.raises(InputError, match="spends a budget"):
+        qc.plan("small-cnn", "channel-optimised", 0.1, 0.05)
+    for cells in (0.0, -1.0, float("nan"), 65.0):
+        with pytest.raises(InputError, match="cells per weight"):
+            qc.plan("small-cnn", "channel-optimised", 0.1, cells=cells)
