@@ -91,15 +91,16 @@ class ChannelProtected(Codec):
         return self.depth * size
 
     def encode(self, weights: NDArray[np.floating]) -> Codes:
-        """Words of weights (rows, ...).
+        """Words of weights (rows, ...), or of any shape where there is one row.
 
         Raises:
             InputError: a weight that is not finite, or another number of rows.
         """
-        if weights.shape[:1] != (len(self.scale),):
-            raise _refused("the weights do not fit the rows of the store", "weights", f"{len(self.scale)} rows",
+        rows = len(self.scale)
+        if rows not in (1, *weights.shape[:1]):
+            raise _refused("the weights do not fit the rows of the store", "weights", f"{rows} rows, first axis",
                            f"shape {weights.shape}")
-        by_row = weights.reshape(len(weights), -1)
+        by_row = weights.reshape(rows, -1)
         return row_words(by_row, self.format, np.array(self.scale), np.array(self.centre)).reshape(weights.shape)
 
     def residual(self, law: CellLaw) -> CellLaw:
