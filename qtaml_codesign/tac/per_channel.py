@@ -41,7 +41,7 @@ class Parts(RowParts):
         row_scale, clipping, centring, readout: of each tensor (`RowParts`).
         row_depth: a depth for each row instead of one for the tensor.
         statistics: those of normalisation layers are estimated again under the flips.
-        noisy_gains: gains are measured a second time, at weights as they are read, and the stores designed anew.
+        noisy_gains: gains are measured at weights as they are read too, and the stores designed anew.
         fitted: gain and offset of each row are fitted to the clean logits.
 
     Example:
@@ -83,7 +83,7 @@ def channel_wise(request: StoreRequest, parts: Parts = ALL_PARTS) -> TacPlan:
     stores, error = design_rows(request, gains, parts)
     statistics = _statistics(request, stores, parts)
     if parts.noisy_gains:
-        gains = _noisy_gains(request, stores, statistics)
+        gains = _noisy_gains(request, clean, stores, statistics)
         stores, error = design_rows(request, gains, parts)
         statistics = _statistics(request, stores, parts)
     if parts.fitted:
@@ -142,15 +142,21 @@ def _statistics(request: StoreRequest, stores: Mapping[str, RowStore], parts: Pa
     return statistics_of(request, {name: store.holding for name, store in stores.items()})
 
 
-def _noisy_gains(request: StoreRequest, stores: Mapping[str, RowStore], statistics: Statistics) -> Gains:
-    """Gains at weights as they are read, averaged over some drawings."""
+def _noisy_gains(
+    request: StoreRequest, clean: Gains, stores: Mapping[str, RowStore], statistics: Statistics
+) -> Gains:
+    """Geometric mean of the clean gains and those at weights as they are read, averaged over some drawings.
+
+    At the noisy point a strongly protected tensor looks as if noise were to come to it on top of that of all others,
+    at the clean one a weakly protected tensor as if it were alone. Between the two lies what noise really moves.
+    """
     reader, found = _reader(request, stores, "gains"), list[Gains]()
     buffers = {name: np.array(values, np.float32) for name, values in statistics.items()}
     for trial in range(READINGS):
         request.progress("scores", trial, READINGS)
         found.append(weight_gains(request.workload, weights={**reader.read(trial).weights, **buffers},
                                   seed=request.seed + trial))
-    return {name: np.mean([one[name] for one in found], axis=0) for name in found[0]}
+    return {name: np.sqrt(clean[name] * np.mean([one[name] for one in found], axis=0)) for name in clean}
 
 
 def _plan(

@@ -30,8 +30,8 @@ Counts = NDArray[np.int64]
 
 CLIPS = np.geomspace(1.3, 0.04, 32)
 """Scales that are tried, as shares of the largest magnitude; neighbours differ by 12 %."""
-LEAST_SHARE = 1e-3
-"""Gain that every weight has at least, as a share of the tensor's mean: calibration inputs may not show all of them."""
+LEAST_SHARE = 0.1
+"""Gain that every weight has at least, as a share of the tensor's mean: few calibration inputs may not show all."""
 WEIGHTS_AT_ONCE = 2**20
 
 
@@ -77,8 +77,9 @@ class RowStore:
         return ByRows(parts) if len(parts) > 1 else parts[0][1]
 
     def _of(self, rows: Counts, depth: int) -> ChannelProtected:
-        columns = (self.scale, self.centre, self.gain, self.offset)
-        return ChannelProtected(self.format, *(tuple(part[rows].tolist()) for part in columns), depth=depth)
+        scale, centre, gain, offset = (tuple(part[rows].tolist())
+                                       for part in (self.scale, self.centre, self.gain, self.offset))
+        return ChannelProtected(self.format, scale, centre, gain, offset, depth)
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,7 +224,7 @@ def conditional_readout(weights: Array, gains: Array, mean: Array, variance: Arr
     fitted = (share * about * weights).sum(axis=1)
     spread = (share * about**2).sum(axis=1)
     gain = np.divide(fitted, spread, out=np.zeros_like(spread), where=spread > 0.0)
-    gain *= gain * (share * variance).sum(axis=1) <= fitted
+    gain *= gain**2 * (share * variance).sum(axis=1) <= gain * fitted
     return gain, centre - gain * read
 
 
@@ -235,7 +236,7 @@ def floored(gains: NDArray[np.floating]) -> Array:
 
     Example:
         >>> floored(np.array([0.0, 2.0])).tolist()
-        [0.001, 2.0]
+        [0.1, 2.0]
     """
     least = max(LEAST_SHARE * float(gains.mean(dtype=np.float64)), float(np.finfo(np.float32).tiny))
     return np.maximum(gains.astype(np.float64), least)
