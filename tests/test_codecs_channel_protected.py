@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,24 @@ def test_a_word_is_the_nearest_level_of_the_centred_row(encoding: Any) -> None:
     for row, (scale, centre) in enumerate(((2.0, 0.0), (1.0, 1.0))):
         wanted = levels[np.abs(levels / 8 - (weights[row, ..., None] - centre) / scale).argmin(axis=-1)]
         np.testing.assert_array_equal(form.codes_to_levels(words[row]), wanted)
+
+
+@pytest.mark.parametrize("depth", range(5))
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_given_rates_a_word_is_the_one_that_reads_nearest_on_average(encoding: Any, depth: int) -> None:
+    form, up, down = BitFormat(4, encoding), (0.1, 0.02, 0.1, 0.15), (0.05, 0.1, 0.2, 0.1)
+    codec = ChannelProtected(form, (2.0,), (0.5,), (2.0,), (0.5,), depth, tuple(zip(up, down, strict=True)))
+    weights = np.random.default_rng(5).normal(0.5, 1.5, size=(1, 200))
+    means = np.zeros(16)
+    for word, read in product(range(16), repeat=2):
+        chance = 1.0
+        for plane in range(4):
+            rate = 0.0 if plane >= 4 - depth else (down if word >> plane & 1 else up)[plane]
+            chance *= rate if (word ^ read) >> plane & 1 else 1.0 - rate
+        means[word] += chance * float(form.codes_to_levels([read])[0]) / 8
+    distance = np.abs(means - ((weights[0] - 0.5) / 2.0)[:, None])
+    np.testing.assert_allclose(distance[np.arange(200), codec.encode(weights)[0]], distance.min(axis=1), atol=1e-12)
+    assert codec_from_json(json.loads(json.dumps(codec.to_json()))) == codec
 
 
 @pytest.mark.parametrize("depth", range(5))
@@ -72,10 +91,10 @@ def test_plain_values_come_back_and_metadata_is_counted() -> None:
 
 @pytest.mark.parametrize("wrong", [
     {"depth": 5}, {"depth": -1}, {"scale": (1.0,)}, {"gain": (1.0, float("nan"))}, {"scale": (-1.0, 1.0)},
-    {"scale": (), "centre": (), "gain": (), "offset": ()},
+    {"rates": ((0.1, 0.1),)}, {"rates": ((1.5, 0.1),) * 4}, {"scale": (), "centre": (), "gain": (), "offset": ()},
 ])
 def test_numbers_out_of_bounds_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match="ChannelProtected"):
+    with pytest.raises(InputError):
         replace(CODEC, **wrong)
 
 

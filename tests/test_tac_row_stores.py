@@ -18,8 +18,7 @@ from qtaml_codesign.tac.row_stores import CLIPS, RowParts, TensorRows, condition
 Array = NDArray[np.float64]
 ROWS, COLUMNS = 3, 40
 LAW = CellLaw("default", BitFormat(4), np.array([0.05, 0.1, 0.2, 0.1]), np.array([0.1, 0.02, 0.1, 0.15]))
-
-
+RATES = tuple(zip(LAW.zero_to_one.tolist(), LAW.one_to_zero.tolist(), strict=True))
 EVERY = RowParts()
 
 
@@ -33,7 +32,7 @@ def enumerated(tensor: TensorRows, codec: ChannelProtected, row: int) -> float:
     """E sum of g (w - read)^2 of a row, by going through every pattern of flips of every weight."""
     law, form, error = tensor.law, tensor.law.format, 0.0
     part = ChannelProtected(form, codec.scale[row : row + 1], codec.centre[row : row + 1], codec.gain[row : row + 1],
-                            codec.offset[row : row + 1], codec.depth)
+                            codec.offset[row : row + 1], codec.depth, codec.rates)
     for weight, gain, word in zip(tensor.weights[row], tensor.gains[row],
                                   part.encode(tensor.weights[row][None])[0].tolist(), strict=True):
         for flips in product((0, 1), repeat=form.bits - codec.depth):
@@ -53,7 +52,7 @@ def held(tensor: TensorRows, depth: int) -> ChannelProtected:
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-@pytest.mark.parametrize("parts", [EVERY, RowParts(False, False, False, False), RowParts(row_scale=False)])
+@pytest.mark.parametrize("parts", [EVERY, RowParts(False, False, False, False, False), RowParts(row_scale=False)])
 def test_the_error_of_a_row_is_that_over_all_flips(encoding: Any, parts: RowParts) -> None:
     tensor = a_tensor(parts, CellLaw("default", BitFormat(4, encoding), LAW.one_to_zero, LAW.zero_to_one))
     for depth in (0, 1, 4):
@@ -67,7 +66,7 @@ def test_the_scale_is_as_good_as_the_best_of_a_search() -> None:
 
     def error(log_scale: Array, row: int, depth: int) -> float:
         scale = float(np.exp(log_scale).item())
-        words = ChannelProtected(LAW.format, (scale,), (tensor.centre[row],), (1.0,), (0.0,)).encode(
+        words = ChannelProtected(LAW.format, (scale,), (tensor.centre[row],), (1.0,), (0.0,), depth, RATES).encode(
             tensor.weights[row][None])
         chances = transition(depth)[words[0]]
         levels = (np.arange(16) - 8) / 8

@@ -44,12 +44,14 @@ class RowParts:
         clipping: the scale of least error instead of the largest magnitude.
         centring: the mean of a row is subtracted before it is written, and added when it is read.
         readout: gain and offset of the conditional mean instead of scale and centre.
+        nearest_mean: a weight is written as the word that reads nearest to it on average, not the nearest level.
     """
 
     row_scale: bool = True
     clipping: bool = True
     centring: bool = True
     readout: bool = True
+    nearest_mean: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +62,7 @@ class RowStore:
         format: bit count and encoding.
         depths: (rows,) protected planes.
         scale, centre, gain, offset: (rows,) as for `ChannelProtected`.
+        rates: as for `ChannelProtected`.
     """
 
     format: BitFormat
@@ -68,6 +71,7 @@ class RowStore:
     centre: Array
     gain: Array
     offset: Array
+    rates: tuple[tuple[float, float], ...] = ()
 
     @property
     def holding(self) -> Holding:
@@ -79,7 +83,7 @@ class RowStore:
     def _of(self, rows: Counts, depth: int) -> ChannelProtected:
         scale, centre, gain, offset = (tuple(part[rows].tolist())
                                        for part in (self.scale, self.centre, self.gain, self.offset))
-        return ChannelProtected(self.format, scale, centre, gain, offset, depth)
+        return ChannelProtected(self.format, scale, centre, gain, offset, depth, self.rates)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +100,7 @@ class TensorRows:
         >>> weights = np.random.default_rng(0).normal(size=(3, 1000))
         >>> rows = TensorRows(weights, np.ones((3, 1000)), CellLaw("default", BitFormat(8), 0.1, 0.1))
         >>> (rows.errors[[0, 1, 4, 8]].mean(axis=1) / 1000).round(3).tolist()
-        [0.394, 0.141, 0.005, 0.0]
+        [0.394, 0.136, 0.005, 0.0]
     """
 
     weights: Array
@@ -123,7 +127,9 @@ class TensorRows:
         every = np.arange(len(self.weights))
         clip = CLIPS[self._chosen[depths, every]] if self.parts.clipping else np.ones(len(every))
         scale = (self.extent * clip).astype(np.float32).astype(np.float64)
-        found = RowStore(self.law.format, depths, scale, self.centre, scale.copy(), self.centre.copy())
+        pairs = zip(self.law.zero_to_one.tolist(), self.law.one_to_zero.tolist(), strict=True)
+        rates = tuple(pairs) if self.parts.nearest_mean else ()
+        found = RowStore(self.law.format, depths, scale, self.centre, scale.copy(), self.centre.copy(), rates)
         for depth in np.unique(depths).tolist():
             rows = np.flatnonzero(depths == depth)
             found.gain[rows], found.offset[rows], _ = self._read_by(rows, scale[rows], depth)
@@ -174,7 +180,8 @@ class TensorRows:
 
     def _read_by(self, rows: Counts, scale: Array, depth: int) -> tuple[Array, Array, Array]:
         """Gain, offset and error of some rows with these scales."""
-        words = row_words(self.weights[rows], self.law.format, scale, self.centre[rows])
+        means = self._moments[depth][0] if self.parts.nearest_mean else None
+        words = row_words(self.weights[rows], self.law.format, scale, self.centre[rows], means)
         mean, variance = (table[words] for table in self._moments[depth])
         weights, gains = self.weights[rows], self.gains[rows]
         gain, offset = scale, self.centre[rows]
