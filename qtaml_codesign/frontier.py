@@ -1,5 +1,7 @@
 """From the points of a sweep to its frontier: the thinnest oxide per budget, the smallest budget per thickness.
 
+Of a method that spends cells per weight the number of cells takes the place of the budget.
+
 Everything here works on the table of a sweep alone, so a saved `sweep.csv` is enough.
 """
 
@@ -18,13 +20,15 @@ from numpy.typing import NDArray
 from qtaml_codesign.errors import InputError
 from qtaml_codesign.nets.metric import ACCURACY, Metric, as_metric
 from qtaml_codesign.nets.target import Target, as_target
+from qtaml_codesign.tac.choices import choice_of, curve_columns
 
 CROSSING = "crossing"
 AT_OR_BELOW = "at-or-below-range"
 BEYOND = "beyond-range"
 
-COLUMNS = ("method", "budget", "overhead", "thickness_nm", "thickness_low_nm", "thickness_high_nm",
+COLUMNS = ("overhead", "thickness_nm", "thickness_low_nm", "thickness_high_nm",
            "flip_probability", "status", "image_low_nm", "image_high_nm")
+"""Of `frontier.csv`, after those that name a curve."""
 
 _SHOWN_ANSWERS = 12
 
@@ -36,7 +40,7 @@ FlipLaw = Callable[[float], float]
 
 @dataclass(frozen=True)
 class Frontier:
-    """The thinnest oxide that keeps the target, for each method and budget.
+    """The thinnest oxide that keeps the target, for each method and budget or number of cells.
 
     Args:
         points: the table of the sweep (columns of `sweep.csv`).
@@ -76,24 +80,24 @@ class Frontier:
                              next_step="pass Sweep.to_frame(), or sweep.csv as it was written, and its metric")
         for clean in self.points[metric.clean_column].unique():
             metric.check_target(self._target, float(clean))
-        twice = self.points.duplicated(["method", "budget", "thickness_nm"])
+        twice = self.points.duplicated([*self._curve, "thickness_nm"])
         if bool(twice.any()):
             first = self.points[twice].iloc[0]
             raise InputError("the table of the sweep holds a point twice", where="Frontier(points)",
-                             rule="one row per method, budget and thickness",
-                             value=f"{first['method']}, budget {first['budget']}, {first['thickness_nm']} nm",
+                             rule=f"one row per {', '.join(self._curve)} and thickness",
+                             value=f"{choice_of(first).text}, {first['thickness_nm']} nm",
                              next_step="drop the repeated rows, or keep one run per table")
 
     def __repr__(self) -> str:
         """The answers in a few lines."""
         table = self.to_frame()
         shown = table.head(_SHOWN_ANSWERS)
-        lines = [f"  {row['method']} {row['budget']:g}: {_range_text(row)}" for _, row in shown.iterrows()]
+        lines = [f"  {choice_of(row).text}: {_range_text(row)}" for _, row in shown.iterrows()]
         more = [f"  and {len(table) - _SHOWN_ANSWERS} more; see to_frame()"] if len(table) > _SHOWN_ANSWERS else []
         return "\n".join([f"Frontier: thinnest oxide that keeps {self._target.of(self._metric.name)}", *lines, *more])
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per method and budget, in the order of the sweep: the columns of `frontier.csv`.
+        """One row per method and budget or number of cells, in the order of the sweep: the columns of `frontier.csv`.
 
         thickness_nm is where the straight line between the last grid point below the threshold and the next one
         meets the threshold; every thicker grid point keeps it. thickness_low_nm and thickness_high_nm are the same
@@ -106,19 +110,21 @@ class Frontier:
         thickness_nm is that grid point, and thickness_low_nm is NaN); "beyond-range" when the thickest one misses
         it (thickness_nm is NaN). A bound that lies outside the grid is NaN. A value equal to the threshold keeps it;
         one that is NaN or infinite does not, and the line is then replaced by the next grid point.
-        overhead is that of the first grid point that keeps the threshold, or of the thickest one.
+        overhead is that of the first grid point that keeps the threshold, or of the thickest one. `cells` stands after
+        `budget` where the table of the sweep has it.
         """
         measured = self.points if self.knots is None else self.knots
-        groups = measured.groupby(["method", "budget"], sort=False)
-        rows = [self._row(method, budget, group) for (method, budget), group in groups]
-        return pd.DataFrame(rows, columns=list(COLUMNS))
+        rows = [(*curve, *self._row(group)) for curve, group in measured.groupby(self._curve, sort=False)]
+        return pd.DataFrame(rows, columns=[*self._curve, *COLUMNS])
 
     def smallest_budgets(self) -> pd.DataFrame:
-        """One row per method and thickness: the smallest overhead among the budgets that keep the threshold.
+        """One row per method and thickness: the smallest overhead among the budgets that keep the threshold, and of a
+        method that spends cells the fewest of them.
 
         status: "certain" when the whole interval of that value keeps the threshold, "uncertain" when
         the interval holds the threshold, "none" when no budget of the sweep keeps it (the numbers are then NaN).
-        Of two budgets with the same overhead the smaller is named. Rows run by method, then rising thickness.
+        Of two budgets with the same overhead the smaller is named. `cells` stands after `budget` where the table of the
+        sweep has it. Rows run by method, then rising thickness.
 
         Raises:
             InputError: the budgets were not measured at the same thicknesses, as a bisection leaves them.
@@ -128,7 +134,8 @@ class Frontier:
                              where="Frontier.smallest_budgets", rule="every thickness with every method and budget",
                              value="the points of a bisection",
                              next_step="run qc.sweep over a grid of thickness: its frontier is bisected too")
-        columns = ["method", "thickness_nm", "flip_probability", "budget", "overhead", self._metric.column, "status"]
+        columns = ["method", "thickness_nm", "flip_probability", *self._curve[1:], "overhead", self._metric.column,
+                   "status"]
         rows = [
             (method, float(str(thickness)), *self._smallest(group))
             for method, own in self.points.groupby("method", sort=False)
@@ -137,7 +144,8 @@ class Frontier:
         return pd.DataFrame(rows, columns=columns)
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw thinnest oxide (nm) against ECC overhead (% of stored bits); returns the matplotlib axes.
+        """Draw thinnest oxide (nm) against ECC overhead (% of stored bits), and in a panel to the right of it against
+        cells per weight where methods spend them; returns the matplotlib axes of the first.
 
         Args:
             ax: matplotlib axes; None: of a new figure.
@@ -145,6 +153,10 @@ class Frontier:
         from qtaml_codesign.plots import draw_frontier
 
         return draw_frontier(self.points, self.to_frame(), self._target, ax)
+
+    @cached_property
+    def _curve(self) -> list[str]:
+        return curve_columns(self.points.columns)
 
     @cached_property
     def _metric(self) -> Metric:
@@ -159,15 +171,16 @@ class Frontier:
         clean: Array = group[self._metric.clean_column].to_numpy(float)
         return self._metric.margin(values.to_numpy(float), self._target.value(clean))
 
-    def _row(self, method: object, budget: object, group: pd.DataFrame) -> tuple[object, ...]:
+    def _row(self, group: pd.DataFrame) -> tuple[object, ...]:
+        """The values of `COLUMNS`."""
         group = group.sort_values("thickness_nm")
         thickness = group["thickness_nm"].to_numpy(float)
         value, low, high = (group[name] for name in self._metric.columns)
         half = group["image_half_width"] if "image_half_width" in group.columns else math.nan
         found, first, status = crossing(thickness, self._margins(group, value))
         flips = self._flips_at(found, thickness, group["flip_probability"].to_numpy(float))
-        return (method, budget, float(group["overhead"].iloc[first]), found, *self._bounds(group, low, high), flips,
-                status, *self._bounds(group, value - half, value + half))
+        return (float(group["overhead"].iloc[first]), found, *self._bounds(group, low, high), flips, status,
+                *self._bounds(group, value - half, value + half))
 
     def _bounds(self, group: pd.DataFrame, low: pd.Series, high: pd.Series) -> tuple[float, float]:
         """Thinnest and thickest crossing that the two ends of an interval allow; NaN outside the grid, or without."""
@@ -191,17 +204,17 @@ class Frontier:
         return 0.0 if math.isnan(log_flips) else math.exp(log_flips)
 
     def _smallest(self, group: pd.DataFrame) -> tuple[object, ...]:
-        flips, names = float(group["flip_probability"].iloc[0]), self._metric.columns
+        flips, names, told = float(group["flip_probability"].iloc[0]), self._metric.columns, self._curve[1:]
         group = group.reset_index(drop=True)
         margins = group.assign(**{name: self._margins(group, group[name]) for name in names})
         kept = margins[margins[names[0]] >= 0.0]
         if kept.empty:
-            return flips, math.nan, math.nan, math.nan, "none"
-        best = kept.sort_values(["overhead", "budget"]).index[0]
+            return (flips, *(math.nan for _ in told), math.nan, math.nan, "none")
+        best = kept.sort_values([*told[1:], "overhead", "budget"]).index[0]
         certain = (margins.loc[best, list(names)] >= 0.0).all()
         row = group.loc[best]
-        return (flips, float(row["budget"]), float(row["overhead"]), float(row[names[0]]),
-                "certain" if certain else "uncertain")
+        numbers = (float(row[name]) for name in (*told, "overhead", names[0]))
+        return (flips, *numbers, "certain" if certain else "uncertain")
 
 
 def _range_text(row: pd.Series) -> str:

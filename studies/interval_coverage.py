@@ -161,7 +161,7 @@ class Drawn(Measurement):
         rate = point.place.flip_probability
         if rate not in self.populations:
             profile: BitErrorProfile = point.place.profile
-            plan = qc.plan(self.network, point.method, profile, point.budget, self.options.seed)
+            plan = qc.plan(self.network, point.choice.method, profile, point.choice.budget, self.options.seed)
             self.populations[rate] = (plan, right_answers(self.network, plan, profile, self.size))
         return self.populations[rate]
 

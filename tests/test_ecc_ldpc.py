@@ -17,7 +17,7 @@ from qtaml_codesign.errors import InputError
 SMALL = Ldpc(600, 240)
 
 
-@pytest.mark.parametrize("size", [(64, 8), (64, 63), (600, 240), (9600, 4416), (9600, 8160)])
+@pytest.mark.parametrize("size", [(64, 8), (64, 63), (600, 240), (9600, 4368), (9600, 8304)])
 def test_every_codeword_meets_every_check(size: tuple[int, int]) -> None:
     code = Ldpc(*size)
     data = np.random.default_rng(1).integers(0, 2, (20, code.k), dtype=np.uint8)
@@ -43,7 +43,7 @@ def test_a_check_that_is_swapped_is_seen() -> None:
     assert (checks @ words.T % 2).any()
 
 
-@pytest.mark.parametrize("size", [(9600, 4416), (9600, 6048)])
+@pytest.mark.parametrize("size", [(9600, 4368), (9600, 6144)])
 def test_rows_are_filled_evenly_and_no_two_bits_share_two_rows(size: tuple[int, int]) -> None:
     checks = Ldpc(*size).parity_check().astype(np.int64)
     in_rows = np.diff(checks.indptr)
@@ -55,7 +55,7 @@ def test_rows_are_filled_evenly_and_no_two_bits_share_two_rows(size: tuple[int, 
 def test_the_graph_of_a_size_never_changes() -> None:
     """Kept laws are laws of this graph: whoever changes it changes what every plan with this code means."""
     graph = SMALL.parity_check().toarray().tobytes()
-    assert hashlib.blake2b(graph, digest_size=8).hexdigest() == "0"
+    assert hashlib.blake2b(graph, digest_size=8).hexdigest() == "acf437d8c484a7dd"
 
 
 def one_word(checks: np.ndarray, odds: np.ndarray, rounds: int) -> tuple[np.ndarray, np.ndarray, bool]:
@@ -130,7 +130,7 @@ def test_no_flips_are_no_errors() -> None:
 
 
 @pytest.mark.full
-@pytest.mark.parametrize(("size", "p"), [((9600, 4416), 0.10), ((9600, 6048), 0.05), ((9600, 8160), 0.01)])
+@pytest.mark.parametrize(("size", "p"), [((9600, 4368), 0.10), ((9600, 6144), 0.05), ((9600, 8304), 0.01)])
 def test_named_codes_hold_what_they_were_chosen_for(size: tuple[int, int], p: float) -> None:
     assert measure(Ldpc(*size), p, words=2000).word_error_rate.low < 1e-3
 

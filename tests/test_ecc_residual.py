@@ -71,6 +71,7 @@ def test_drawn_words_fail_whole_and_as_often_as_the_law_says() -> None:
     assert law.exact is not None
     assert stats.binomtest(int(failed.sum()), 40_000, law.exact.word).pvalue > FALSE_ALARM
     assert {row.tobytes() for row in errors[failed]} <= {row.tobytes() for row in law.patterns}
+    assert len({row.tobytes() for row in errors[failed]}) > 0.9 * len({row.tobytes() for row in law.patterns})
     assert errors.mean() == pytest.approx(law.exact.bit, rel=0.15)
     assert errors[failed].sum(axis=1).mean() > 1.9  # clustered: a lost word holds two wrong bits and more
 

@@ -108,7 +108,10 @@ def test_two_workers_killed_with_their_parent_leave_nobody_behind(
     parent.join()
     assert len(workers) >= 2
     assert stored_trials(tmp_path) >= 100
-    assert until(lambda: not any(alive(pid) for pid in workers))
+    ended = until(lambda: not any(alive(pid) for pid in workers))
+    for pid in filter(alive, workers):  # none is left behind by this test either
+        os.kill(pid, signal.SIGKILL)
+    assert ended
     assert list((tmp_path / "temporary").iterdir()) == []
     done = codesign(*arguments, "--workers", "1")
     assert done.code == 0, done.stderr

@@ -81,7 +81,7 @@ def _error(weight: Array, gain: Array, store: RowStore, row: int) -> float:
     """E sum g (w - read)^2 of a row, by all words that may be read."""
     law = ReadLaw(uniform(0.1, BitFormat(3)), int(store.depths[row]))
     codec = ChannelProtected(BitFormat(3), *((float(part[row]),) for part in (
-        store.scale, store.centre, store.gain, store.offset)), depth=int(store.depths[row]), rates=store.rates)
+        store.scale, store.gain, store.offset)), depth=int(store.depths[row]), rates=store.rates)
     chances = law.transition_matrix()[codec.encode(weight[None].astype(np.float64))[0]]
     read = store.gain[row] * (np.arange(8) - 4) / 4 + store.offset[row]
     return float(gain @ (chances * (weight[:, None] - read) ** 2).sum(axis=1))

@@ -31,8 +31,8 @@ def a_tensor(parts: RowParts = EVERY, law: CellLaw = LAW) -> TensorRows:
 def enumerated(tensor: TensorRows, codec: ChannelProtected, row: int) -> float:
     """E sum of g (w - read)^2 of a row, by going through every pattern of flips of every weight."""
     law, form, error = tensor.law, tensor.law.format, 0.0
-    part = ChannelProtected(form, codec.scale[row : row + 1], codec.centre[row : row + 1], codec.gain[row : row + 1],
-                            codec.offset[row : row + 1], codec.depth, codec.rates)
+    part = ChannelProtected(form, codec.scale[row : row + 1], codec.gain[row : row + 1], codec.offset[row : row + 1],
+                            codec.depth, codec.rates)
     for weight, gain, word in zip(tensor.weights[row], tensor.gains[row],
                                   part.encode(tensor.weights[row][None])[0].tolist(), strict=True):
         for flips in product((0, 1), repeat=form.bits - codec.depth):
@@ -52,7 +52,7 @@ def held(tensor: TensorRows, depth: int) -> ChannelProtected:
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-@pytest.mark.parametrize("parts", [EVERY, RowParts(False, False, False, False, False), RowParts(row_scale=False)])
+@pytest.mark.parametrize("parts", [EVERY, RowParts(False, False, False, False), RowParts(row_scale=False)])
 def test_the_error_of_a_row_is_that_over_all_flips(encoding: Any, parts: RowParts) -> None:
     tensor = a_tensor(parts, CellLaw("default", BitFormat(4, encoding), LAW.one_to_zero, LAW.zero_to_one))
     for depth in (0, 1, 4):
@@ -66,7 +66,7 @@ def test_the_scale_is_as_good_as_the_best_of_a_search() -> None:
 
     def error(log_scale: Array, row: int, depth: int) -> float:
         scale = float(np.exp(log_scale).item())
-        words = ChannelProtected(LAW.format, (scale,), (tensor.centre[row],), (1.0,), (0.0,), depth, RATES).encode(
+        words = ChannelProtected(LAW.format, (scale,), (1.0,), (0.0,), depth, RATES).encode(
             tensor.weights[row][None])
         chances = transition(depth)[words[0]]
         levels = (np.arange(16) - 8) / 8
@@ -74,8 +74,16 @@ def test_the_scale_is_as_good_as_the_best_of_a_search() -> None:
         root = np.sqrt(tensor.gains[row])
         columns = np.stack([mean, np.ones(COLUMNS)], axis=1)
         (gain, offset), *_ = np.linalg.lstsq(root[:, None] * columns, root * tensor.weights[row], rcond=None)
+        gain = min(1.0, chosen_spread(mean, row) / chosen_mean(square - mean**2, row)) * gain
+        offset = chosen_mean(tensor.weights[row] - gain * mean, row)
         deviation = (tensor.weights[row] - gain * mean - offset) ** 2 + gain**2 * (square - mean**2)
         return float(tensor.gains[row] @ deviation)
+
+    def chosen_mean(values: Array, row: int) -> float:
+        return float(np.average(values, weights=tensor.gains[row]))
+
+    def chosen_spread(values: Array, row: int) -> float:
+        return chosen_mean((values - chosen_mean(values, row)) ** 2, row)
 
     for depth in (0, 1, 2):
         for row in range(ROWS):
@@ -121,8 +129,18 @@ def test_a_row_of_which_only_noise_would_be_read_is_left_out() -> None:
     tensor = a_tensor(law=CellLaw("default", BitFormat(4), 0.5, 0.5))
     codec = held(tensor, 0)
     share = tensor.gains / tensor.gains.sum(axis=1, keepdims=True)
-    assert codec.gain == (0.0, 0.0, 0.0)
+    np.testing.assert_allclose(codec.gain, 0.0, atol=1e-12)
     np.testing.assert_allclose(codec.offset, (share * tensor.weights).sum(axis=1), rtol=1e-9)
+
+
+@pytest.mark.parametrize(("noise", "wanted"), [(0.0, 0.1), (90.0, 0.1), (200.0, 0.05)])
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_no_more_noise_is_read_than_weight(noise: float, wanted: float, sign: float) -> None:
+    weights = np.array([[-1.0, 0.0, 1.0]])
+    mean, variance = sign * 10.0 * weights, np.full((1, 3), noise * 2.0 / 3.0)
+    gain, _ = conditional_readout(weights, np.ones((1, 3)), mean, variance)
+    np.testing.assert_allclose(gain, sign * wanted, rtol=1e-12)
+    assert gain[0] ** 2 * variance[0, 0] <= np.var(weights)
 
 
 def test_each_row_has_the_numbers_of_its_own_depth() -> None:

@@ -42,7 +42,7 @@ def test_the_cells_asked_for_are_not_exceeded_and_nothing_is_protected(cells: fl
     model = deploy_plan(qc.load_workload("small-cnn"), plan, 0.1)
     assert model.bits_stored == model.bits_exposed == round(plan.cells_per_weight * plan.weights)
     assert TacPlan.from_json(plan.to_json()) == plan
-    assert plan.to_json().count('"table":') == len({layer.codec.format for layer in plan.layers})
+    assert plan.to_json().count('"table":') == len({layer.codec.format for layer in plan.layers if layer.codec.cells})
 
 
 def test_eight_cells_of_its_own_beat_plain_codes() -> None:
@@ -114,6 +114,27 @@ def qc_book(cells: int):  # type: ignore[no-untyped-def]
     codec = word_ways(uniform(0.1, BitFormat(8)))[cells - 1].hold(np.random.default_rng(0).normal(size=(2, 9)))
     assert isinstance(codec, ChannelOptimised)
     return codec.codebook
+
+
+def test_a_network_smaller_than_a_codeword_is_held_without_codes() -> None:
+    """12 weights at 3 cells: the 50 checks of one codeword alone would take more than all of that."""
+    inputs = torch.randn(40, 4, generator=torch.Generator().manual_seed(0))
+    workload = qc.Workload(nn.Linear(4, 3, bias=False), calibration=inputs, evaluation=(inputs, torch.arange(40) % 3),
+                           name="smallest")
+    plan = qc.plan(workload, "joint", 0.001, cells=3.0)
+    assert 2.0 < plan.cells_per_weight <= 3.0
+    assert not any(held.coded_bits for held in plan.codecs.values())
+    assert any(held.coded_bits for held in qc.plan(linear_workload(), "joint", 0.001, cells=3.0).codecs.values())
+
+
+def test_cells_below_one_drop_what_matters_least_and_none_at_all_is_told() -> None:
+    workload = linear_workload()
+    half = qc.plan(workload, "channel-optimised", 0.05, cells=0.5)
+    assert 0.0 < half.cells_per_weight <= 0.5
+    assert half.warnings == ()
+    nothing = qc.plan(workload, "channel-optimised", 0.05, cells=0.1)
+    assert nothing.cells_per_weight == 0.0
+    assert "buy nothing" in nothing.warnings[0]
 
 
 def test_cells_are_refused_where_they_buy_nothing() -> None:

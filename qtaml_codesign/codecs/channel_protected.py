@@ -1,6 +1,6 @@
 """Plain codes with a scale, a gain and an offset for each row, of which ideal protection keeps the top planes.
 
-    word   = the one whose level is nearest to (W - centre of the row) / scale of the row
+    word   = the one whose level is nearest to W / scale of the row
     weight = gain of the row x level x D + offset of the row,   D = 2^(1-B)
 
 Where the rates of the cells are given, not the level of a word counts but what is read for it on average: protected
@@ -34,7 +34,6 @@ class ChannelProtected(Codec):
         format: bit count B and encoding.
         scale: of each row, >= 0; what a level of 1 stands for when it is written. Weights beyond it are clipped; a row
             of scale 0 is written as zeros.
-        centre: of each row, subtracted before it is written.
         gain: of each row; what a level of 1 stands for when it is read.
         offset: of each row; what a level of 0 stands for when it is read.
         depth: how many top planes are protected, 0..B.
@@ -46,8 +45,8 @@ class ChannelProtected(Codec):
             not pair up or are not finite.
 
     Example:
-        >>> codec = ChannelProtected(BitFormat(4), (2.0, 1.0), (0.0, 1.0), (2.0, 1.0), (0.0, 1.0), depth=1)
-        >>> codec.encode(np.array([[-2.0, 0.5, 1.0], [0.0, 1.0, 1.5]])).tolist()
+        >>> codec = ChannelProtected(BitFormat(4), (2.0, 1.0), (2.0, 1.0), (0.0, 1.0), depth=1)
+        >>> codec.encode(np.array([[-2.0, 0.5, 1.0], [-1.0, 0.0, 0.5]])).tolist()
         [[0, 10, 12], [0, 8, 12]]
         >>> codec.protected_bits(size=6)
         6
@@ -55,7 +54,6 @@ class ChannelProtected(Codec):
 
     format: BitFormat
     scale: tuple[float, ...]
-    centre: tuple[float, ...]
     gain: tuple[float, ...]
     offset: tuple[float, ...]
     depth: int = 0
@@ -66,9 +64,9 @@ class ChannelProtected(Codec):
         if not 0 <= self.depth <= self.format.bits:
             raise _refused("the protection depth is out of bounds", "depth", f"0 <= depth <= {self.format.bits}",
                            self.depth)
-        by_row = (self.scale, self.centre, self.gain, self.offset)
+        by_row = (self.scale, self.gain, self.offset)
         if not self.scale or len({len(values) for values in by_row}) > 1 or not np.isfinite(by_row).all():
-            raise _refused("the rows of a store do not fit", "scale, centre, gain, offset",
+            raise _refused("the rows of a store do not fit", "scale, gain, offset",
                            "a finite number of each for every row, at least one row", [len(part) for part in by_row])
         if min(self.scale) < 0.0:
             raise _refused("the scale of a row is out of bounds", "scale", "numbers >= 0", min(self.scale))
@@ -95,7 +93,7 @@ class ChannelProtected(Codec):
 
     @property
     def metadata_bits(self) -> int:
-        """Gain and offset of each row as float32 numbers, and the depth; the reader needs no scale and no centre."""
+        """Gain and offset of each row as float32 numbers, and the depth; the reader needs no scale."""
         return 2 * 32 * len(self.scale) + self.format.bits.bit_length()
 
     @property
@@ -118,7 +116,7 @@ class ChannelProtected(Codec):
             raise _refused("the weights do not fit the rows of the store", "weights", f"{rows} rows, first axis",
                            f"shape {weights.shape}")
         by_row = weights.reshape(rows, -1)
-        words = row_words(by_row, self.format, np.array(self.scale), np.array(self.centre), self.means)
+        words = row_words(by_row, self.format, np.array(self.scale), self.means)
         return words.reshape(weights.shape)
 
     def residual(self, law: CellLaw) -> CellLaw:
@@ -153,28 +151,26 @@ class ChannelProtected(Codec):
         Raises:
             InputError: a field out of bounds.
         """
-        rows = {name: tuple(fields[name]) for name in ("scale", "centre", "gain", "offset")}
+        rows = {name: tuple(fields[name]) for name in ("scale", "gain", "offset")}
         rates = tuple((up, down) for up, down in fields["rates"])
         return cls(BitFormat(**fields["format"]), **rows, depth=fields["depth"], rates=rates)
 
 
 def row_words(
-    weights: NDArray[np.floating], form: BitFormat, scale: NDArray[np.float64], centre: NDArray[np.float64],
-    means: NDArray[np.float64] | None = None,
+    weights: NDArray[np.floating], form: BitFormat, scale: NDArray[np.float64], means: NDArray[np.float64] | None = None
 ) -> Codes:
-    """(rows, n) words nearest to the centred and scaled weights; those nearest to zero where the scale is 0.
+    """(rows, n) words nearest to the scaled weights; those nearest to zero where the scale is 0.
 
     Args:
         weights: (rows, n).
         form: of the words.
         scale: (rows,) >= 0.
-        centre: (rows,).
         means: (2^B,) what each word stands for; its level by default.
 
     Raises:
         InputError: a weight that is not finite.
     """
-    wanted = (weights - centre[:, None]) / np.where(scale > 0.0, scale, np.inf)[:, None]
+    wanted = weights / np.where(scale > 0.0, scale, np.inf)[:, None]
     if means is None or not np.isfinite(wanted).all():
         return form.quantise(wanted)
     order = np.argsort(means, kind="stable")

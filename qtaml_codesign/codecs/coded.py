@@ -8,7 +8,7 @@ stay clustered. `decode` encodes, flips and decodes the codewords of every readi
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -19,6 +19,7 @@ from qtaml_codesign.bits.cell_law import CellLaw
 from qtaml_codesign.bits.flips import FlipKey
 from qtaml_codesign.bits.formats import BitFormat, Codes
 from qtaml_codesign.bits.transition import law_of_words
+from qtaml_codesign.codecs.by_rows import ByRows
 from qtaml_codesign.codecs.channel_optimised import ChannelOptimised
 from qtaml_codesign.codecs.codec import Codec, Drawing
 from qtaml_codesign.ecc.code import Code, FlipRates
@@ -160,6 +161,21 @@ class Coded(Codec):
     @cached_property
     def _code(self) -> Code:
         return named_code(self.code)
+
+
+def decoding(held: Codec | ByRows) -> Codec | ByRows:
+    """The same store, but codewords are really decoded in every reading; others stay as they are.
+
+    Args:
+        held: how a tensor is held.
+    """
+    if isinstance(held, ByRows):
+        return ByRows(tuple((rows, _decoding(codec)) for rows, codec in held.parts))
+    return _decoding(held)
+
+
+def _decoding(codec: Codec) -> Codec:
+    return replace(codec, decode=True) if isinstance(codec, Coded) else codec
 
 
 @dataclass(frozen=True)

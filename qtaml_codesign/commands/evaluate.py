@@ -36,6 +36,10 @@ def evaluate(
             "cell-variation-0.6, clusters-4, clusters-16 or layer-variation-0.3.",
         ),
     ] = None,
+    decode: Annotated[
+        bool, typer.Option("--decode", help="Encode, flip and decode the codewords of the plan in every trial, instead "
+                           "of drawing what its code is known to leave.")
+    ] = False,
 ) -> None:
     """Measure the metric of a plan under flips, with its interval and the bit error rate really injected.
 
@@ -55,7 +59,7 @@ def evaluate(
     with _progress_bar(trials) as progress:
         network = load_workload(workload)
         network = network if metric is None else network.with_metric(metric)
-        result = measure(network, made, flips, trials, seed, noise=noise, progress=progress)
+        result = measure(network, made, flips, trials, seed, noise=noise, decode=decode, progress=progress)
     _print(result, made.method, network.exposure.text)
     if noise is not None:
         say(f"noise model:          {noise}, which the plan does not know")

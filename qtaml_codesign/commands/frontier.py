@@ -1,4 +1,4 @@
-"""`codesign frontier`: the thinnest oxide of each ECC budget, by bisection."""
+"""`codesign frontier`: the thinnest oxide of each ECC budget or number of cells, by bisection."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class FrontierCommand(TrialOptions):
 
 @taking(FrontierCommand)
 def frontier(asked: FrontierCommand) -> None:
-    """How thin may the oxide be for each ECC budget? Bisection, with no more trials than the answer needs.
+    """How thin may the oxide be for each ECC budget or number of cells? Bisection, with no more trials than it needs.
 
     Writes the files of codesign sweep; its points are those of the bisection. A point is left once it is known on which
     side of the target it lies. The same command again continues where it stopped.

@@ -24,6 +24,10 @@ TERMS: tuple[tuple[str, str], ...] = (
      "where smaller is better."),
     ("budget",
      "the protected-bit fraction that a plan may spend: 0.05, or 5%, is 5 % of the stored bits."),
+    ("cells",
+     "memory cells per weight that a method which chooses the store (channel-optimised) may spend: its currency in "
+     "place of a budget, and what a memory designer pays for. Plain codes take as many as they have bits, 8 mostly, "
+     "however many of these are protected."),
     ("overhead",
      "the protected-bit fraction that a plan does spend. A budget buys whole bit planes of whole layers, so it may "
      "not be used up. It counts protected bits, not the cells of a code: see Shannon."),

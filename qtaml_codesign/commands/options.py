@@ -11,9 +11,10 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
-from qtaml_codesign.tac.methods import METHODS
+from qtaml_codesign.tac.methods import CELL_METHODS, METHODS
 
 METHOD_LIST = f"{', '.join(METHODS[:-1])} or {METHODS[-1]}"
+OF_CELLS = f"for methods that choose the store ({', '.join(CELL_METHODS)})"
 
 
 def _cards(incomplete: str) -> list[str]:
@@ -37,9 +38,11 @@ Changed = Annotated[
     typer.Option("--set", metavar="FIELD=VALUE", help="Replace a field of the card, such as barrier.height_eV=3.2; "
                  "repeat it for several."),
 ]
-Method = Annotated[str, typer.Option("--method", help=f"{METHOD_LIST}.", autocompletion=_methods)]
+PlanMethod = Annotated[
+    str, typer.Option("--method", help=f"{METHOD_LIST}; auto: what moves the outputs least.", autocompletion=_methods)
+]
 Cells = Annotated[
-    float | None, typer.Option("--cells", help="Cells per weight, for methods that spend them; default 8.")
+    float | None, typer.Option("--cells", help=f"Cells per weight, {OF_CELLS}; default 8.")
 ]
 Budget = Annotated[
     str, typer.Option("--budget", help="Protected-bit fraction; 0.05 or 5% of the stored bits.")
@@ -75,6 +78,11 @@ class TrialOptions:
         str | None,
         typer.Option("--budget", help="Protected-bit fractions, comma separated, such as 0.05 or 5%. Default: nine "
                      "from 0 to 37.5%."),
+    ] = None
+    cells: Annotated[
+        str | None,
+        typer.Option("--cells", help=f"Cells per weight, comma separated, {OF_CELLS}; they take the place of a budget. "
+                     "Plain codes take 8. Default: 8."),
     ] = None
     method: Annotated[
         list[str] | None,

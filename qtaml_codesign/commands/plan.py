@@ -16,7 +16,7 @@ from qtaml_codesign.commands.options import (
     Changed,
     FlipRate,
     MaybeDevice,
-    Method,
+    PlanMethod,
     Seed,
     Sensitivity,
 )
@@ -26,7 +26,8 @@ from qtaml_codesign.commands.show import print_table, say
 WELL_SPENT = 0.98
 
 if TYPE_CHECKING:
-    from qtaml_codesign.tac.layers import LayerPlan, StoredLayer
+    from qtaml_codesign.bits.cell_law import CellLaw
+    from qtaml_codesign.tac.layers import LayerPlan
     from qtaml_codesign.tac.plan import TacPlan
 
 
@@ -37,7 +38,7 @@ def plan(
     changed: Changed = None,
     budget: Budget = "0",
     cells: Cells = None,
-    method: Method = "tac",
+    method: PlanMethod = "tac",
     allocation: Allocation = None,
     sensitivity: Sensitivity = None,
     bits: Annotated[
@@ -47,6 +48,10 @@ def plan(
         str | None, typer.Option("--encoding", help="offset_binary (default), twos_complement or sign_magnitude.")
     ] = None,
     seed: Seed = 0,
+    price: Annotated[
+        bool, typer.Option("--price", help="Also price protected bits under the cheapest real code at this flip "
+                           "probability; what it leaves is measured once, by decoding: up to a minute.")
+    ] = False,
     out: Annotated[Path | None, typer.Option("--out", help="Write the plan as JSON, for `codesign evaluate`.")] = None,
 ) -> None:
     """Choose which bits of which layers to protect, and which layers to correct.
@@ -56,6 +61,7 @@ def plan(
       codesign plan --workload small-cnn --flip-probability 0.1 --budget 0.05 --out plan.json
     """
     tell_loading(f"workload {workload}")
+    from qtaml_codesign.bits.cell_law import as_profile
     from qtaml_codesign.commands.ranges import parse_fraction
     from qtaml_codesign.nets.loading import load_workload
     from qtaml_codesign.sweeps.progress import SweepProgress
@@ -74,7 +80,7 @@ def plan(
         )
     if out is not None:
         made.save(out)
-    _print(made, network.exposure.text)
+    _print(made, network.exposure.text, as_profile(flips).regions[0], price)
     if out is not None:
         print(f"written: {out}")
 
@@ -97,16 +103,20 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}"
 
 
-def _print(made: TacPlan, exposed: str) -> None:
+def _print(made: TacPlan, exposed: str, law: CellLaw, measure: bool) -> None:
+    from qtaml_codesign.report.costs import cost_lines
+
     say(f"{made.method} plan for {made.workload}")
     say(f"exposed: {exposed}")
     _print_layers(made)
     say(f"overhead: {made.overhead:.4%} of the stored bits protected (budget {made.budget:.4%})")
-    say(f"cells: {made.cells_per_weight:.4g} for each weight; scales and tables take {made.metadata_bits} bits beside "
-        "them, which are taken to be safe")
     if made.overhead < WELL_SPENT * made.budget:
         say("  a budget buys whole bit planes of whole layers; what is left of it buys no further one")
+    for line in cost_lines(made, law, measure):
+        say(line)
     _print_prediction(made)
+    if made.reason:
+        say(f"chosen: {made.reason}")
     for warning in made.warnings:
         say(f"warning: {warning}", sys.stderr)
 
@@ -115,18 +125,18 @@ def _print_layers(made: TacPlan) -> None:
     """A table of the layers with their protection and correction, and one of those whose store was chosen."""
     from qtaml_codesign.tac.layers import LayerPlan, StoredLayer
 
-    def start(layer: LayerPlan | StoredLayer) -> tuple[str, str, str, str]:
-        return layer.name, str(layer.weights), _number(layer.jacobian_gain), _number(layer.score)
-
-    protected = [(*start(layer), f"{layer.scale:.4g}", _depth(layer), _correction(layer))
-                 for layer in made.layers if isinstance(layer, LayerPlan)]
-    stored = [(*start(layer), f"{layer.codec.cells:.3g}", layer.codec.summary)
-              for layer in made.layers if isinstance(layer, StoredLayer)]
-    head = ("layer", "weights", "gain J", "score")
+    protected = [
+        (layer.name, str(layer.weights), f"{layer.scale:.4g}", _number(layer.jacobian_gain), _number(layer.score),
+         _depth(layer), _correction(layer)) for layer in made.layers if isinstance(layer, LayerPlan)
+    ]
+    stored = [
+        (layer.name, str(layer.weights), _number(layer.jacobian_gain), _number(layer.score),
+         f"{layer.codec.cells:.3g}", layer.codec.summary) for layer in made.layers if isinstance(layer, StoredLayer)
+    ]
     if protected:
-        print_table((*head, "scale", "depth", "corrected"), protected, left=("layer",))
+        print_table(("layer", "weights", "scale", "gain J", "score", "depth", "corrected"), protected, left=("layer",))
     if stored:
-        print_table((*head, "cells", "store"), stored, left=("layer", "store"))
+        print_table(("layer", "weights", "gain J", "score", "cells", "store"), stored, left=("layer",), text=("store",))
 
 
 def _print_prediction(made: TacPlan) -> None:

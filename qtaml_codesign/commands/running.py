@@ -47,13 +47,14 @@ def run_trials(
         CodesignError: what the card, the options or the library refuse.
     """
     from qtaml_codesign.cards import load_card, with_settings
-    from qtaml_codesign.commands.ranges import parse_fractions
+    from qtaml_codesign.commands.ranges import parse_fractions, parse_range
 
     card = with_settings(load_card(asked.device), asked.changed or [])
     folder = asked.out or default_folder(card.name, f"{_short(asked.workload)}{suffix}", asked.changed or [])
     given = {
         "thickness_nm": thickness_nm, "target": asked.target, "metric": asked.metric, "seed": asked.seed,
         "budgets": None if asked.budget is None else parse_fractions(asked.budget, "--budget"),
+        "cells": None if asked.cells is None else parse_range(asked.cells, "--cells").tolist(),
         "methods": [name.strip() for text in asked.method or [] for name in text.split(",")] or None,
         "half_width": asked.half_width, "max_trials": asked.max_trials, "allocation": asked.allocation,
         "sensitivity": asked.sensitivity, "workers": usable_cpus() if asked.workers is None else asked.workers, **more,

@@ -1,4 +1,4 @@
-"""`codesign sweep`: accuracy over oxide thickness, protection method and ECC budget, and the frontier."""
+"""`codesign sweep`: accuracy over oxide thickness, protection method and ECC budget or cells, and the frontier."""
 
 from __future__ import annotations
 
@@ -40,6 +40,8 @@ class SweepCommand(TrialOptions):
 def sweep(asked: SweepCommand) -> None:
     """How thin may the oxide be for each ECC budget, and how much ECC does each thickness need?
 
+    Methods that choose the store spend --cells per weight instead of a budget: how thin for how many cells?
+
     Writes results.sqlite, sweep.csv, frontier.csv, frontier.png and run.json. The same command again continues where
     it stopped, and gives the same numbers whatever the number of workers.
 
@@ -47,6 +49,7 @@ def sweep(asked: SweepCommand) -> None:
     Example:
       codesign sweep --device 3nm
       codesign sweep --device 3nm --thickness 1.72:1.9:7 --budget 0.02,0.05 --method tac,magnitude
+      codesign sweep --device 3nm --method channel-optimised,tac --cells 4,6,8
     """
     tell_loading(f"workload {asked.workload}", f"card {asked.device}")
     from qtaml_codesign.commands.ranges import parse_range

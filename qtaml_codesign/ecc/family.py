@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, get_args
@@ -33,7 +33,7 @@ CODES = (
     "bch-63-45-3", "bch-127-64-10", "bch-127-85-6", "bch-127-106-3", "bch-255-131-18", "bch-255-191-8",
     "bch-255-231-3", "bch-1023-513-57", "bch-1023-688-36", "bch-1023-848-18", "bch-1023-923-10", "bch-1023-973-5",
     *(f"ldpc-9600-{dimension}" for dimension in (
-        1824, 2400, 3072, 3744, 4128, 4416, 5088, 5568, 6048, 6432, 6912, 7392, 7776, 8160, 8544, 8832, 9024)),
+        1920, 2496, 3072, 3744, 4128, 4368, 5088, 5568, 6144, 6528, 7104, 7680, 8064, 8304, 8736, 9024)),
 )
 """Names of the codes that are looked through; `named_code` takes others of the same kinds too."""
 
@@ -90,14 +90,37 @@ def best_codes(
         InputError: an unknown name, or numbers out of bounds.
         StoreError: a law cannot be written.
     """
+    return list(_sufficient_codes(flip_probability, largest_bit_error_rate, folder, names))
+
+
+def cheapest_code(flip_probability: object, largest_bit_error_rate: float, folder: Path) -> RatedCode | None:
+    """The first of `best_codes`, without looking for the others; None where no code suffices.
+
+    Args:
+        flip_probability: of every cell, as `flip_rates` takes it.
+        largest_bit_error_rate: of the data after decoding, in (0, 1).
+        folder: where measured laws are kept.
+
+    Raises:
+        InputError: numbers out of bounds.
+        StoreError: a law cannot be written.
+    """
+    return next(_sufficient_codes(flip_probability, largest_bit_error_rate, folder, CODES), None)
+
+
+def _sufficient_codes(
+    flip_probability: object, largest_bit_error_rate: float, folder: Path, names: Iterable[str]
+) -> Iterator[RatedCode]:
+    """The codes of `best_codes`, one by one."""
     rates = flip_rates(flip_probability)
     most = number_within("largest_bit_error_rate", largest_bit_error_rate, 1e-300, 1.0,
                          "0 < largest_bit_error_rate <= 1", "one wrong data bit in a million is 1e-6")
-    found: list[RatedCode] = []
+    found: list[Code] = []
     for code in sorted((named_code(name) for name in names), key=lambda code: (code.cells_per_bit, code.n)):
-        if not any(_suffices_for(rated.code, code) for rated in found):
-            found += [RatedCode(code, law) for law in _laws_if_good(code, rates, most, folder)]
-    return found
+        if not any(_suffices_for(one, code) for one in found):
+            for law in _laws_if_good(code, rates, most, folder):
+                found.append(code)
+                yield RatedCode(code, law)
 
 
 def _suffices_for(one: Code, other: Code) -> bool:

@@ -1,4 +1,4 @@
-"""Belief propagation on a parity check, sixteen words side by side; no checks."""
+"""Belief propagation on a parity check, sixteen words side by side, and the algebra of BCH codes; no checks."""
 
 from __future__ import annotations
 
@@ -50,7 +50,10 @@ def update_row(bits, messages, beliefs, heard, before, after):  # type: ignore[n
 
 @numba.njit(cache=True, nogil=True)
 def open_lanes(columns, starts, beliefs, ones):  # type: ignore[no-untyped-def]
-    """Lanes in which some check does not hold; `ones` (n,) gets the bits as the beliefs have them, lane by lane."""
+    """Lanes in which some check does not hold; `ones` (n,) gets the bits as the beliefs have them, lane by lane.
+
+    columns, starts: of the checks, as in `propagate`.
+    """
     for bit in range(ones.size):
         ones[bit] = 0
         for lane in range(LANES):
@@ -71,7 +74,7 @@ def propagate(columns, starts, beliefs, rounds, decided):  # type: ignore[no-unt
     columns (edges,), starts (rows + 1,): bits of every check, two at least, as of a CSR matrix.
     beliefs: (n, lanes) float32, log odds of 0 against 1 of every bit by what was read; overwritten.
     decided: (n,) int64, filled: lane l of the bits.
-    Returns the lanes whose checks do not all hold.
+    rounds: at most. Returns the lanes whose checks do not all hold.
     """
     messages = np.zeros((columns.size, LANES), np.float32)
     widest = np.max(starts[1:] - starts[:-1])
@@ -93,7 +96,7 @@ def propagate(columns, starts, beliefs, rounds, decided):  # type: ignore[no-unt
 
 @numba.njit(cache=True, nogil=True)
 def power_sums(word, exponents, order, sums):  # type: ignore[no-untyped-def]
-    """Fill (2t,) the syndromes S_j = sum of a^(j i) over the set cells, i = n - 1 - cell; whether any is not zero.
+    """Fill (2t,) the `sums` S_j, sum of a^(j i) over set cells of a word (n,), i = n - 1 - cell; whether any is not 0.
 
     exponents (2 order,): a^e; order: 2^m - 1.
     """
@@ -107,15 +110,15 @@ def power_sums(word, exponents, order, sums):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def times(a, b, exponents, logs):  # type: ignore[no-untyped-def]
-    """a b in GF(2^m)."""
+    """a b in GF(2^m), by its `exponents` (2 order,), a^e, and `logs` (order + 1,)."""
     return 0 if a == 0 or b == 0 else exponents[logs[a] + logs[b]]
 
 
 @numba.njit(cache=True, nogil=True)
 def error_locator(sums, exponents, logs, order, locator, last, saved):  # type: ignore[no-untyped-def]
-    """Berlekamp and Massey: fill (2t + 1,) the shortest recurrence of the syndromes; its length.
+    """Berlekamp and Massey: fill `locator` (2t + 1,) with the shortest recurrence of the syndromes `sums`; its length.
 
-    last, saved: room like `locator`.
+    exponents, logs, order: of the field, as in `times`; last, saved: room like `locator`.
     """
     locator[:], last[:] = 0, 0
     locator[0] = last[0] = 1
@@ -144,13 +147,12 @@ def correct_words(words, exponents, logs, most, failed):  # type: ignore[no-unty
     """Flip back up to `most` cells of each of the words (W, n), in place; `failed` (W,) where that cannot be.
 
     A locator of degree v <= t that has v roots among the cells' a^-i names the flips (Chien's search); any other is
-    no word within t flips.
+    no word within t flips. exponents, logs: of the field, as in `times`.
     """
     order = logs.size - 1
-    sums = np.empty(2 * most, np.int64)
-    locator, last, saved = np.empty(sums.size + 1, np.int64), np.empty(sums.size + 1, np.int64), np.empty(
-        sums.size + 1, np.int64)
-    cells = np.empty(most, np.int64)
+    sums, cells = np.empty(2 * most, np.int64), np.empty(most, np.int64)
+    locator, last = np.empty(2 * most + 1, np.int64), np.empty(2 * most + 1, np.int64)
+    saved = np.empty(2 * most + 1, np.int64)
     for w in range(len(words)):
         failed[w] = False
         if not power_sums(words[w], exponents, order, sums):

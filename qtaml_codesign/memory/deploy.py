@@ -34,7 +34,7 @@ class DeployedModel:
     """
 
     groups: tuple[StoredGroup[Codec], ...]
-    statistics: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    statistics: dict[str, torch.Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check the names."""
@@ -118,7 +118,7 @@ def deploy(
                     next_step="laws of all tensors: profile.assign(tensor names)",
                 )
     groups = (group for name, codec in codecs.items() for group in _written(name, weights[name], codec, laws[name]))
-    buffers = {name: np.array(values, np.float32) for name, values in (statistics or {}).items()}
+    buffers = {name: torch.tensor(values, dtype=torch.float32) for name, values in (statistics or {}).items()}
     return DeployedModel(tuple(groups), buffers)
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 
-import torch
-
 from qtaml_codesign.memory.deploy import DeployedModel
 from qtaml_codesign.nets.counts import TrialCounts
 from qtaml_codesign.nets.workload import Workload
@@ -36,7 +34,7 @@ class Trials:
     def __init__(self, workload: Workload, model: DeployedModel, seed: int) -> None:
         self._workload = workload
         self._reader = model.prepare(seed, workload.network.device)
-        self._statistics = {name: torch.from_numpy(values) for name, values in model.statistics.items()}
+        self._statistics = model.statistics
         self._bits = (model.bits_stored, model.bits_exposed, model.expected_flips)
 
     def run(self, trial: int) -> TrialCounts:

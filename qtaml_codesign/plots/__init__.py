@@ -16,8 +16,8 @@ from matplotlib.ticker import EngFormatter
 from qtaml_codesign.nets.metric import ACCURACY, Metric
 from qtaml_codesign.nets.target import Target, as_target
 from qtaml_codesign.plots.curves import draw_curves
-from qtaml_codesign.plots.frontier import draw_frontier, is_one_budget
-from qtaml_codesign.plots.style import percent, typeset
+from qtaml_codesign.plots.frontier import draw_frontier, panels_of
+from qtaml_codesign.plots.style import amounts_of, spent_text, typeset
 
 __all__ = ["draw_curves", "draw_frontier", "draw_sweep", "save_sweep"]
 
@@ -27,7 +27,7 @@ def draw_sweep(
     metric: Metric = ACCURACY, window_s: float | None = None, confidence: float = 0.95,
     knots: pd.DataFrame | None = None, searched: bool | None = None,
 ) -> Figure:
-    """The two panels of `frontier.png`: the metric against oxide thickness, and thinnest oxide against ECC overhead.
+    """The panels of `frontier.png`: the metric against oxide thickness, and thinnest oxide against what is spent.
 
     Args:
         points, table: columns of `sweep.csv` and of `frontier.csv`.
@@ -44,7 +44,7 @@ def draw_sweep(
     """
     figure = Figure(figsize=(13.0, 7.4), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2, width_ratios=(1.25, 0.7 if is_one_budget(table) else 1.0))
+    left, right = figure.subplots(1, 2, width_ratios=(1.25, sum(panel.width for panel in panels_of(table))))
     wanted = as_target(target)
     draw_curves(points, wanted, left, knots, searched, below="left", metric=metric)
     draw_frontier(points, table, wanted, right, below="right")
@@ -80,8 +80,10 @@ def _facts(
     facts = [f"target {typeset(target)} = {threshold:.4g}" if target.factor else f"target {target}"]
     if window_s is not None:
         facts.append(f"inference window {EngFormatter('s')(window_s) if window_s < 1.0 else f'{window_s:.4g} s'}")
-    if measured["budget"].nunique() == 1:
-        facts.append(f"budget {percent([float(measured['budget'].iloc[0])])}")
+    for cells, amounts in amounts_of(measured).items():
+        if len(amounts) == 1:
+            spent = spent_text(cells, amounts)
+            facts.append(f"{spent} per weight" if cells else f"budget {spent}")
     if "trials" in measured:
         few, many = int(measured["trials"].min()), int(measured["trials"].max())
         facts.append(f"{few} trials per point" if few == many else f"{few} to {many} trials per point")

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from qtaml_codesign.nets.metric import ACCURACY, Metric
 from qtaml_codesign.nets.target import Target
-from qtaml_codesign.plots.style import Look, Side, budget_colours, legend, looks, percent, typeset
+from qtaml_codesign.plots.style import Look, Side, colours_of, legend, looks, spent_text, typeset
+from qtaml_codesign.tac.choices import Choice, choice_of, curve_columns
 from qtaml_codesign.tac.methods import method_label
 
 CLOSE_OCTAVES = 1.5
@@ -27,15 +28,15 @@ SEARCH_OCTAVES = 0.1
 _TICKS = (0.4, 0.3, 0.2, 0.1, 0.05, 0.02, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-9, 1e-12, 1e-20, 1e-50, 1e-100, 1e-300)
 VALUES = ("value", "low", "high")
 
-Curves = list[tuple[pd.DataFrame, list[tuple[str, float]]]]
-"""Rows of a curve by rising thickness, and the methods and budgets that it stands for."""
+Curves = list[tuple[pd.DataFrame, list[Choice]]]
+"""Rows of a curve by rising thickness, and what it stands for."""
 
 
 def draw_curves(
     points: pd.DataFrame, target: Target, axes: Any, knots: pd.DataFrame | None = None, searched: bool | None = None,
     below: Side | None = None, metric: Metric = ACCURACY,
 ) -> Any:
-    """The metric against oxide thickness: a marker per measured point, coloured by budget, shaped by method.
+    """The metric against oxide thickness: a marker per measured point, coloured by budget or cells, shaped by method.
 
     Lines and bands join points of a grid where little can happen between them (`CLOSE_OCTAVES`, `FLAT`). A search
     leaves its knots with bars: between them nothing was measured. Curves with the same rows are drawn once, and the
@@ -56,11 +57,11 @@ def draw_curves(
     points, knots = _plain(points, metric, scale), knots if knots is None else _plain(knots, metric, scale)
     if searched is None:
         searched = bool(points.groupby("thickness_nm").size().nunique() > 1)
-    curves, look, colours = _distinct(points), looks(points), budget_colours(points)
-    for curve, names in curves:
-        method, budget = names[0]
-        measured = curve if knots is None else _rows_of(knots, method, budget)
-        _draw_curve(axes, curve, measured, look[method], colours.get(budget, look[method].colour), searched)
+    curves, look, colours = _distinct(points), looks(points), colours_of(points)
+    known = {} if knots is None else _by_curve(knots)
+    for curve, (first, *_) in curves:
+        measured = curve if knots is None else known[first]
+        _draw_curve(axes, curve, measured, look[first.method], colours.get(first, look[first.method].colour), searched)
     aim = axes.axhline(threshold, color="#b00020", linewidth=1.2, linestyle=(0, (2, 2)),
                        label=f"target: {typeset(target)}")
     axes.set(xlabel="oxide thickness (nm)", ylabel=metric.name, xlim=_busy_range(points))
@@ -92,16 +93,17 @@ def _view(points: pd.DataFrame, metric: Metric, clean: float) -> tuple[float, fl
 
 def _distinct(points: pd.DataFrame) -> Curves:
     """The curves of a table, those with the same rows as one."""
-    found: dict[bytes, tuple[pd.DataFrame, list[tuple[str, float]]]] = {}
-    for (method, budget), group in points.groupby(["method", "budget"], sort=False):
-        curve = group.sort_values("thickness_nm")
+    found: dict[bytes, tuple[pd.DataFrame, list[Choice]]] = {}
+    for choice, curve in _by_curve(points).items():
         rows = curve[["thickness_nm", *VALUES]].to_numpy(float).tobytes()
-        found.setdefault(rows, (curve, []))[1].append((str(method), float(str(budget))))
+        found.setdefault(rows, (curve, []))[1].append(choice)
     return list(found.values())
 
 
-def _rows_of(knots: pd.DataFrame, method: str, budget: float) -> pd.DataFrame:
-    return knots[(knots["method"] == method) & (knots["budget"] == budget)].sort_values("thickness_nm")
+def _by_curve(table: pd.DataFrame) -> dict[Choice, pd.DataFrame]:
+    """The rows of each curve by rising thickness."""
+    return {choice_of(rows.iloc[0]): rows.sort_values("thickness_nm")
+            for _, rows in table.groupby(curve_columns(table.columns), sort=False)}
 
 
 def _draw_curve(
@@ -132,17 +134,19 @@ def _joined(curve: pd.DataFrame, searched: bool) -> NDArray[np.bool_]:
     return np.asarray((octaves <= CLOSE_OCTAVES) | flat)
 
 
-def _handles(curves: Curves, look: dict[str, Look], colours: dict[float, Any], searched: bool) -> list[Any]:
-    """A shape per method, a colour per budget, and what coincides."""
-    shapes = [Line2D([], [], color="black" if colours else own.colour, marker=own.marker,
+def _handles(curves: Curves, look: dict[str, Look], colours: dict[Choice, Any], searched: bool) -> list[Any]:
+    """A shape per method, a colour per budget and per number of cells, and what coincides."""
+    shaded = {choice.method for choice in colours}
+    shapes = [Line2D([], [], color="black" if method in shaded else own.colour, marker=own.marker,
                      linestyle="none" if searched else own.dashes, label=method_label(method))
               for method, own in look.items()]
-    shades = [Line2D([], [], color=colour, linewidth=3, label=f"budget {percent([budget])}")
-              for budget, colour in colours.items()]
-    same = [Line2D([], [], color=colours.get(names[0][1], look[names[0][0]].colour),
-                   marker=look[names[0][0]].marker,
-                   linestyle="none" if searched else look[names[0][0]].dashes, label=_coinciding(names))
-            for _, names in curves if len(names) > 1]
+    by_amount = {(choice.spends_cells, choice.amount): colour for choice, colour in colours.items()}
+    shades = [Line2D([], [], color=by_amount[cells, amount], linewidth=3,
+                     label=f"{'' if cells else 'budget '}{spent_text(cells, [amount])}")
+              for cells, amount in sorted(by_amount)]
+    same = [Line2D([], [], color=colours.get(first, look[first.method].colour), marker=look[first.method].marker,
+                   linestyle="none" if searched else look[first.method].dashes, label=_coinciding([first, *others]))
+            for _, (first, *others) in curves if others]
     return [*shapes, *shades, *same]
 
 
@@ -152,18 +156,19 @@ def _note(searched: bool, interpolated: bool, beyond: bool) -> Any:
     return Line2D([], [], color="none", label=f"markers: measured; {lines}{left_out}")
 
 
-def _coinciding(names: list[tuple[str, float]]) -> str:
-    budgets: dict[str, list[float]] = {}
-    for method, budget in names:
-        budgets.setdefault(method, []).append(budget)
-    text = "; ".join(f"{method_label(method)} {percent(sorted(some))}" for method, some in budgets.items())
+def _coinciding(names: list[Choice]) -> str:
+    amounts: dict[tuple[str, bool], list[float]] = {}
+    for one in names:
+        amounts.setdefault((one.method, one.spends_cells), []).append(one.amount)
+    text = "; ".join(f"{method_label(method)} {spent_text(cells, sorted(some))}"
+                     for (method, cells), some in amounts.items())
     return f"{text} (coincide)"
 
 
 def _busy_range(points: pd.DataFrame) -> tuple[float, float]:
     """Ends of the thickness axis: the thin end of the grid, and a little beyond the last thickness that matters."""
     grid = np.sort(points["thickness_nm"].unique())
-    final = points.sort_values("thickness_nm").groupby(["method", "budget"])["value"].transform("last")
+    final = points.sort_values("thickness_nm").groupby(curve_columns(points.columns))["value"].transform("last")
     away = points.loc[(final - points["value"]).abs() > 0.01 * points["scale"], "thickness_nm"]
     last = float(away.max()) if len(away) else float(grid[-1])
     following = float(grid[min(int(np.searchsorted(grid, last)) + 1, len(grid) - 1)])

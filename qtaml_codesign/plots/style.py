@@ -1,8 +1,9 @@
-"""How methods and budgets look, in every panel alike.
+"""How methods, and what they spend, look in every panel alike.
 
 A method has a marker, a dash pattern and a colour of its own. A budget among several has a colour of a ramp that
-darkens, which then takes the place of the method's in the curves. The method colours stay apart under simulated
-deuteranopia and protanopia; where two of them come near in grey, marker and dashes differ.
+darkens, which then takes the place of the method's in the curves; so has a number of cells, of another ramp. The
+method colours stay apart under simulated deuteranopia and protanopia; where two of them come near in grey, marker and
+dashes differ.
 """
 
 from __future__ import annotations
@@ -15,12 +16,16 @@ import numpy as np
 import pandas as pd
 
 from qtaml_codesign.nets.target import Target
+from qtaml_codesign.tac.choices import Choice, choices_of
 
 COLOURS = ("#004488", "#d55e00", "#000000", "#66b3e6", "#009e73", "#e69f00", "#117733")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "*", "<", ">", "h", "d", "8", "H", (4, 1, 0), (6, 1, 0), (3, 1, 0))
 DASHES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (3, 1, 1, 1)))
 
 _ROW_POINTS = 13.0
+
+RAMPS = {False: ("viridis_r", 0.15), True: ("YlOrRd", 0.35)}
+"""Colour maps, and where they begin to be dark enough, of budgets, and under True of cells."""
 
 Side = Literal["left", "center", "right"]
 
@@ -58,17 +63,44 @@ def typeset(target: Target) -> str:
     return str(target).replace(" x ", " × ")
 
 
-def budget_colours(points: pd.DataFrame) -> dict[float, Any]:
-    """A colour for each budget of a table, rising: from light to dark; none where there is one budget alone.
+def amounts_of(points: pd.DataFrame) -> dict[bool, list[float]]:
+    """The budgets of a table, and the cells of its methods that spend them (under True), each once, rising.
 
     Args:
         points: columns of `sweep.csv`.
     """
-    budgets = sorted(points["budget"].unique())
-    if len(budgets) == 1:
-        return {}
-    ramp = mpl.colormaps["viridis_r"](np.linspace(0.15, 1.0, len(budgets)))
-    return {float(budget): ramp[index] for index, budget in enumerate(budgets)}
+    choices = choices_of(points)
+    return {cells: sorted({one.amount for one in choices if one.spends_cells == cells}) for cells in RAMPS}
+
+
+def colours_of(points: pd.DataFrame) -> dict[Choice, Any]:
+    """A colour for each curve of a table by what it spends, from light to dark.
+
+    A curve has none where what it spends is the only budget of the table, or its only number of cells.
+
+    Args:
+        points: columns of `sweep.csv`.
+    """
+    shades = {}
+    for cells, amounts in amounts_of(points).items():
+        name, lightest = RAMPS[cells]
+        ramp = mpl.colormaps[name](np.linspace(lightest, 1.0, len(amounts)))
+        shades[cells] = dict(zip(amounts, ramp, strict=True)) if len(amounts) > 1 else {}
+    return {one: shades[one.spends_cells][one.amount] for one in choices_of(points) if shades[one.spends_cells]}
+
+
+def spent_text(cells: bool, amounts: list[float]) -> str:
+    """Amounts of one currency as text.
+
+    Args:
+        cells: whether they are cells per weight, not budgets.
+        amounts: cells per weight, or fractions in 0..1.
+
+    Example:
+        >>> spent_text(True, [2.0, 4.0]), spent_text(False, [0.03])
+        ('2, 4 cells', '3 %')
+    """
+    return f"{', '.join(f'{amount:g}' for amount in amounts)} cells" if cells else percent(amounts)
 
 
 def percent(fractions: list[float]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,11 +23,18 @@ from qtaml_codesign.report.words import (
     settled_line,
 )
 from qtaml_codesign.sweeps.result import Sweep
-from qtaml_codesign.tac.methods import method_label
+from qtaml_codesign.tac.choices import Choice, choice_of, choices_of
+from qtaml_codesign.tac.methods import CELL_METHODS, method_label
 
 __all__ = ["SweepReport", "Table", "answer_line", "settled_line", "sweep_report"]
 
 MOST_ROWS = 30
+
+CURRENCIES = {
+    False: ("ECC budget", "ECC overhead (% of stored bits)", "budgets"),
+    True: ("number of cells per weight", "number of cells per weight", "numbers of cells"),
+}
+"""What a method may spend, what is shown of it, and several of them; under True what is spent in cells."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +58,8 @@ class SweepReport:
 
 
 def sweep_report(sweep: Sweep) -> SweepReport:
-    """How thin may the oxide be for each budget, and, unless a search looked for that alone, how much ECC does each
-    thickness need?
+    """How thin may the oxide be for each budget or number of cells, and, unless a search looked for that alone, how
+    much of them does each thickness need?
 
     Args:
         sweep: what was measured.
@@ -96,26 +104,41 @@ def _borrowed(sweep: Sweep) -> str:
 
 def _oxide_table(frontier: Frontier, sweep: Sweep) -> Table:
     table, methods = frontier.to_frame(), sweep.options.methods
-    title = f"Thinnest oxide (nm) that keeps {sweep.options.wanted.of(sweep.metric.name)}, for each ECC budget"
+    spent = " and ".join(CURRENCIES[cells][0] for cells in _most(sweep))
+    title = f"Thinnest oxide (nm) that keeps {sweep.options.wanted.of(sweep.metric.name)}, for each {spent}"
     note = (f"[low,high]: where the ends of the {sweep.metric.name}'s interval over drawings of the flips cross the "
             "target, and nothing else; p: flip probability there; images: the same over evaluation images")
     ends = ends_nm(sweep)
     if not _paired(table, methods):
-        columns: tuple[str, ...] = ("method", "budget\n%", "overhead\n%", *_heads("thinnest oxide"))
-        rows: list[tuple[str, ...]] = [
-            (method_label(row["method"]), percent(row["budget"]), percent(row["overhead"]), *oxide_cells(row, ends))
-            for _, row in table.iterrows()
-        ]
-        return Table(title, columns, tuple(rows), note, keys=2)
-    first, second = (table[table["method"] == method].set_index("budget") for method in methods)
-    rows = []
-    for budget in first.index:
-        one, two = first.loc[budget], second.loc[budget]
-        rows.append((percent(budget), *oxide_cells(one, ends), *oxide_cells(two, ends), _thinner(one, two)))
-    columns = ("budget\n%", *(text for method in methods for text in _heads(method_label(method))),
+        columns = ("method", *_amount_heads(sweep), "overhead\n%", *_heads("thinnest oxide"))
+        rows = [(method_label(row["method"]), *_amounts(choice_of(row), sweep), percent(row["overhead"]),
+                 *oxide_cells(row, ends)) for _, row in table.iterrows()]
+        return Table(title, columns, tuple(rows), note, keys=1 + len(_amount_heads(sweep)))
+    pairs = [table[table["method"] == method].iterrows() for method in methods]
+    rows = [(_amounts(choice_of(one), sweep)[-1], *oxide_cells(one, ends), *oxide_cells(two, ends), _thinner(one, two))
+            for (_, one), (_, two) in zip(*pairs, strict=True)]
+    columns = (_amount_heads(sweep)[-1], *(text for method in methods for text in _heads(method_label(method))),
                "thinner\npm")
     against = f"{method_label(methods[0])} against {method_label(methods[1])}"
     return Table(title, columns, tuple(rows), f"{note};\nthinner: {against}")
+
+
+def _most(sweep: Sweep) -> dict[bool, float]:
+    """The largest budget of a sweep, and under True its largest number of cells, as far as its methods spend them."""
+    return {choice.spends_cells: choice.amount
+            for choice in sorted(sweep.options.curves, key=lambda choice: (choice.spends_cells, choice.amount))}
+
+
+def _amount_heads(sweep: Sweep) -> tuple[str, ...]:
+    """Of the columns that `_amounts` fills: budget and cells, as far as methods of the sweep spend them."""
+    heads = {False: "budget\n%", True: "cells\n/weight"}
+    return tuple(heads[cells] for cells in _most(sweep))
+
+
+def _amounts(choice: Choice, sweep: Sweep) -> tuple[str, ...]:
+    """A method that spends cells has no budget; the codes of another one take cells."""
+    texts = {False: "-" if choice.spends_cells else percent(choice.budget), True: f"{choice.cells or 0.0:.4g}"}
+    return tuple(texts[cells] for cells in _most(sweep))
 
 
 def _heads(name: str) -> tuple[str, ...]:
@@ -131,14 +154,15 @@ def _range_tables(sweep: Sweep) -> tuple[Table, ...]:
     heads = tuple(f"{corner.field.rsplit('.', 1)[-1]}\n{corner.low:.4g} to {corner.high:.4g}"
                   for corner in found[0].corners)
     rows = tuple(
-        (method_label(one.method), percent(one.budget), f"{one.thickness_nm:{digits}}",
-         *(_corner(corner, digits) for corner in one.corners))
+        (method_label(one.method), *_amounts(Choice(one.method, one.budget, one.cells), sweep),
+         f"{one.thickness_nm:{digits}}", *(_corner(corner, digits) for corner in one.corners))
         for one in found
     )
     note = ("the thickness of the same p at both ends of one field's range, the others as they are;\n"
             f"{sweep.metric.name} follows p; -: no thickness inside the card's validity")
     title = "Card range (nm): what the card's own numbers leave open, which no interval above holds"
-    return (Table(title, ("method", "budget\n%", "thinnest\nnm", *heads), rows, note, keys=3),)
+    amounts = _amount_heads(sweep)
+    return (Table(title, ("method", *amounts, "thinnest\nnm", *heads), rows, note, keys=2 + len(amounts)),)
 
 
 def _corner(corner: Corner, digits: str) -> str:
@@ -148,19 +172,21 @@ def _corner(corner: Corner, digits: str) -> str:
 
 
 def _budget_table(frontier: Frontier, sweep: Sweep) -> Table:
-    table, methods = frontier.smallest_budgets(), sweep.options.methods
-    most = max(max(sweep.options.budgets_of(method)) for method in methods)
+    table, methods, most = frontier.smallest_budgets(), sweep.options.methods, _most(sweep)
+    comparable = len(methods) == 2 and len(most) == 1
     by_method = [table[table["method"] == method].set_index("thickness_nm") for method in methods]
     rows = []
     for thickness in _some(sweep.grid_nm):
-        cells = [found.loc[thickness] for found in by_method]
-        ratio = (_ratio(cells[0], cells[1], most),) if len(methods) == 2 else ()
-        rows.append((f"{thickness:.{decimals(ends_nm(sweep)) + 1}f}", scientific(cells[0]["flip_probability"]),
-                     *(_overhead(cell, most) for cell in cells), *ratio))
-    heads = tuple(f"{method_label(method)}\n%" for method in methods)
-    columns = ("oxide\nnm", "p", *heads, *(("times\nless",) if len(methods) == 2 else ()))
-    title = f"Smallest ECC overhead (% of stored bits) that keeps {sweep.options.wanted}, for each oxide"
-    note = "among the budgets of this sweep; ~: the interval holds the target, so more trials may change it"
+        answers = [found.loc[thickness] for found in by_method]
+        rows.append((f"{thickness:.{decimals(ends_nm(sweep)) + 1}f}", scientific(answers[0]["flip_probability"]),
+                     *(_needed(answer, most) for answer in answers),
+                     *([_ratio(answers[0], answers[1], most)] if comparable else [])))
+    heads = tuple(f"{method_label(method)}\n{'cells' if method in CELL_METHODS else '%'}" for method in methods)
+    columns = ("oxide\nnm", "p", *heads, *(("times\nless",) if comparable else ()))
+    smallest, several = (tuple(CURRENCIES[cells][place] for cells in most) for place in (1, 2))
+    title = f"Smallest {' or '.join(smallest)} that keeps {sweep.options.wanted}, for each oxide"
+    note = (f"among the {' and '.join(several)} of this sweep; "
+            "~: the interval holds the target, so more trials may change it")
     if len(rows) < len(sweep.grid_nm):
         note += f"\n{len(rows)} of {len(sweep.grid_nm)} thicknesses are shown"
     return Table(title, columns, tuple(rows), note)
@@ -174,9 +200,10 @@ def _some(grid_nm: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _paired(table: pd.DataFrame, methods: tuple[str, ...]) -> bool:
-    """Two methods over the same budgets can stand side by side."""
-    budgets = [list(table[table["method"] == method]["budget"]) for method in methods]
-    return len(methods) == 2 and budgets[0] == budgets[1]
+    """Two methods that may spend the same can stand side by side."""
+    amounts = [[(one.spends_cells, one.amount) for one in choices_of(table) if one.method == method]
+               for method in methods]
+    return len(methods) == 2 and amounts[0] == amounts[1]
 
 
 def _thinner(one: pd.Series, two: pd.Series) -> str:
@@ -190,16 +217,18 @@ def _thinner(one: pd.Series, two: pd.Series) -> str:
     return f"{sign}{thinner:.1f}"
 
 
-def _overhead(cell: pd.Series, most: float) -> str:
-    if cell.status == "none":
-        return f"> {percent(most)}"
-    return percent(cell.overhead) + ("~" if cell.status == "uncertain" else "")
+def _needed(answer: pd.Series, most: Mapping[bool, float]) -> str:
+    cells = answer.method in CELL_METHODS
+    told = "{:g}".format if cells else percent
+    if answer.status == "none":
+        return f"> {told(most[cells])}"
+    return told(answer.cells if cells else answer.overhead) + ("~" if answer.status == "uncertain" else "")
 
 
-def _ratio(one: pd.Series, two: pd.Series, most: float) -> str:
-    """How many times less overhead the first method needs; '-' where it finds no answer, or one of them needs none."""
-    if one.status == "none" or 0.0 in (one.overhead, two.overhead):
+def _ratio(one: pd.Series, two: pd.Series, most: Mapping[bool, float]) -> str:
+    """How many times less the first method needs; '-' where it finds no answer, or one of them needs none."""
+    cells = one.method in CELL_METHODS
+    needs, other = (answer.cells if cells else answer.overhead for answer in (one, two))
+    if one.status == "none" or 0.0 in (needs, other):
         return "-"
-    if two.status == "none":
-        return f"> {most / one.overhead:.1f}"
-    return f"{two.overhead / one.overhead:.1f}"
+    return f"> {most[cells] / needs:.1f}" if two.status == "none" else f"{other / needs:.1f}"

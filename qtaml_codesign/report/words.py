@@ -9,6 +9,7 @@ import pandas as pd
 from qtaml_codesign.frontier import AT_OR_BELOW, BEYOND
 from qtaml_codesign.sweeps.progress import FirstAnswer, Settled
 from qtaml_codesign.sweeps.result import Sweep
+from qtaml_codesign.tac.choices import Choice
 from qtaml_codesign.tac.methods import method_label
 
 
@@ -22,7 +23,8 @@ def answer_line(answer: FirstAnswer) -> str:
                      "thickness_high_nm": answer.high_nm, "flip_probability": answer.flip_probability,
                      "status": answer.status, "image_low_nm": math.nan, "image_high_nm": math.nan})
     oxide, _, chance = oxide_cells(row, answer.range_nm)
-    told = f"first answer: {method_label(answer.method)} at {percent(answer.budget)} % ECC"
+    choice = Choice(answer.method, answer.budget, answer.cells)
+    told = f"first answer: {method_label(answer.method)} at {choice.spent}{' per weight' if answer.cells else ' ECC'}"
     if answer.status == BEYOND:
         return f"{told} does not keep {answer.target} up to {answer.range_nm[1]:g} nm; the curves follow"
     return f"{told} keeps {answer.target} down to {oxide} nm, p = {chance}; the curves follow"
@@ -36,7 +38,8 @@ def settled_line(settled: Settled) -> str:
     """
     oxide = "" if math.isnan(settled.thickness_nm) else f"{settled.thickness_nm:.4f} nm, "
     estimate, low, high = map(settled.metric.text, settled.found)
-    return (f"settled: {method_label(settled.method)} {percent(settled.budget)} %, {oxide}"
+    spent = Choice(settled.method, settled.budget, settled.cells).spent
+    return (f"settled: {method_label(settled.method)} {spent}, {oxide}"
             f"p = {scientific(settled.flip_probability)}: {settled.metric.name} {estimate} [{low}, {high}], "
             f"{settled.trials} trials")
 

@@ -1,4 +1,6 @@
-"""The sweep: card + network -> the metric at every oxide thickness, method and ECC budget, or the frontier alone."""
+"""The sweep: card + network -> the metric at every oxide thickness, method and ECC budget or number of cells, or the
+frontier alone.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,7 @@ def sweep(
     seed: int = 0,
     **more: Any,
 ) -> Sweep:
-    """A network's metric under tunnelling flips over oxide thickness, for each protection method and ECC budget.
+    """A network's metric under tunnelling flips over oxide thickness, for each protection method and what it may spend.
 
     The same arguments give the same table to the last bit, whatever the number of workers, and also when the run
     was killed and started again on the same `out` folder: each trial's flips are keyed by (seed, trial, tensor,
@@ -58,12 +60,16 @@ def sweep(
         workload: a network with its data, a zoo name, or "FILE.py:FACTORY".
         card: a device card, its name, or its path.
         thickness_nm: oxide thicknesses in nm; default: see `thickness_grid`.
-        budgets: protected-bit fractions in [0, 1]; default 0 to 37.5 %. Methods that protect nothing ignore them.
+        budgets: protected-bit fractions in [0, 1]; default 0 to 37.5 %. Methods that protect nothing ignore them, as do
+            those that spend `cells`.
         methods: protection methods to compare.
         seed: key of every drawing, >= 0.
         more: any of the following, by name.
 
     What acts on the tables:
+        cells: cells per weight, for methods that choose the store (`tac.methods.CELL_METHODS`): what they spend instead
+            of a budget, each number a curve of its own; default 8. The tables then have a column `cells`, in which
+            stands what the codes of the other methods take.
         target: what the frontier keeps: 0.95 (or "0.95 x clean") of the clean value, "clean + 0.1", "clean - 0.02", or
             "= 12.5"; default 0.95, or 1.05 where smaller is better. It must be worse than the clean value.
         metric: what is measured, a name or a `Metric`; default: the workload's own.
@@ -121,7 +127,7 @@ def find_frontier(
     seed: int = 0,
     **more: Any,
 ) -> Sweep:
-    """The thinnest oxide for each method and ECC budget, by bisection: no grid, and no more trials than it takes.
+    """The thinnest oxide for each method and budget or cells, by bisection: no grid, and no more trials than it takes.
 
     Flips nest over the flip probability, so each curve is bisected with common random numbers; a point is left as soon
     as its interval lies on one side of the target. The last two knots of each curve, and of the ends of its interval,
@@ -130,9 +136,9 @@ def find_frontier(
     Args:
         workload, card, budgets, methods, seed: as in `sweep`.
         thickness_nm: the range to search, from the smallest to the largest of these; default: the card's sweep range.
-        more: `target`, `metric`, `half_width`, `max_trials`, `allocation`, `sensitivity`, `workers`, `executor`, `out`,
-            `reuse` and `progress` as in `sweep`. A point that stays undecided is left when its 95 % interval is +-
-            `half_width` (default 0.01), or after `max_trials` drawings (default 320).
+        more: `cells`, `target`, `metric`, `half_width`, `max_trials`, `allocation`, `sensitivity`, `workers`,
+            `executor`, `out`, `reuse` and `progress` as in `sweep`. A point that stays undecided is left when its 95 %
+            interval is +- `half_width` (default 0.01), or after `max_trials` drawings (default 320).
 
     Returns:
         What `sweep` returns; its points are the knots, each curve's own.

@@ -23,6 +23,7 @@ from qtaml_codesign.sweeps.progress import Progress, Settled, SweepProgress
 from qtaml_codesign.sweeps.store import ResultStore
 from qtaml_codesign.sweeps.task import SweepTask, canonical_json
 from qtaml_codesign.sweeps.workers import Job, Workers
+from qtaml_codesign.tac.choices import Choice
 from qtaml_codesign.tac.plan import TacPlan
 
 BATCH_TRIALS = 10
@@ -30,10 +31,9 @@ BATCH_TRIALS = 10
 
 @dataclass(frozen=True)
 class Point:
-    """What is to be measured: a method at a budget, under flip rates."""
+    """What is to be measured: a method and what it may spend, under flip rates."""
 
-    method: str
-    budget: float
+    choice: Choice
     place: Place
 
 
@@ -99,12 +99,22 @@ class Measurement:
             measured: the point with its counts.
             thickness_nm: the oxide thickness in nm that it stands for.
         """
-        point, counts, found = measured.point, measured.counts, self.options.stopping.interval(measured.counts)
+        place, counts, found = measured.point.place, measured.counts, self.options.stopping.interval(measured.counts)
         return (
-            thickness_nm, point.place.flip_probability, point.method, point.budget, measured.plan.overhead,
-            *found, counts.trials, self.network.clean_value,
-            counts.nominal_ber, counts.realised_ber, self.image_half_width(counts),
+            thickness_nm, place.flip_probability, *self.curve_of(measured).values(), measured.plan.overhead, *found,
+            counts.trials, self.network.clean_value, counts.nominal_ber, counts.realised_ber,
+            self.image_half_width(counts),
         )
+
+    def curve_of(self, measured: MeasuredPoint) -> dict[str, object]:
+        """What names the curve of a measured point, by column; the codes of a method that spends no cells take some.
+
+        Args:
+            measured: the point with its plan.
+        """
+        method, budget, cells = measured.point.choice
+        own = Choice(method, budget, measured.plan.cells_per_weight if cells is None else cells)
+        return {name: getattr(own, name) for name in self.options.curve_columns}
 
     def table(self, rows: Sequence[tuple[object, ...]]) -> pd.DataFrame:
         """The table of `sweep.csv`: the columns of the metric are named after it.
@@ -114,7 +124,7 @@ class Measurement:
         """
         metric = self.network.metric
         return pd.DataFrame(rows, columns=[
-            "thickness_nm", "flip_probability", "method", "budget", "overhead", *metric.columns, "trials",
+            "thickness_nm", "flip_probability", *self.options.curve_columns, "overhead", *metric.columns, "trials",
             metric.clean_column, "nominal_ber", "realised_ber", "image_half_width",
         ])
 
@@ -149,8 +159,9 @@ class Measurement:
         """The plan of each point; those that the store knows are not made again."""
         ids, requests = [], {}
         for point in points:
-            request = PlanRequest(self.network.digest, point.method, point.budget, self.options.seed,
-                                  self.options.allocation, self.options.sensitivity, point.place.profile)
+            request = PlanRequest(self.network.digest, point.choice.method, point.choice.budget, self.options.seed,
+                                  self.options.allocation, self.options.sensitivity, point.place.profile,
+                                  point.choice.cells)
             ids.append(request.request_id)
             requests[ids[-1]] = request
         known = self.store.plans(requests)
@@ -170,7 +181,7 @@ class Measurement:
         return [made[request_id] for request_id in ids]
 
     def _plan_job(self, request_id: str, request: PlanRequest, gains: JacobianGains | None) -> Job:
-        label = f"plan {request_id[:12]}: {request.method}, budget {request.budget:g}"
+        label = f"plan {request_id[:12]}: {Choice(request.method, request.budget, request.cells).text}"
         needed = gains if request.needs_gains else None
         return Job((request_id,), make_plan, (self.workers.handle, request, needed), label)
 
@@ -232,8 +243,9 @@ class _Board:
             chosen = self._chosen[task_id] = TrialCounts.total([rows[trial] for trial in range(wanted)])
             del self._rows[task_id]
             point = self._points[task_id]
-            settled = Settled(point.method, point.budget, point.place.thickness_nm, point.place.flip_probability,
-                              self._of.network.metric, rule.interval(chosen), chosen.trials)
+            method, budget, cells = point.choice
+            settled = Settled(method, budget, point.place.thickness_nm, point.place.flip_probability,
+                              self._of.network.metric, rule.interval(chosen), chosen.trials, cells)
             self._of.progress.add("trials", done=1, settled=settled)
             return
         batches = missing_batches(set(rows), wanted)

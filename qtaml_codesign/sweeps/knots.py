@@ -1,8 +1,8 @@
 """Where a sweep measures: the loop that places knots where the curves need them, and the rows made from them.
 
-Each round measures, for every method and budget at once, the knots that its curve asks for: bisection towards the
-crossing of the target, and, for an interpolated table, closer knots where the curve bends. The flips of all knots are
-nested (common random numbers), so neighbouring knots move together.
+Each round measures, for every method and all that it may spend at once, the knots that its curve asks for: bisection
+towards the crossing of the target, and, for an interpolated table, closer knots where the curve bends. The flips of all
+knots are nested (common random numbers), so neighbouring knots move together.
 """
 
 from __future__ import annotations
@@ -22,19 +22,21 @@ from qtaml_codesign.sweeps.coordinates import Coordinate, Place, coordinate_for,
 from qtaml_codesign.sweeps.curve import Curve, Knot, starting_knots
 from qtaml_codesign.sweeps.options import SweepOptions
 from qtaml_codesign.sweeps.progress import FirstAnswer
+from qtaml_codesign.tac.choices import USUAL_CELLS, Choice
 
 FIRST_BUDGET = 0.03
 """The first answer is that of the budget nearest to this."""
 
+
 @dataclass(frozen=True)
 class MeasuredCurve:
-    """One method and budget: the points in the order in which they were measured, and what they tell."""
+    """One method and what it may spend: the points in the order in which they were measured, and what they tell."""
 
     points: tuple[MeasuredPoint, ...]
     curve: Curve
 
 
-Curves = Mapping[tuple[str, float], MeasuredCurve]
+Curves = Mapping[Choice, MeasuredCurve]
 
 
 @dataclass(frozen=True)
@@ -88,14 +90,14 @@ def measure_curves(
         within: coordinates beyond which no further knot is measured.
     """
     options, refine = measurement.options, _can_refine(measurement.options, start)
-    found: dict[tuple[str, float], list[MeasuredPoint]] = {key: [] for key in options.curves}
-    asked = [Point(*key, place) for key in found for place in start]
+    found: dict[Choice, list[MeasuredPoint]] = {key: [] for key in options.curves}
+    asked = [Point(key, place) for key in found for place in start]
     while True:
         for one in measurement.measure(asked):
-            found[one.point.method, one.point.budget].append(one)
+            found[one.point.choice].append(one)
         curves = {key: MeasuredCurve(tuple(points), _curve(points, measurement)) for key, points in found.items()}
         asked = [
-            Point(*key, coordinate.place(x)) for key, measured in curves.items() if refine
+            Point(key, coordinate.place(x)) for key, measured in curves.items() if refine
             for x in measured.curve.to_split(measurement.threshold, options.stopping.width,
                                              options.rows == "interpolated", within)
         ]
@@ -104,7 +106,7 @@ def measure_curves(
 
 
 def first_answer(measurement: Measurement, card: DeviceCard) -> FirstAnswer | None:
-    """The thinnest oxide of one curve: the first method that spends a budget, at the budget nearest to 3 %.
+    """The thinnest oxide of one curve: the first at the budget nearest to 3 %, and of those at about 8 cells.
 
     Args:
         measurement: what measures points; its options say what was asked for.
@@ -117,17 +119,22 @@ def first_answer(measurement: Measurement, card: DeviceCard) -> FirstAnswer | No
     options = measurement.options
     if len(options.thickness_nm) < 2 or len(options.curves) == 1:
         return None
-    method, budget = min(options.curves, key=lambda curve: abs(curve[1] - FIRST_BUDGET))
+    chosen = min(options.curves, key=_from_usual)
     ends = (options.thickness_nm[0], options.thickness_nm[-1])
-    one = replace(options, methods=(method,), budgets=(budget,), thickness_nm=ends, rows="knots", refine=True)
+    one = replace(options, methods=(chosen.method,), budgets=(chosen.budget,), thickness_nm=ends,
+                  cells=() if chosen.cells is None else (chosen.cells,), rows="knots", refine=True)
     rows = measure_rows(replace(measurement, options=one.deciding()), card)
     frontier = Frontier(rows.points, options.wanted, flip_law(card), metric=measurement.network.metric)
     row = frontier.to_frame().iloc[0]
     return FirstAnswer(
-        method, budget, float(row["overhead"]), options.wanted, float(row["thickness_nm"]),
+        chosen.method, chosen.budget, float(row["overhead"]), options.wanted, float(row["thickness_nm"]),
         float(row["thickness_low_nm"]), float(row["thickness_high_nm"]), float(row["flip_probability"]),
-        str(row["status"]), ends,
+        str(row["status"]), ends, chosen.cells,
     )
+
+
+def _from_usual(choice: Choice) -> tuple[float, float]:
+    return abs(choice.budget - FIRST_BUDGET), 0.0 if choice.cells is None else abs(choice.cells - USUAL_CELLS)
 
 
 def _can_refine(options: SweepOptions, start: Sequence[Place]) -> bool:
@@ -159,11 +166,12 @@ def _rows_between(
     """Rows of `sweep.csv` at the thicknesses of `flips`, (n,), interpolated; realised_ber is NaN: nothing was drawn."""
     thickness, probability = np.asarray(flips.thickness_nm), np.asarray(flips.probability)
     tables, metric = [], measurement.network.metric
-    for (method, budget), measured in curves.items():
+    for measured in curves.values():
         at = measured.curve.between(coordinate.at(thickness), probability, measurement.options.stopping.width)
         tables.append(pd.DataFrame({
-            "thickness_nm": thickness, "flip_probability": probability, "method": method, "budget": budget,
-            "overhead": at.overhead, **dict(zip(metric.columns, (at.value, at.low, at.high), strict=True)),
+            "thickness_nm": thickness, "flip_probability": probability,
+            **measurement.curve_of(measured.points[0]), "overhead": at.overhead,
+            **dict(zip(metric.columns, (at.value, at.low, at.high), strict=True)),
             "trials": at.trials, metric.clean_column: measurement.network.clean_value, "nominal_ber": at.nominal_ber,
             "realised_ber": np.nan, "image_half_width": at.image_half_width,
         }))

@@ -19,8 +19,8 @@ from qtaml_codesign.nets.target import Target, as_target
 from qtaml_codesign.physics.flip import flip_probability, thickness_for
 from qtaml_codesign.sweeps.stopping import DEFAULT_MAX_TRIALS, StoppingRule
 from qtaml_codesign.tac.allocation import checked_allocation
-from qtaml_codesign.tac.choices import checked_methods, need_method
-from qtaml_codesign.tac.methods import BUDGET_FREE_METHODS, METHOD_RULES, METHODS, SPENDING_METHODS
+from qtaml_codesign.tac.choices import Choice, checked_cells, checked_methods, need_method
+from qtaml_codesign.tac.methods import BUDGET_FREE_METHODS, CELL_METHODS, METHOD_RULES, METHODS, SPENDING_METHODS
 
 DEFAULT_BUDGETS = (0.0, 0.01, 0.02, 0.03, 0.05, 0.10, 0.125, 0.25, 0.375)
 DEFAULT_METHODS = ("tac", "uniform-msp")
@@ -42,6 +42,7 @@ class SweepOptions:
     Args:
         thickness_nm: oxide thicknesses in nm, rising; of a search for the frontier alone the two ends of its range.
         budgets: protected-bit fractions, rising.
+        cells: cells per weight, rising; empty where no method spends any.
         methods: protection methods.
         seed: key of every drawing.
         target: what the frontier keeps; None: what is usual for the metric.
@@ -56,6 +57,7 @@ class SweepOptions:
 
     thickness_nm: tuple[float, ...]
     budgets: tuple[float, ...]
+    cells: tuple[float, ...]
     methods: tuple[str, ...]
     seed: int
     target: Target | None
@@ -67,17 +69,24 @@ class SweepOptions:
     refine: bool
 
     @property
-    def curves(self) -> tuple[tuple[str, float], ...]:
-        """Method and budget of every curve, in the order of the tables."""
-        return tuple((method, budget) for method in self.methods for budget in self.budgets_of(method))
+    def curves(self) -> tuple[Choice, ...]:
+        """What every curve stands for, in the order of the tables."""
+        return tuple(choice for method in self.methods for choice in self.choices(method))
 
-    def budgets_of(self, method: str) -> tuple[float, ...]:
-        """The budgets a method is run at; 0 alone for a method that protects nothing.
+    def choices(self, method: str) -> list[Choice]:
+        """What a method may spend, each in turn: cells or a budget; a method that spends nothing has a budget of 0.
 
         Args:
             method: one of `METHODS`.
         """
-        return (0.0,) if method in BUDGET_FREE_METHODS else self.budgets
+        if method in CELL_METHODS:
+            return [Choice(method, 0.0, cells) for cells in self.cells]
+        return [Choice(method, budget) for budget in ((0.0,) if method in BUDGET_FREE_METHODS else self.budgets)]
+
+    @property
+    def curve_columns(self) -> list[str]:
+        """The columns of the tables that name a curve; they tell of cells where a method spends them."""
+        return ["method", "budget", *(["cells"] if self.cells else [])]
 
     @property
     def wanted(self) -> Target:
@@ -103,8 +112,9 @@ class SweepOptions:
         return replace(self, stopping=replace(self.stopping, threshold=self.stopping.far_from))
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values that survive JSON."""
-        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
+        """Plain values that survive JSON; without `cells` where no method spends any."""
+        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()
+                 if name != "cells" or value}
         return plain | {"stopping": self.stopping.describe(), "target": self.wanted.plain,
                         "metric": self.stopping.metric.name}
 
@@ -128,8 +138,8 @@ def differences(standing: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[
 
 def sweep_options(
     card: DeviceCard, *, thickness_nm: ArrayLike | None = None, budgets: Sequence[float] | None = None,
-    methods: Sequence[str] = DEFAULT_METHODS, seed: int = 0, target: float | str | Target | None = None,
-    metric: str | Metric | None = None, trials: int | None = None,
+    cells: float | Sequence[float] | None = None, methods: Sequence[str] = DEFAULT_METHODS, seed: int = 0,
+    target: float | str | Target | None = None, metric: str | Metric | None = None, trials: int | None = None,
     half_width: float | None = None, max_trials: int | None = None, allocation: str | None = None,
     sensitivity: str = "auto", interpolate: bool | None = None, refine: bool | None = None, search: bool = False,
 ) -> SweepOptions:
@@ -137,8 +147,8 @@ def sweep_options(
 
     Args:
         card: whose range is the default.
-        thickness_nm, budgets, methods, seed, target, metric, trials, half_width, max_trials, allocation, sensitivity,
-            interpolate, refine: as in `sweep`.
+        thickness_nm, budgets, cells, methods, seed, target, metric, trials, half_width, max_trials, allocation,
+            sensitivity, interpolate, refine: as in `sweep`.
         search: look for the frontier alone.
 
     Raises:
@@ -148,8 +158,8 @@ def sweep_options(
     grid = thickness_grid(card) if thickness_nm is None else checked_grid(thickness_nm)
     rows = "knots" if search else _rows(grid, interpolate, refine)
     return SweepOptions(
-        thickness_nm=_ends(grid) if search else tuple(grid.tolist()), budgets=_budgets(budgets, chosen), methods=chosen,
-        seed=whole_number("seed", seed, least=0),
+        thickness_nm=_ends(grid) if search else tuple(grid.tolist()), budgets=_budgets(budgets, chosen),
+        cells=_cells(cells, chosen), methods=chosen, seed=whole_number("seed", seed, least=0),
         target=None if target is None else as_target(target), metric=None if metric is None else as_metric(metric),
         stopping=_stopping(trials, half_width, max_trials), allocation=checked_allocation(allocation, chosen),
         sensitivity=_sensitivity(sensitivity, chosen), rows=rows, refine=refine is not False,
@@ -254,10 +264,20 @@ def _budgets(budgets: Sequence[float] | None, methods: tuple[str, ...]) -> tuple
                       "5 % of the stored bits is written 0.05")
         for budget in several(budgets)
     )
+    return _each_once("budgets", "budgets (--budget)", given, "for instance --budget 0.01,0.05,0.1")
+
+
+def _cells(cells: float | Sequence[float] | None, methods: tuple[str, ...]) -> tuple[float, ...]:
+    given = (checked_cells(one, methods) for one in ([None] if cells is None else several(cells)))
+    found = tuple(one for one in given if one is not None)
+    return found if cells is None else _each_once("cells per weight", "cells (--cells)", found,
+                                                  "for instance --cells 2,4,8")
+
+
+def _each_once(what: str, where: str, given: tuple[float, ...], next_step: str) -> tuple[float, ...]:
     if not given or len(set(given)) < len(given):
-        raise InputError("the list of budgets is empty or names one twice", where="budgets (--budget)",
-                         rule="one or more different budgets", value=", ".join(map(str, given)),
-                         next_step="for instance --budget 0.01,0.05,0.1")
+        raise InputError(f"the list of {what} is empty or names one twice", where=where,
+                         rule=f"one or more different {what}", value=", ".join(map(str, given)), next_step=next_step)
     return tuple(sorted(given))
 
 

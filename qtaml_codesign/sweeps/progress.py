@@ -12,7 +12,10 @@ from qtaml_codesign.statistics import Interval
 
 @dataclass(frozen=True)
 class Settled:
-    """A point whose trials are done; thickness_nm is NaN at a knot, which stands for its flip probability."""
+    """A point whose trials are done; thickness_nm is NaN at a knot, which stands for its flip probability.
+
+    `cells` per weight are those that a method which spends them may spend; else None.
+    """
 
     method: str
     budget: float
@@ -21,6 +24,7 @@ class Settled:
     metric: Metric
     found: Interval
     trials: int
+    cells: float | None = None
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,7 @@ class FirstAnswer:
         thickness_nm, low_nm, high_nm: as in `frontier.csv`; NaN where they lie outside the range.
         status: as in `Frontier.to_frame`.
         range_nm: the thicknesses between which it was looked for.
+        cells: per weight, of a method that spends them; else None.
     """
 
     method: str
@@ -43,6 +48,7 @@ class FirstAnswer:
     flip_probability: float
     status: str
     range_nm: tuple[float, float]
+    cells: float | None = None
 
 
 @dataclass(frozen=True)

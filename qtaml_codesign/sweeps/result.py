@@ -24,6 +24,7 @@ from qtaml_codesign.sweeps.coordinates import flip_law
 from qtaml_codesign.sweeps.options import SweepOptions
 from qtaml_codesign.sweeps.outputs import RECORD, command_line, csv_text, versions, writable_folder, write_files
 from qtaml_codesign.sweeps.task import ENGINE_VERSION, content_digest
+from qtaml_codesign.tac.choices import choice_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,6 +46,11 @@ class CardRange:
     thickness_nm: float
     flip_probability: float
     corners: tuple[Corner, ...]
+    cells: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; without `cells` where the sweep tells of none."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ class Sweep:
     """The points of a sweep and what they stand for.
 
     Attributes:
-        points: one row per method, budget and thickness, in that order, see `to_frame`.
+        points: one row per method, budget (or cells) and thickness, in that order, see `to_frame`.
         knots: measured points in the same columns that lie closer together where the curves cross the target; the
             frontier is found there. None when nothing was measured beside `points`.
         card: the device card.
@@ -92,6 +98,7 @@ class Sweep:
             f"{grid[0]:.4g} to {grid[-1]:.4g} nm, {self.counts.trials} trials",
             f"methods {', '.join(options.methods)}",
             f"budgets {', '.join(f'{budget:g}' for budget in options.budgets)}",
+            *([f"cells per weight {', '.join(f'{cells:g}' for cells in options.cells)}"] if options.cells else []),
             f"clean {self.metric.name} {self.metric.text(self.clean_value)}",
             repr(self.frontier()),
         ])
@@ -134,12 +141,13 @@ class Sweep:
         paired with the clean network, for the sweep's own target; overhead is the protected fraction of the stored
         bits, at most the budget; nominal_ber and realised_ber are expected and counted flips per exposed cell (NaN when
         every cell is protected). In an interpolated sweep `trials` is the smaller of the two knots', and realised_ber
-        is NaN: nothing was drawn at that thickness.
+        is NaN: nothing was drawn at that thickness. Where a method spends cells, `cells` stands after `budget`: cells
+        per weight that it may spend, or that the codes of another method take.
         """
         return self.points.copy()
 
     def frontier(self, target: float | str | Target | None = None) -> Frontier:
-        """The thinnest oxide that keeps a target, per method and budget.
+        """The thinnest oxide that keeps a target, per method and budget or cells.
 
         Another target than the sweep's is read off the grid as it is, without the interval over evaluation samples,
         which is paired with the sweep's own target.
@@ -173,9 +181,9 @@ class Sweep:
         table = self.frontier().to_frame()
         rows = table[(table["status"] == CROSSING) & table["flip_probability"].between(0.0, 1.0, "neither")]
         return tuple(
-            CardRange(str(row["method"]), float(row["budget"]), float(row["thickness_nm"]),
-                      float(row["flip_probability"]), corners(self.card, float(row["flip_probability"])))
-            for _, row in rows.iterrows()
+            CardRange(found.method, found.budget, float(row["thickness_nm"]), float(row["flip_probability"]),
+                      corners(self.card, float(row["flip_probability"])), found.cells)
+            for _, row in rows.iterrows() for found in [choice_of(row)]
         )
 
     def save(self, folder: str | Path) -> tuple[Path, ...]:
@@ -205,8 +213,8 @@ class Sweep:
         ends = self.points["thickness_nm"].agg(["min", "max"])
         edges = self.points[self.points["thickness_nm"].isin(ends)]
         both = pd.concat([knots, edges], ignore_index=True) if len(knots) else edges
-        once = both.drop_duplicates(["method", "budget", "thickness_nm"])
-        groups = once.groupby(["method", "budget"], sort=False)
+        curve = self.options.curve_columns
+        groups = both.drop_duplicates([*curve, "thickness_nm"]).groupby(curve, sort=False)
         return pd.concat([rows.sort_values("thickness_nm") for _, rows in groups], ignore_index=True)
 
     def _picture(self) -> bytes:
@@ -236,9 +244,10 @@ class Sweep:
             "image_interval": f"Student over evaluation samples, of {metric.name} - target, paired with clean",
             "interpolated": self.interpolated,
             "options": options_record(self.card, self.workload_digest, options),
-            "card_ranges": [asdict(found) for found in self.card_ranges()],
+            "card_ranges": [found.to_json() for found in self.card_ranges()],
             "tasks": self.tasks, "trials": self.counts.trials, "warnings": list(self.warnings),
-            "units": _UNITS, "engine": ENGINE_VERSION, "versions": versions(),
+            "units": _UNITS + ("; cells per weight" if options.cells else ""),
+            "engine": ENGINE_VERSION, "versions": versions(),
         }
 
 

@@ -14,6 +14,7 @@ from functools import cached_property
 
 from qtaml_codesign.bits.cell_law import CellLaw
 from qtaml_codesign.codecs.registry import Holding
+from qtaml_codesign.tac.plan_file import without_repeated_tables
 
 ENGINE_VERSION = "4"
 """Raised whenever the same task would give other counts; old results then keep their old names."""
@@ -75,7 +76,7 @@ class SweepTask:
         """Plain values: dictionaries, lists, text and numbers."""
         groups = [group.to_json() for group in self.groups]
         own = {"engine": self.engine, "workload_digest": self.workload_digest, "groups": groups, "seed": self.seed}
-        return own | {"statistics": dict(self.statistics)} if self.statistics else own
+        return without_repeated_tables(own | {"statistics": dict(self.statistics)} if self.statistics else own)
 
 
 def canonical_json(value: object) -> str:

@@ -20,9 +20,10 @@ from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.physics.flip import FlipProbability
 from qtaml_codesign.tac.algorithm import Planner, StageProgress
 from qtaml_codesign.tac.allocation import checked_allocation
+from qtaml_codesign.tac.auto import AUTO, BUDGET_CANDIDATES, best_plan
 from qtaml_codesign.tac.choices import checked_cells, need_method
 from qtaml_codesign.tac.layers import LayerPlan
-from qtaml_codesign.tac.methods import BUDGET_FREE_METHODS, METHOD_RULES, METHODS, SPENDING_METHODS
+from qtaml_codesign.tac.methods import BUDGET_FREE_METHODS, CELL_METHODS, METHOD_RULES, METHODS, SPENDING_METHODS
 from qtaml_codesign.tac.plan import TacPlan, weights_digest
 from qtaml_codesign.tac.request import StoreRequest
 from qtaml_codesign.tac.stores import STORES
@@ -30,6 +31,7 @@ from qtaml_codesign.tac.stores import STORES
 __all__ = ["BUDGET_FREE_METHODS", "METHODS", "LayerPlan", "TacPlan", "plan", "weights_digest"]
 
 CORRECTION_TRIALS = 5
+PLAN_METHODS = (*METHODS, AUTO)
 FlipInput = float | ArrayLike | FlipProbability | BitErrorProfile
 
 
@@ -56,7 +58,8 @@ def plan(
 
     Args:
         workload: network and calibration inputs, or the name of one; its labels are not used.
-        method: one of `METHODS`.
+        method: one of `METHODS`, or `auto`: the method that moves the logits least, of those that spend cells, or, with
+            a budget, of those that protect bits; expected errors pick two, and the calibration inputs decide.
         flip_probability: one number, (B,) by bit plane (0 = LSB), a scalar `FlipProbability` or a profile; all zero is
             quantisation alone.
         budget: protected-bit fraction in [0, 1]; must be 0 for methods that protect nothing or spend cells.
@@ -84,25 +87,28 @@ def plan(
         >>> set(chosen.depths.values()), chosen.overhead
         ({2}, 0.25)
     """
-    one_of("protection method", "method", method, METHODS)
+    one_of("protection method", "method", method, PLAN_METHODS)
     number_within("budget", budget, 0.0, 1.0, "0 <= budget <= 1, the protected-bit fraction", "5 % is written 0.05")
     if budget > 0.0:
-        need_method("budget", budget, "spends a budget", [method], SPENDING_METHODS)
+        need_method("budget", budget, "spends a budget", [method], (*SPENDING_METHODS, AUTO))
     whole_number("seed", seed, least=0)
     whole_number("correction_trials", correction_trials, least=1)
     solver = checked_allocation(allocation, [method])
-    wanted = checked_cells(cells, [method])
+    spent = [method] if method != AUTO else list(BUDGET_CANDIDATES if budget else CELL_METHODS)
+    wanted = checked_cells(cells, spent)
     profile = _rates(flip_probability, bits, encoding)
     network = load_workload(workload)
     errors = profile.assign(list(network.weights))
     told = progress or (lambda stage, done, total: None)
+    planner = Planner(network, errors, seed, solver, correction_trials, sensitivity, told, _of_network(gains, network))
+
+    def make(name: str) -> TacPlan:
+        if METHOD_RULES[name].chooses_store:
+            return STORES[name](StoreRequest(network, errors, name, float(budget), wanted, seed, told))
+        return planner.make(name, float(budget))
+
     with single_threaded():
-        if METHOD_RULES[method].chooses_store:
-            return STORES[method](StoreRequest(network, errors, method, float(budget), wanted, seed, told))
-        return Planner(
-            network, errors, seed, solver, correction_trials, sensitivity,
-            told, _of_network(gains, network),
-        ).make(method, float(budget))
+        return best_plan(network, errors, float(budget), seed, make) if method == AUTO else make(method)
 
 
 def _of_network(gains: JacobianGains | None, network: Workload) -> JacobianGains | None:

@@ -1,16 +1,91 @@
-"""Checks of what a user chooses: methods, and choices that act on some of them only."""
+"""What a user chooses, and its checks: methods, what each may spend, and choices that act on some of them only."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from qtaml_codesign.checks import number_within, one_of, several
 from qtaml_codesign.errors import InputError
 from qtaml_codesign.tac.methods import CELL_METHODS, METHODS
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 USUAL_CELLS = 8.0
 """Cells per weight of methods that spend them, unless told: as many as plain 8-bit codes take."""
 LEAST_CELLS, MOST_CELLS = 0.1, 64.0
+
+
+class Choice(NamedTuple):
+    """A method and what it may spend: it names a curve.
+
+    Attributes:
+        method: protection method.
+        budget: protected-bit fraction; 0 for a method that spends cells, or nothing.
+        cells: cells per weight: what a method that spends them may spend, what the codes of another one take; None
+            where it is not told.
+
+    Example:
+        >>> Choice("tac", 0.03).spent, Choice("channel-optimised", 0.0, 4.0).spent
+        ('3 %', '4 cells')
+    """
+
+    method: str
+    budget: float
+    cells: float | None = None
+
+    @property
+    def spends_cells(self) -> bool:
+        """Whether its currency is cells per weight, not protected bits."""
+        return self.method in CELL_METHODS and self.cells is not None
+
+    @property
+    def amount(self) -> float:
+        """What may be spent, in the currency of the method."""
+        return self.budget if self.cells is None or not self.spends_cells else self.cells
+
+    @property
+    def text(self) -> str:
+        """Method and what it may spend, the budget as a fraction: short, for a log."""
+        return f"{self.method} {self.spent if self.spends_cells else f'{self.budget:g}'}"
+
+    @property
+    def spent(self) -> str:
+        """What may be spent in words."""
+        return f"{self.amount:g} cells" if self.spends_cells else f"{100.0 * self.amount:.4g} %"
+
+
+def curve_columns(names: Iterable[str]) -> list[str]:
+    """The columns of a table that name a curve; `cells` is there where a method of the table spends them.
+
+    Args:
+        names: those of the table.
+
+    Example:
+        >>> curve_columns(["thickness_nm", "method", "budget", "overhead"])
+        ['method', 'budget']
+    """
+    there = set(names)
+    return [name for name in Choice._fields if name in there]
+
+
+def choice_of(row: pd.Series) -> Choice:
+    """The curve that a row of a table belongs to.
+
+    Args:
+        row: of `sweep.csv` or `frontier.csv`.
+    """
+    return Choice(str(row["method"]), float(row["budget"]), float(row["cells"]) if "cells" in row.index else None)
+
+
+def choices_of(table: pd.DataFrame) -> list[Choice]:
+    """The curves of a table, in its order.
+
+    Args:
+        table: columns of `sweep.csv` or `frontier.csv`.
+    """
+    return [choice_of(row) for _, row in table.drop_duplicates(curve_columns(table.columns)).iterrows()]
 
 
 def checked_methods(methods: str | Sequence[str], where: str = "methods (--method)") -> tuple[str, ...]:

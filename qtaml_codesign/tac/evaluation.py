@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from qtaml_codesign.bits.cell_law import BitErrorProfile, CellLaw, as_profile
 from qtaml_codesign.bits.noise import CellNoise, noise_model
 from qtaml_codesign.checks import number_within, whole_number
-from qtaml_codesign.errors import PlanError
+from qtaml_codesign.codecs.coded import decoding
+from qtaml_codesign.codecs.registry import Holding
+from qtaml_codesign.errors import InputError, PlanError
 from qtaml_codesign.memory.deploy import DeployedModel, deploy
 from qtaml_codesign.memory.trial import Trials
 from qtaml_codesign.nets.counts import TrialCounts
@@ -94,6 +96,7 @@ def evaluate(
     confidence: float = 0.95,
     noise: str | CellNoise | None = None,
     metric: str | Metric | None = None,
+    decode: bool = False,
     progress: Progress | None = None,
 ) -> Evaluation:
     """The metric of the network deployed by `plan`, over `trials` drawings of all flips.
@@ -113,6 +116,8 @@ def evaluate(
             plan does not know it. One seed is one chip: its layers, and its cells over all trials, keep their rates.
             None: as the flip probability says.
         metric: what is measured, a name or a `Metric`; None: the workload's own.
+        decode: encode, flip and decode the codewords of a plan in every trial, instead of drawing what the code is
+            known to leave; then the flip probability may also differ from the plan's.
         progress: called with (trials done, trials) after each trial.
 
     Raises:
@@ -141,7 +146,7 @@ def evaluate(
     network = network if metric is None else network.with_metric(metric)
     by_trial = []
     with single_threaded():
-        drawings = Trials(network, deploy_plan(network, plan, flip_probability, noise, seed), seed)
+        drawings = Trials(network, deploy_plan(network, plan, flip_probability, noise, seed, decode), seed)
         for trial in range(trials):
             by_trial.append(drawings.run(trial))
             if progress is not None:
@@ -168,7 +173,7 @@ def _notes(trials: int, confidence: float) -> tuple[str, ...]:
 
 def deploy_plan(
     workload: Workload, plan: TacPlan, flip_probability: FlipInput, noise: str | CellNoise | None = None,
-    seed: int = 0,
+    seed: int = 0, decode: bool = False,
 ) -> DeployedModel:
     """Write the network into the memory as the plan says.
 
@@ -178,6 +183,7 @@ def deploy_plan(
         flip_probability: as for `evaluate`.
         noise: as for `evaluate`.
         seed: which memory a noise model makes.
+        decode: as for `evaluate`.
 
     Raises:
         PlanError: the plan belongs to another network.
@@ -188,7 +194,15 @@ def deploy_plan(
     if noise is not None:
         sizes = {name: weight.size for name, weight in workload.weights.items()}
         laws = noise_model(noise).apply_to(laws, sizes, seed)
-    return deploy(workload.weights, plan.codecs, laws, plan.statistics)
+    codecs = _decoding_codecs(plan) if decode else plan.codecs
+    return deploy(workload.weights, codecs, laws, plan.statistics)
+
+
+def _decoding_codecs(plan: TacPlan) -> dict[str, Holding]:
+    if not any(held.coded_bits for held in plan.codecs.values()):
+        raise InputError("there is nothing to decode", where="decode (--decode)", rule="a plan with words under a code",
+                         value=f"a {plan.method} plan", next_step="leave it out, or make a plan with method joint")
+    return {name: decoding(held) for name, held in plan.codecs.items()}
 
 
 def check_same_network(workload: Workload, plan: TacPlan) -> None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 else:
     Method = Literal[METHODS]
 
-OF_STORES = ("cells", "error_floor", "statistics")
+OF_STORES = ("cells", "error_floor", "statistics", "reason")
 """Fields that stand in files of version 3 alone."""
 _AGAIN = "or make the plan again with `codesign plan`"
 
@@ -58,6 +58,7 @@ class TacPlan(Frozen):
         error_floor: Shannon's floor of predicted_variance at `cells`; None where the method spends no cells.
         statistics: buffers of the network that go with the stored weights, flat, by name: those of normalisation layers
             re-estimated under the flips; empty where it keeps its own.
+        reason: why this method, where it was left to `auto`.
 
     Example:
         >>> plan = TacPlan.from_json(TacPlan(method="none", workload="toy", weights_digest="0" * 64, budget=0.0,
@@ -83,6 +84,7 @@ class TacPlan(Frozen):
     warnings: tuple[str, ...]
     cells: NonNegative | None = None
     error_floor: NonNegative | None = None
+    reason: str = ""
     statistics: dict[str, tuple[Finite, ...]] = Field(default_factory=dict)
 
     @property
@@ -129,10 +131,15 @@ class TacPlan(Frozen):
 
     @property
     def metadata_bits(self) -> int:
-        """Bits beside the cells, which the plan takes to be safe: scales, tables, re-estimated statistics."""
-        tables = {table: bits for layer in self.layers for table, bits in layer.codec.tables.items()}
+        """Bits beside the cells, which the plan takes to be safe: scales and re-estimated statistics."""
         of_layers = sum(layer.codec.metadata_bits for layer in self.layers)
-        return of_layers + sum(tables.values()) + 32 * sum(map(len, self.statistics.values()))
+        return of_layers + 32 * sum(map(len, self.statistics.values()))
+
+    @property
+    def table_bits(self) -> int:
+        """Bits of the tables by which words are read, each once."""
+        tables = {table: bits for layer in self.layers for table, bits in layer.codec.tables.items()}
+        return sum(tables.values())
 
     @property
     def protected_bits(self) -> int:

@@ -42,14 +42,12 @@ class RowParts:
     Attributes:
         row_scale: one scale for each row instead of one for the tensor.
         clipping: the scale of least error instead of the largest magnitude.
-        centring: the mean of a row is subtracted before it is written, and added when it is read.
-        readout: gain and offset of the conditional mean instead of scale and centre.
+        readout: gain and offset of the conditional mean instead of the scale alone.
         nearest_mean: a weight is written as the word that reads nearest to it on average, not the nearest level.
     """
 
     row_scale: bool = True
     clipping: bool = True
-    centring: bool = True
     readout: bool = True
     nearest_mean: bool = True
 
@@ -61,14 +59,13 @@ class RowStore:
     Args:
         format: bit count and encoding.
         depths: (rows,) protected planes.
-        scale, centre, gain, offset: (rows,) as for `ChannelProtected`.
+        scale, gain, offset: (rows,) as for `ChannelProtected`.
         rates: as for `ChannelProtected`.
     """
 
     format: BitFormat
     depths: Counts
     scale: Array
-    centre: Array
     gain: Array
     offset: Array
     rates: tuple[tuple[float, float], ...] = ()
@@ -81,9 +78,8 @@ class RowStore:
         return ByRows(parts) if len(parts) > 1 else parts[0][1]
 
     def _of(self, rows: Counts, depth: int) -> ChannelProtected:
-        scale, centre, gain, offset = (tuple(part[rows].tolist())
-                                       for part in (self.scale, self.centre, self.gain, self.offset))
-        return ChannelProtected(self.format, scale, centre, gain, offset, depth, self.rates)
+        scale, gain, offset = (tuple(part[rows].tolist()) for part in (self.scale, self.gain, self.offset))
+        return ChannelProtected(self.format, scale, gain, offset, depth, self.rates)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,22 +125,16 @@ class TensorRows:
         scale = (self.extent * clip).astype(np.float32).astype(np.float64)
         pairs = zip(self.law.zero_to_one.tolist(), self.law.one_to_zero.tolist(), strict=True)
         rates = tuple(pairs) if self.parts.nearest_mean else ()
-        found = RowStore(self.law.format, depths, scale, self.centre, scale.copy(), self.centre.copy(), rates)
+        found = RowStore(self.law.format, depths, scale, scale.copy(), np.zeros(len(every)), rates)
         for depth in np.unique(depths).tolist():
             rows = np.flatnonzero(depths == depth)
             found.gain[rows], found.offset[rows], _ = self._read_by(rows, scale[rows], depth)
         return found
 
     @cached_property
-    def centre(self) -> Array:
-        """(rows,) what is subtracted before a row is written."""
-        mean = self.weights.mean(axis=1) if self.parts.centring else np.zeros(len(self.weights))
-        return mean.astype(np.float32).astype(np.float64)
-
-    @cached_property
     def extent(self) -> Array:
         """(rows,) the largest magnitude that is written, of the row or of the tensor."""
-        largest = np.abs(self.weights - self.centre[:, None]).max(axis=1)
+        largest = np.abs(self.weights).max(axis=1)
         return largest if self.parts.row_scale else np.full_like(largest, largest.max())
 
     @cached_property
@@ -181,10 +171,10 @@ class TensorRows:
     def _read_by(self, rows: Counts, scale: Array, depth: int) -> tuple[Array, Array, Array]:
         """Gain, offset and error of some rows with these scales."""
         means = self._moments[depth][0] if self.parts.nearest_mean else None
-        words = row_words(self.weights[rows], self.law.format, scale, self.centre[rows], means)
+        words = row_words(self.weights[rows], self.law.format, scale, means)
         mean, variance = (table[words] for table in self._moments[depth])
         weights, gains = self.weights[rows], self.gains[rows]
-        gain, offset = scale, self.centre[rows]
+        gain, offset = scale, np.zeros(len(rows))
         if self.parts.readout:
             gain, offset = conditional_readout(weights, gains, mean, variance)
         return gain, offset, expected_error(weights, gains, mean, variance, gain, offset)
@@ -212,8 +202,9 @@ def expected_error(
 def conditional_readout(weights: Array, gains: Array, mean: Array, variance: Array) -> tuple[Array, Array]:
     """Gain and offset (rows,) of each row that make the read mean fit the weights: least squares, weighed by g.
 
-    Shrinking the gain further, to where the whole e is least, gives a smaller error and no better a network: what is
-    read should have the right size. Only a row of which more noise than weight would be read is left out, gain 0.
+    Shrinking every gain to where the whole e is least gives a smaller error and no better a network: what is read
+    should have the right size. Only where the noise exceeds the spread of the means does the gain fall with it, so
+    that no more noise is read than weight.
 
     Args:
         weights, gains: (rows, n) w and g > 0.
@@ -230,8 +221,8 @@ def conditional_readout(weights: Array, gains: Array, mean: Array, variance: Arr
     about = mean - read[:, None]
     fitted = (share * about * weights).sum(axis=1)
     spread = (share * about**2).sum(axis=1)
-    gain = np.divide(fitted, spread, out=np.zeros_like(spread), where=spread > 0.0)
-    gain *= gain**2 * (share * variance).sum(axis=1) <= gain * fitted
+    most = np.maximum(spread, (share * variance).sum(axis=1))
+    gain = np.divide(fitted, most, out=np.zeros_like(most), where=most > 0.0)
     return gain, centre - gain * read
 
 

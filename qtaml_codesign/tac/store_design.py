@@ -62,7 +62,8 @@ def channel_optimised(request: StoreRequest) -> TacPlan:
     """
     gains = gains_of(request.workload)
     groups = [group for name, weight in request.workload.weights.items() for group in tensor_group(name, weight, gains)]
-    return design_store(request, groups, {name: word_ways(law) for name, law in request.laws.items()})
+    by_law = {law: [DROP, *word_ways(law)] for law in dict.fromkeys(request.laws.values())}
+    return design_store(request, groups, [{name: by_law[law] for name, law in request.laws.items()}])
 
 
 def joint(request: StoreRequest) -> TacPlan:
@@ -73,8 +74,10 @@ def joint(request: StoreRequest) -> TacPlan:
     """
     gains = gains_of(request.workload)
     groups = [group for name, weight in request.workload.weights.items() for group in row_groups(name, weight, gains)]
-    by_law = {law: [DROP, *word_ways(law), *coded_ways(law)] for law in dict.fromkeys(request.laws.values())}
-    return design_store(request, groups, {name: by_law[law] for name, law in request.laws.items()})
+    plain = {law: [DROP, *word_ways(law)] for law in dict.fromkeys(request.laws.values())}
+    coded = {law: [*ways, *coded_ways(law)] for law, ways in plain.items()}
+    return design_store(request, groups, [{name: offer[law] for name, law in request.laws.items()}
+                                          for offer in (plain, coded)])
 
 
 def tensor_group(name: str, weight: NDArray[np.floating], gains: Gains) -> Iterable[Group]:
@@ -104,26 +107,25 @@ def stakes(weight: NDArray[np.floating], gain: NDArray[np.float32]) -> NDArray[n
     return np.asarray(mean_gain * flat.var(axis=1) * flat.shape[1], np.float64)
 
 
-def design_store(request: StoreRequest, groups: Sequence[Group], ways: Mapping[str, Sequence[Way]]) -> TacPlan:
+def design_store(
+    request: StoreRequest, groups: Sequence[Group], offers: Sequence[Mapping[str, Sequence[Way]]]
+) -> TacPlan:
     """The plan that holds each group in one of its tensor's ways, within the cells of the request.
 
     Args:
         request: what is asked for; `cells` per weight.
         groups: every weight in one of them.
-        ways: by tensor.
+        offers: ways by tensor; of several offers the one that leads to the least error is taken up.
     """
-    costs = [np.array([way.cells for way in ways[group.tensor]]) * group.size for group in groups]
-    errors = [np.array([way.error for way in ways[group.tensor]]) * group.stake for group in groups]
-    total = sum(group.size for group in groups)
-    padding = max(way.padding for some in ways.values() for way in some)
-    chosen = allocate_cells(costs, errors, checked(request.cells) * total - padding)
-    held = _held(request, groups, [ways[group.tensor][way] for group, way in zip(groups, chosen.tolist(), strict=True)])
+    cells = checked(request.cells) * sum(group.size for group in groups)
+    error, chosen = min((_chosen(groups, ways, cells) for ways in offers), key=lambda found: found[0])
+    held = _held(request, groups, chosen)
     gains = gains_of(request.workload)
     return TacPlan(
         method=request.method, workload=request.workload.name, weights_digest=weights_digest(request.workload.weights),
         budget=request.budget, seed=request.seed, allocation="none", sensitivity="reverse", rho_star=None,
-        predicted_variance=float(sum(error[way] for error, way in zip(errors, chosen, strict=True))),
-        uniform_variance=None, warnings=(), cells=request.cells, error_floor=shannon_floor(request),
+        predicted_variance=error, uniform_variance=None, warnings=_warnings(chosen),
+        cells=request.cells, error_floor=shannon_floor(request),
         statistics=statistics_of(request, held),
         layers=tuple(
             StoredLayer(name=name, weights=weight.size, codec=held[name],
@@ -163,6 +165,25 @@ def checked(cells: float | None) -> float:
         raise InputError("no cells to spend", where="cells", rule="a number > 0", value=None,
                          next_step="give cells per weight, such as 8")
     return cells
+
+
+def _chosen(
+    groups: Sequence[Group], ways: Mapping[str, Sequence[Way]], cells: float
+) -> tuple[float, list[Way]]:
+    """The way of each group and the error that they add up to, within so many cells with those of a padded codeword."""
+    costs = [np.array([way.cells for way in ways[group.tensor]]) * group.size for group in groups]
+    errors = [np.array([way.error for way in ways[group.tensor]]) * group.stake for group in groups]
+    padding = max(way.padding for some in ways.values() for way in some)
+    found = allocate_cells(costs, errors, cells - padding).tolist()
+    error = float(sum(row[option] for row, option in zip(errors, found, strict=True)))
+    return error, [ways[group.tensor][option] for group, option in zip(groups, found, strict=True)]
+
+
+def _warnings(chosen: Sequence[Way]) -> tuple[str, ...]:
+    """What the reader must know of a choice."""
+    if any(way.cells for way in chosen):
+        return ()
+    return ("so few cells buy nothing: every weight is read as the mean of its row",)
 
 
 def _held(request: StoreRequest, groups: Sequence[Group], chosen: Sequence[Way]) -> dict[str, Holding]:

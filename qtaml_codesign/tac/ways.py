@@ -24,7 +24,7 @@ from qtaml_codesign.codecs.codebook import MOST_CELLS, Codebook, Source, design_
 from qtaml_codesign.codecs.codec import Codec
 from qtaml_codesign.codecs.coded import Coded
 from qtaml_codesign.codecs.dropped import Dropped
-from qtaml_codesign.ecc.family import RatedCode, best_codes
+from qtaml_codesign.ecc.family import RatedCode, cheapest_code
 from qtaml_codesign.errors import InputError
 
 SOURCE_ATOMS = 2**12
@@ -100,8 +100,8 @@ def coded_ways(law: CellLaw, most_bits: int = MOST_CELLS - 2) -> list[Way]:
     down, up = (np.unique(rates) for rates in (law.one_to_zero, law.zero_to_one))
     if len(down) > 1 or len(up) > 1:
         return []
-    rated = best_codes((float(up[0]), float(down[0])), MOST_RESIDUAL, laws_folder())
-    return [_coded_way(bits, rated[0], law) for bits in range(1, most_bits + 1)] if rated else []
+    rated = cheapest_code((float(up[0]), float(down[0])), MOST_RESIDUAL, laws_folder())
+    return [] if rated is None else [_coded_way(bits, rated, law) for bits in range(1, most_bits + 1)]
 
 
 def _coded_way(bits: int, rated: RatedCode, law: CellLaw) -> Way:

@@ -18,6 +18,7 @@ GOOD = {
     "device": ("3nm", "3nm", "sram_6t", "2nm"), "card": ("3nm", "card.yaml"), "workload": ("tiny.py:make",
     "tiny.py:wider"),
     "plan": ("plan.json",), "thickness": ("1.76", "1.74:1.8:3", "1.7:1.8"), "budget": ("0.25", "0", "0.1,0.25", "0.5"),
+    "cells": ("4", "2,4", "8"),
     "vary": ("window_s=1e-7:1e-6:3", "barrier.height_eV=3:3.2:2", "cell.electrons=40:50:11"), "trials": ("2", "3"),
     "half_width": ("0.2",), "max_trials": ("4",), "flip_probability": ("0.1", "0.01", "1e-3"), "seed": ("0", "5"),
     "method": ("tac", "uniform-msp", "none", "random", "magnitude"), "target": ("0.9", "0.95", "1"), "workers": ("1",),
