@@ -13,6 +13,7 @@ import shutil
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -63,13 +64,19 @@ def study_of(name: str) -> Study:
 def write_page(out: Path, page: Path, names: tuple[str, ...] = STUDIES) -> None:
     """Collect the outputs of the studies under `out` into `page`, with the figures in a folder of the page's name."""
     records = [json.loads((out / name / "claims.json").read_text(encoding="utf-8")) for name in names]
+    figures = copied_figures(out, page, names)
+    sections = [_section(record, out, figures) for record in records]
+    parts = [HEAD, verdict_counts(records), *sections]
+    page.write_text("\n".join(parts), encoding="utf-8")
+
+
+def copied_figures(out: Path, page: Path, names: tuple[str, ...]) -> str:
+    """Name of the folder beside `page` into which the studies' figures have been copied."""
     figures = page.with_suffix("")
     figures.mkdir(parents=True, exist_ok=True)
     for name in names:
         shutil.copyfile(out / name / f"{name}.png", figures / f"{name}.png")
-    sections = [_section(record, out, figures.name) for record in records]
-    parts = [HEAD, verdict_counts(records), *sections]
-    page.write_text("\n".join(parts), encoding="utf-8")
+    return figures.name
 
 
 def verdict_counts(records: list[dict[str, Any]]) -> str:
@@ -110,26 +117,28 @@ def _needs_words(claim: dict[str, Any]) -> bool:
     return claim["verdict"] == "differs" or (claim["verdict"] == "not decidable" and claim["explain_open"])
 
 
-def main() -> None:
-    """Command line: run all, then write the page."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def run_and_write(
+    names: tuple[str, ...], page: Path, write: Callable[[Path, Path], None], seeds: int, what: str | None
+) -> None:
+    """Command line: run the studies `names`, then write their `page`; `what` is its help."""
+    parser = argparse.ArgumentParser(description=what, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=DEFAULT_OUT, help="folder of the outputs (%(default)s)")
-    parser.add_argument("--page", type=Path, default=PAGE, help="the page to write (%(default)s)")
-    parser.add_argument("--seeds", type=int, default=10, help="training seeds per network (%(default)s)")
+    parser.add_argument("--page", type=Path, default=page, help="the page to write (%(default)s)")
+    parser.add_argument("--seeds", type=int, default=seeds, help="training seeds per network (%(default)s)")
     parser.add_argument("--trials", type=int, default=30, help="drawings of the flips per network (%(default)s)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (%(default)s)")
     options = parser.parse_args()
     started = time.perf_counter()
     scale = Scale(tuple(range(options.seeds)), options.trials, smoke=False)
     try:
-        for name in STUDIES:
+        for name in names:
             study_of(name).run(options.out, scale, options.workers)
     except Interrupted as stopped:
         print(stopped, file=sys.stderr)
         raise SystemExit(130) from None
-    write_page(options.out, options.page)
+    write(options.out, options.page)
     print(f"\nwritten: {options.page}, after {(time.perf_counter() - started) / 60:.1f} minutes")
 
 
 if __name__ == "__main__":
-    main()
+    run_and_write(STUDIES, PAGE, write_page, seeds=10, what=__doc__)
