@@ -31,7 +31,6 @@ from lab.summary import over_seeds, paired_difference
 from linear_response import excess_claim
 from qtaml_codesign.ecc import family
 from qtaml_codesign.statistics import Interval
-from qtaml_codesign.tac import ways
 from qtaml_codesign.tac.evaluation import deploy_plan
 from reproduction import STUDIES, study_of, verdict_counts, write_page
 from tests.conftest import sketch
@@ -70,14 +69,12 @@ def few_searches(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_code(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def one_code() -> Iterator[None]:
     """At smoke size the code that a memory would choose is the only one looked at: to measure all takes long."""
-    kept, names = tmp_path_factory.mktemp("codes"), ("ldpc-9600-4128",)
+    names = ("ldpc-9600-4128",)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(family, "CODES", names)
         patch.setattr(lab_stores, "best_codes", partial(family.best_codes, names=names))
-        for module in (ways, lab_stores):
-            patch.setattr(module, "laws_folder", lambda: kept)
         yield
 
 
