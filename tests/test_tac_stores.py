@@ -15,6 +15,7 @@ from qtaml_codesign.codecs.channel_optimised import ChannelOptimised
 from qtaml_codesign.codecs.dropped import Dropped
 from qtaml_codesign.errors import InputError
 from qtaml_codesign.memory.deploy import deploy
+from qtaml_codesign.tac import store_design
 from qtaml_codesign.tac.evaluation import deploy_plan
 from qtaml_codesign.tac.plan import TacPlan
 from qtaml_codesign.tac.store_design import coherences_of, row_groups, stakes
@@ -96,6 +97,16 @@ def test_rows_that_shrink_together_move_the_logits_by_the_coherence() -> None:
     noise = torch.randn(4000, 4, generator=torch.Generator().manual_seed(0))
     white = qc.Workload(model, calibration=noise, evaluation=(noise, model(noise).argmax(1)), name="white")
     assert coherences_of(white)["weight"] == pytest.approx(1.0, abs=0.1)
+
+
+def test_a_tensor_whose_errors_add_up_gets_more_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = {}
+    for coherence in (1.0, 300.0):
+        found = dict.fromkeys(qc.load_workload("small-cnn").weights, 1.0) | {"conv2.weight": coherence}
+        monkeypatch.setattr(store_design, "coherences_of", lambda workload, found=found: found)
+        plan = qc.plan("small-cnn", "channel-optimised", 0.1, cells=2.0)
+        cells[coherence] = {layer.name: layer.codec.cells for layer in plan.layers}["conv2.weight"]
+    assert cells[300.0] > cells[1.0]
 
 
 def test_no_tensor_is_dropped_whole_where_every_row_can_have_a_cell() -> None:
