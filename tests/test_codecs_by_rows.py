@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,6 +18,7 @@ from qtaml_codesign.bits.formats import BitFormat
 from qtaml_codesign.codecs.by_rows import ByRows
 from qtaml_codesign.codecs.plane_protected import PlaneProtected
 from qtaml_codesign.codecs.registry import codec_from_json
+from qtaml_codesign.ecc.family import named_code
 from qtaml_codesign.errors import InputError, PlanError
 from qtaml_codesign.memory.cuda_reader import CudaReader
 from qtaml_codesign.memory.deploy import deploy
@@ -127,6 +129,20 @@ def test_a_plan_of_the_paper_is_written_as_before_and_one_of_stores_as_version_3
         TacPlan.from_json(text.replace("by-rows", "by-row"))
     with pytest.raises(PlanError, match="kind of store writes"):
         TacPlan.from_json(text.replace('"parts"', '"part"'))
+
+
+@pytest.mark.parametrize("part", ["plain codes", 5, None, [1], {"codec": "coded", "words": None},
+                                  {"codec": "channel-optimised", "codebook": "not there", "mean": [0], "scale": [1]}])
+def test_a_part_that_is_no_store_is_refused_with_its_place(part: object) -> None:
+    content = json.loads(plan_by_rows()[1].to_json())
+    content["layers"][1]["codec"]["parts"][0][1] = part
+    with pytest.raises(PlanError, match=r"layers\.1\.codec is not usable"):
+        TacPlan.from_json(json.dumps(content))
+
+
+def test_a_code_that_is_no_name_is_refused() -> None:
+    with pytest.raises(InputError, match="no code of this name"):
+        named_code(5)  # type: ignore[arg-type]
 
 
 def test_bits_protected_in_some_rows_count_in_proportion() -> None:

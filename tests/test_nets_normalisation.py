@@ -179,3 +179,12 @@ def test_accuracy_under_heavy_noise_rises():
         for trials in (Trials(workload, one, seed=0) for one in (model, replace(model, statistics=buffers)))
     )
     assert renewed > plain + 0.04
+
+
+@pytest.mark.parametrize(("samples", "size"), [(41, 40), (33, 2), (9, 8), (3, 2), (4, 1)])
+def test_no_sample_is_left_alone_in_a_batch(samples: int, size: int) -> None:
+    """A single sample has no variance, at which torch's own layer fails."""
+    module, inputs = perceptron()
+    found = reestimated_statistics(make(module, inputs[:samples], batch_size=size), [{}])
+    mean = module[0](inputs[:samples]).mean(dim=0)
+    np.testing.assert_allclose(found["1.running_mean"], mean.detach().numpy(), rtol=1e-5, atol=1e-6)

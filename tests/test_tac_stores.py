@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -18,7 +20,8 @@ from qtaml_codesign.memory.deploy import deploy
 from qtaml_codesign.tac import store_design
 from qtaml_codesign.tac.evaluation import deploy_plan
 from qtaml_codesign.tac.plan import TacPlan
-from qtaml_codesign.tac.store_design import coherences_of, row_groups, stakes
+from qtaml_codesign.tac.request import StoreRequest
+from qtaml_codesign.tac.store_design import Group, coherences_of, design_store, row_groups, stakes
 from qtaml_codesign.tac.ways import DROP, word_ways
 from tests.in_memory import uniform
 
@@ -183,3 +186,51 @@ def test_cells_are_refused_where_they_buy_nothing() -> None:
     for cells in (0.0, -1.0, float("nan"), 65.0):
         with pytest.raises(InputError, match="cells per weight"):
             qc.plan("small-cnn", "channel-optimised", 0.1, cells=cells)
+
+
+def layers_of(found: TacPlan) -> list[str]:
+    return [layer.codec.summary for layer in found.layers]
+
+
+def test_a_code_whose_last_word_is_dear_keeps_no_store_without_one_from_its_cells() -> None:
+    """A network smaller than a codeword: the room for the checks of one is more than all that may be spent."""
+    workload, law = linear_workload(), uniform(0.1, BitFormat(8))
+    words, dear = word_ways(law)[3], replace(word_ways(law)[0], cells=3.0, error=0.01, padding=10**6)
+    groups = [Group(name, None, weight.size, 1.0) for name, weight in workload.weights.items()]
+    request = StoreRequest(workload, dict.fromkeys(workload.weights, law), "joint", 0.0, 4.0, 0, lambda *state: None)
+    found = design_store(request, groups, {name: [DROP, words, dear] for name in workload.weights})
+    assert layers_of(found) == [words.hold(weight).summary for weight in workload.weights.values()]
+    assert found.cells_per_weight == 4.0
+    assert found.predicted_variance == pytest.approx(2 * words.error)
+    small = replace(dear, padding=100)
+    chosen = design_store(request, groups, {name: [DROP, words, small] for name in workload.weights})
+    assert chosen.predicted_variance == pytest.approx(2 * small.error)
+
+
+def test_room_is_left_for_the_last_word_of_each_code() -> None:
+    """Two regions of the memory, each with a code of its own whose last codeword is not full."""
+    workload, law = linear_workload(), uniform(0.1, BitFormat(8))
+    word, total = word_ways(law)[0], sum(weight.size for weight in workload.weights.values())
+    ways = {name: [DROP, replace(word, error=0.5, padding=padding)]
+            for name, padding in zip(workload.weights, (100, 101), strict=True)}
+    groups = [Group(name, None, weight.size, 1.0) for name, weight in workload.weights.items()]
+    for spare, kept in ((201, 2), (200, 1)):
+        request = StoreRequest(workload, dict.fromkeys(workload.weights, law), "joint", 0.0, (total + spare) / total, 0,
+                               lambda *state: None)
+        found = design_store(request, groups, ways)
+        assert sum("dropped" not in held for held in layers_of(found)) == kept
+
+
+def test_choices_that_a_store_of_its_own_does_not_follow_are_refused() -> None:
+    workload = linear_workload()
+    for choice in ({"sensitivity": "finite-difference"}, {"sensitivity": "unheard-of"}, {"bits": 4},
+                   {"encoding": "sign_magnitude"}):
+        with pytest.raises(InputError, match="this choice changes nothing here"):
+            qc.plan(workload, "channel-optimised", 0.1, **choice)  # type: ignore[arg-type]
+    assert qc.plan(workload, "channel-optimised", np.linspace(0.1, 0.2, 4), bits=4, cells=4.0).cells_per_weight == 4.0
+
+
+def test_a_floor_of_nothing_comes_back_from_the_file() -> None:
+    workload = linear_workload()
+    plan = qc.plan(workload, "channel-optimised", 0.1).model_copy(update={"error_floor": 0.0})
+    assert TacPlan.from_json(plan.to_json()) == plan

@@ -61,10 +61,10 @@ def named_code(name: str) -> Code:
         >>> named_code("secded-72-64").cells_per_bit
         1.125
     """
-    kind, *numbers = name.split("-")
     try:
+        kind, *numbers = name.split("-")
         code = KINDS[kind](*(int(number) for number in numbers))
-    except (KeyError, TypeError, ValueError, InputError) as failure:
+    except (AttributeError, KeyError, TypeError, ValueError, InputError) as failure:
         raise _unknown(name) from failure
     if code.name != name:
         raise _unknown(name)

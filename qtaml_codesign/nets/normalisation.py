@@ -57,13 +57,13 @@ def reestimated_statistics(workload: Workload, readings: Iterable[GivenWeights])
         (['norm1.running_mean', 'norm1.running_var', 'norm2.running_mean', 'norm2.running_var'], 2.0)
     """
     network, replica = workload.network, Replica(workload.network.module)
-    counts: list[int] = []
+    counts, size = list[int](), _batch_size(sample_count(workload.calibration), workload.batch_size)
     with single_threaded(), torch.inference_mode():
         with replica.with_weights({}) as module:
             layers = _watched(module)
         for reading in readings if layers else ():
             replaced = network.replacements(reading)
-            for batch in batches(workload.calibration, workload.batch_size):
+            for batch in batches(workload.calibration, size):
                 with replica.with_weights(replaced) as module:
                     for layer in layers:
                         layer.part.get_buffer("num_batches_tracked").zero_()
@@ -73,6 +73,11 @@ def reestimated_statistics(workload: Workload, readings: Iterable[GivenWeights])
                 counts.append(sample_count(batch))
     shares = torch.tensor(counts, dtype=torch.float64) / max(sum(counts), 1)
     return {name: values for layer in layers if counts for name, values in layer.statistics(shares).items()}
+
+
+def _batch_size(samples: int, most: int) -> int:
+    """About `most`, but such that no sample is left alone, which has no variance."""
+    return next((size for size in range(max(most, 2), samples) if samples % size != 1), max(samples, most))
 
 
 @dataclass(frozen=True)

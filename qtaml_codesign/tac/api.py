@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import cast
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from qtaml_codesign.bits.cell_law import BitErrorProfile, as_profile
@@ -32,6 +33,7 @@ __all__ = ["BUDGET_FREE_METHODS", "METHODS", "LayerPlan", "TacPlan", "plan", "we
 
 CORRECTION_TRIALS = 5
 PLAN_METHODS = (*METHODS, AUTO)
+PLANE_METHODS = tuple(name for name, rule in METHOD_RULES.items() if not rule.chooses_store)
 FlipInput = float | ArrayLike | FlipProbability | BitErrorProfile
 
 
@@ -68,8 +70,9 @@ def plan(
         allocation: `greedy` (the paper's, default) or `exact` (integer programme), for methods that allocate by score.
         sensitivity: how Jacobian gains are measured. `auto`: only for methods that allocate by them, by reverse passes
             up to 128 logits per input and random signs beyond. `reverse`, `finite-difference` or `random-sign`: so, for
-            every method.
-        bits: B, 2 to 16, per stored weight; 8 when left out. With a `FlipProbability` or a profile it is theirs.
+            every method that protects bit planes.
+        bits: B, 2 to 16, per stored weight; 8 when left out. With a `FlipProbability` or a profile it is theirs;
+            of a method that spends cells it is no choice, unless there are rates by bit plane.
         encoding: how a weight becomes a code; `offset_binary` when left out. Likewise.
         correction_trials: drawings per layer for the mean-correction decision.
         progress: called with (stage, steps done, steps known so far) as the work goes on; the stages are calibration
@@ -96,6 +99,10 @@ def plan(
     solver = checked_allocation(allocation, [method])
     spent = [method] if method != AUTO else list(BUDGET_CANDIDATES if budget else CELL_METHODS)
     wanted = checked_cells(cells, spent)
+    if sensitivity != "auto":
+        need_method("sensitivity", sensitivity, "weighs whole tensors", spent, PLANE_METHODS)
+    if (bits or encoding) and np.ndim(cast(ArrayLike, flip_probability)) == 0:  # rates by plane need their number
+        need_method("bits, encoding", (bits, encoding), "stores plain codes", spent, PLANE_METHODS)
     profile = _rates(flip_probability, bits, encoding)
     network = load_workload(workload)
     errors = profile.assign(list(network.weights))

@@ -92,7 +92,7 @@ def _as_holding(given: Any) -> Any:
         return codec_from_json(given)
     except InputError as failure:
         raise ValueError(f"{failure.what}: {failure.where}: {failure.rule}") from None
-    except (KeyError, TypeError, ValueError) as failure:
+    except (AttributeError, KeyError, TypeError, ValueError) as failure:
         raise ValueError(f"the fields that its kind of store writes: {failure!r}") from None
 
 

@@ -168,7 +168,7 @@ class TacPlan(Frozen):
     def to_json(self) -> str:
         """The plan as JSON text; floats round-trip exactly."""
         content = self.model_dump(mode="json")
-        of_store = {name: value for name in OF_STORES if (value := content.pop(name))}
+        of_store = {name: value for name in OF_STORES if (value := content.pop(name)) not in (None, "", {})}
         stores = bool(of_store) or any(isinstance(layer, StoredLayer) for layer in self.layers)
         header = {"format": PLAN_FORMAT, "version": PLAN_VERSION if stores else PAPER_VERSION}
         return json.dumps(without_repeated_tables({**header, **content, **of_store}), indent=1, allow_nan=False)

@@ -72,7 +72,7 @@ def channel_optimised(request: StoreRequest) -> TacPlan:
     gains = gains_of(request.workload)
     groups = [group for name, weight in request.workload.weights.items() for group in tensor_group(name, weight, gains)]
     by_law = {law: [DROP, *word_ways(law)] for law in dict.fromkeys(request.laws.values())}
-    return design_store(request, groups, [{name: by_law[law] for name, law in request.laws.items()}])
+    return design_store(request, groups, {name: by_law[law] for name, law in request.laws.items()})
 
 
 def joint(request: StoreRequest) -> TacPlan:
@@ -83,10 +83,8 @@ def joint(request: StoreRequest) -> TacPlan:
     """
     gains = gains_of(request.workload)
     groups = [group for name, weight in request.workload.weights.items() for group in row_groups(name, weight, gains)]
-    plain = {law: [DROP, *word_ways(law)] for law in dict.fromkeys(request.laws.values())}
-    coded = {law: [*ways, *coded_ways(law)] for law, ways in plain.items()}
-    return design_store(request, groups, [{name: offer[law] for name, law in request.laws.items()}
-                                          for offer in (plain, coded)])
+    by_law = {law: [DROP, *word_ways(law), *coded_ways(law)] for law in dict.fromkeys(request.laws.values())}
+    return design_store(request, groups, {name: by_law[law] for name, law in request.laws.items()})
 
 
 def tensor_group(name: str, weight: NDArray[np.floating], gains: Gains) -> Iterable[Group]:
@@ -116,25 +114,23 @@ def stakes(weight: NDArray[np.floating], gain: NDArray[np.float32]) -> NDArray[n
     return np.asarray(mean_gain * flat.var(axis=1) * flat.shape[1], np.float64)
 
 
-def design_store(
-    request: StoreRequest, groups: Sequence[Group], offers: Sequence[Mapping[str, Sequence[Way]]]
-) -> TacPlan:
+def design_store(request: StoreRequest, groups: Sequence[Group], ways: Mapping[str, Sequence[Way]]) -> TacPlan:
     """The plan that holds each group in one of its tensor's ways, within the cells of the request.
 
     Args:
         request: what is asked for; `cells` per weight.
         groups: every weight in one of them.
-        offers: ways by tensor; of several offers the one that leads to the least error is taken up.
+        ways: by tensor.
     """
-    cells = checked(request.cells) * sum(group.size for group in groups)
-    _, error, chosen = min((_chosen(groups, ways, cells, coherences_of(request.workload)) for ways in offers),
-                        key=lambda found: found[0])
+    coherences = coherences_of(request.workload)
+    chosen = _chosen(groups, ways, coherences, checked(request.cells) * sum(group.size for group in groups))
     held = _held(request, groups, chosen)
     gains = gains_of(request.workload)
     return TacPlan(
         method=request.method, workload=request.workload.name, weights_digest=weights_digest(request.workload.weights),
         budget=request.budget, seed=request.seed, allocation="none", sensitivity="reverse", rho_star=None,
-        predicted_variance=error, uniform_variance=None, warnings=_warnings(chosen),
+        predicted_variance=float(sum(way.error * group.stake for way, group in zip(chosen, groups, strict=True))),
+        uniform_variance=None, warnings=_warnings(chosen),
         cells=request.cells, error_floor=shannon_floor(request),
         statistics=_statistics(request, held),
         layers=tuple(
@@ -178,23 +174,34 @@ def checked(cells: float | None) -> float:
 
 
 def _chosen(
-    groups: Sequence[Group], ways: Mapping[str, Sequence[Way]], cells: float, coherences: Mapping[str, float]
-) -> tuple[float, float, list[Way]]:
-    """Price, independent error and way of all groups, within so many cells with those of a padded codeword."""
+    groups: Sequence[Group], ways: Mapping[str, Sequence[Way]], coherences: Mapping[str, float], cells: float
+) -> list[Way]:
+    """The way of each group within so many cells: of all ways, with room for the checks of every code's last word, or
+    of those without a code, whichever loses less."""
+    padding = sum(max(way.padding for way in some) for some in {tuple(some) for some in ways.values()})
+    tries = [_within(groups, ways, coherences, cells - padding)]
+    if padding:
+        plain = {name: [way for way in some if not way.padding] for name, some in ways.items()}
+        tries.append(_within(groups, plain, coherences, cells))
+    return min(tries, key=lambda found: found[0])[1]
+
+
+def _within(
+    groups: Sequence[Group], ways: Mapping[str, Sequence[Way]], coherences: Mapping[str, float], cells: float
+) -> tuple[float, list[Way]]:
+    """What all groups lose within so many cells, and the way of each."""
     costs = [np.array([way.cells for way in ways[group.tensor]]) * group.size for group in groups]
-    prices = [np.array([_price(way, coherences[group.tensor]) for way in ways[group.tensor]]) * group.stake
+    losses = [np.array([_loss(way, coherences[group.tensor]) for way in ways[group.tensor]]) * group.stake
               for group in groups]
-    padding = max(way.padding for some in ways.values() for way in some)
-    found = allocate_cells(costs, prices, cells - padding).tolist()
-    chosen = [ways[group.tensor][option] for group, option in zip(groups, found, strict=True)]
-    price = float(sum(row[option] for row, option in zip(prices, found, strict=True)))
-    return price, float(sum(way.error * group.stake for way, group in zip(chosen, groups, strict=True))), chosen
+    found = allocate_cells(costs, losses, cells).tolist()
+    lost = float(sum(row[option] for row, option in zip(losses, found, strict=True)))
+    return lost, [ways[group.tensor][option] for group, option in zip(groups, found, strict=True)]
 
 
-def _price(way: Way, coherence: float) -> float:
+def _loss(way: Way, coherence: float) -> float:
     """What the error of a way counts, in independent errors: its coherent part counts more."""
-    price = way.error + (coherence - 1.0) * way.error**2
-    return price if way.cells else max(price, LEAST_DROPPED)
+    loss = way.error + (coherence - 1.0) * way.error**2
+    return loss if way.cells else max(loss, LEAST_DROPPED)
 
 
 def _warnings(chosen: Sequence[Way]) -> tuple[str, ...]:
