@@ -40,7 +40,7 @@ READINGS = 64
 LEAST_DROPPED = 10.0
 """What a dropped row counts at least, in errors of reading it as its mean: first order does not see that it is gone.
 
-At 5 cells per weight the transformer keeps 0.98 of its accuracy with it, 0.96 without; from 10 to 100 nothing changes.
+The shipped transformer keeps 0.96 of its accuracy at 4 cells per weight with it, and 0.74 without.
 """
 
 Gains = Mapping[str, NDArray[np.float32]]
