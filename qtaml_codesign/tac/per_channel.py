@@ -24,7 +24,6 @@ from qtaml_codesign.tac.plan import TacPlan, weights_digest
 from qtaml_codesign.tac.readout_fit import fit_readouts
 from qtaml_codesign.tac.request import StoreRequest
 from qtaml_codesign.tac.row_stores import Array, RowParts, RowStore, TensorRows, floored
-from qtaml_codesign.tac.saturation import saturation_ratio
 from qtaml_codesign.tac.store_design import Gains, gains_of, statistics_of
 
 READINGS = 3
@@ -168,8 +167,7 @@ def _plan(
     return TacPlan(
         method=request.method, workload=request.workload.name, weights_digest=weights_digest(weights),
         budget=request.budget, seed=request.seed, allocation="none", sensitivity="reverse",
-        rho_star=saturation_ratio([weight.size for weight in weights.values()], list(score.values())),
-        predicted_variance=error, uniform_variance=None, warnings=(), statistics=statistics,
+        rho_star=None, predicted_variance=error, uniform_variance=None, warnings=(), statistics=statistics,
         layers=tuple(StoredLayer(name=name, weights=weight.size, codec=stores[name].holding, score=score[name],
                                  jacobian_gain=float(np.sqrt(mean_gain[name])))
                      for name, weight in weights.items()),
