@@ -149,8 +149,9 @@ def _draw(axis: Any, rows: pd.DataFrame, network: str) -> None:
     if len(passing):
         first = passing.iloc[0]
         axis.annotate(f"99 % of clean\nin {first['amount']:g} cells", (first["cells"], first["kept"]),
-                      xytext=(first["cells"] + 0.9, 0.62), fontsize=12, color=LOOKS["joint"]["color"],
-                      fontweight="bold", arrowprops={"arrowstyle": "-|>", "color": LOOKS["joint"]["color"],
+                      xytext=(first["cells"] + 0.7, 0.52), fontsize=12, color=LOOKS["joint"]["color"],
+                      fontweight="bold", bbox={"facecolor": "white", "alpha": 0.85, "linewidth": 0, "pad": 1.5},
+                      zorder=6, arrowprops={"arrowstyle": "-|>", "color": LOOKS["joint"]["color"],
                                                      "linewidth": 1.2, "shrinkB": 5})
     axis.set(xlim=(0.0, 14.0), ylim=(0.0, 1.04), xlabel="cells per weight", ylabel="accuracy / clean",
              title=f"{LABELS[network]}, p = {RATES[network]:g}")

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,22 +16,26 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+import beyond
 import interval_coverage
 import noise_models
 import qtaml_codesign as qc
 from lab import cases as lab_cases
 from lab import networks as lab_networks
+from lab import stores as lab_stores
 from lab import study as lab_study
 from lab.claims import Claim, above, below, close, holds, keeps, lowers, raises, within
 from lab.networks import train
 from lab.study import Scale
 from lab.summary import over_seeds, paired_difference
 from linear_response import excess_claim
+from qtaml_codesign.ecc import family
 from qtaml_codesign.statistics import Interval
 from qtaml_codesign.tac.evaluation import deploy_plan
 from reproduction import STUDIES, study_of, verdict_counts, write_page
 from tests.conftest import sketch
 
+EVERY = (*STUDIES, *beyond.STUDIES)
 SCRIPTS = Path(__file__).parent.parent / "studies"
 DRAWN_AGAIN = ("mismatch", "saturation", "allocation")
 """Studies whose figures are rendered twice, in both formats; all others save theirs, as SVG, by the same function."""
@@ -44,8 +49,8 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_script_is_listed() -> None:
-    scripts = {path.stem for path in SCRIPTS.glob("*.py")} - {"reproduction", "train_zoo"}
-    assert scripts == set(STUDIES)
+    scripts = {path.stem for path in SCRIPTS.glob("*.py")} - {"reproduction", "beyond", "train_zoo"}
+    assert scripts == set(EVERY)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -63,7 +68,17 @@ def few_searches(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.fixture(scope="module", autouse=True)
+def one_code() -> Iterator[None]:
+    """At smoke size the code that a memory would choose is the only one looked at: to measure all takes long."""
+    names = ("ldpc-9600-4128",)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(family, "CODES", names)
+        patch.setattr(lab_stores, "best_codes", partial(family.best_codes, names=names))
+        yield
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_smoke(
     name: str, outputs: Path, render: Callable[..., None], capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -90,7 +105,7 @@ def test_smoke(
     assert "written:" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("name", EVERY)
 def test_nothing_is_measured_twice(name: str, outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After `test_smoke`: the second run takes every row from the first and writes the same bytes.
 
@@ -137,6 +152,68 @@ def test_the_published_page_is_that_of_these_studies() -> None:
     assert min(seeds) >= 3
     assert min(trials) >= 30
     assert text.count("| **differs** |") == text.count("**Differs: ")
+
+
+def test_the_marked_blocks_of_a_page_hold_what_was_measured(outputs: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    marks = "".join(f"by hand {name}\n<!-- measured: {name} -->\nold {name}\n<!-- end -->\n"
+                    for name in ("goals", *beyond.STUDIES))
+    page.write_text(marks)
+    beyond.write_page(outputs / "smoke", page)
+    text = page.read_text()
+    assert "old " not in text
+    assert text.count("by hand ") == text.count("<!-- end -->") == 1 + len(beyond.STUDIES)
+    for name in beyond.STUDIES:
+        record = json.loads((outputs / "smoke" / name / "claims.json").read_text())
+        assert all(claim["statement"] in text and claim["figure"] in text for claim in record["claims"])
+        assert (outputs / "smoke" / name / f"{name}.md").read_text().partition("\n\n")[2].strip() in text
+        assert (page.parent / f"page/{name}.png").exists()
+    beyond.write_page(outputs / "smoke", page)
+    assert page.read_text() == text
+    page.write_text("<!-- measured: nothing -->\n<!-- end -->\n")
+    with pytest.raises(KeyError, match="nothing"):
+        beyond.write_page(outputs / "smoke", page)
+
+
+def test_the_page_past_the_paper_is_at_full_scale() -> None:
+    text = (SCRIPTS.parent / "docs" / "beyond.md").read_text()
+    for name in beyond.STUDIES:
+        assert f"(`python studies/{name}.py`, 5 training seeds x 30 trials)" in text
+        assert (SCRIPTS.parent / f"docs/beyond/{name}.png").exists()
+    assert set(re.findall(r"<!-- measured: (\w+) -->", text)) == {"goals", *beyond.STUDIES}
+    assert text.count("| **missed** |") == len(re.findall(r"^Missed: ", text, flags=re.MULTILINE))
+
+
+def test_least_errors_of_rows_that_shrink_together() -> None:
+    """Against a constrained optimiser that knows nothing of water levels."""
+    from scipy.optimize import minimize
+
+    losses, sizes, coherence = np.array([5.0, 1.0, 0.2]), np.array([2.0, 3.0, 4.0]), np.array([1.0, 20.0, 3.0])
+
+    def price(rates: np.ndarray) -> float:
+        lost = 4.0**-rates
+        return float((sizes * losses * (lost + (coherence - 1.0) * lost**2)).sum())
+
+    found = lab_stores.least_errors(losses, sizes, coherence, 6.0)
+    spent = {"type": "eq", "fun": lambda rates: (sizes * rates).sum() - 6.0}
+    best = minimize(price, np.full(3, 6.0 / 9.0), bounds=[(0.0, None)] * 3, constraints=[spent], tol=1e-12)
+    np.testing.assert_allclose(found, 4.0**-best.x, rtol=1e-3)
+
+
+def test_a_reader_at_the_limit_errs_as_much_as_the_floor_says() -> None:
+    """A network without errors that add up, in all but their sum: the weighted error of 40 readings is the floor's."""
+    workload = qc.load_workload("small-cnn")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lab_stores, "coherences_of", lambda workload: dict.fromkeys(workload.weights, 1.0))
+        read = lab_stores.reader_at_the_limit(workload, 0.10, 3.0, 0, "test")
+        errors = [lab_stores.weighted_error(workload, read(trial)) for trial in range(40)]
+    assert np.mean(errors) == pytest.approx(lab_stores.floor_at(workload, 0.10, 3.0), rel=0.02)
+
+
+def test_a_protected_bit_costs_the_cells_of_its_code() -> None:
+    plan = qc.plan("small-cnn", "uniform-msp", 0.1, 0.25)
+    assert lab_stores.honest_cells(plan, 0.1) == pytest.approx(6.0 + 2.0 * 9600 / 4128)
+    assert lab_stores.honest_cells(qc.plan("small-cnn", "none", 0.1), 0.1) == 8.0
 
 
 def test_a_case_is_kept_as_soon_as_it_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

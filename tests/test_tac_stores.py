@@ -18,10 +18,11 @@ from qtaml_codesign.codecs.dropped import Dropped
 from qtaml_codesign.errors import InputError
 from qtaml_codesign.memory.deploy import deploy
 from qtaml_codesign.nets.normalisation import reestimated_statistics
+from qtaml_codesign.tac import store_design
 from qtaml_codesign.tac.evaluation import deploy_plan
 from qtaml_codesign.tac.plan import TacPlan
 from qtaml_codesign.tac.request import StoreRequest
-from qtaml_codesign.tac.store_design import READINGS, Group, design_store, row_groups, stakes
+from qtaml_codesign.tac.store_design import READINGS, Group, coherences_of, design_store, row_groups, stakes
 from qtaml_codesign.tac.ways import DROP, coded_ways, word_ways
 from tests.in_memory import uniform
 
@@ -82,6 +83,43 @@ def test_stakes_are_the_error_of_reading_every_row_as_its_mean() -> None:
     groups = list(row_groups("w", weight, {"w": gain}))
     assert [group.rows for group in groups] == [(row,) for row in range(5)]
     assert [group.size for group in groups] == [12] * 5
+
+
+def test_rows_that_shrink_together_move_the_logits_by_the_coherence() -> None:
+    """y = W x with inputs that all point one way: by hand, the square of the sum over the sum of the squares."""
+    weight = torch.tensor([[3.0, 1.0, -1.0, 5.0], [0.0, 2.0, 4.0, -2.0]])
+    model = nn.Linear(4, 2, bias=False)
+    with torch.no_grad():
+        model.weight.copy_(weight)
+    inputs = torch.tensor([[1.0, -1.0, -2.0, 3.0], [2.0, -2.0, -4.0, 6.0], [-1.0, 1.0, 2.0, -3.0]])
+    workload = qc.Workload(model, calibration=inputs, evaluation=(inputs, torch.tensor([0, 1, 0])), name="one way")
+    shifted = weight - weight.mean(dim=1, keepdim=True)
+    together = (inputs @ shifted.T).square().sum(dim=1).mean()
+    alone = (inputs.square().mean(dim=0).mean() * shifted.square().sum())
+    assert float(together / alone) > 1.2
+    assert coherences_of(workload) == {"weight": pytest.approx(float(together / alone), rel=1e-5)}
+    noise = torch.randn(4000, 4, generator=torch.Generator().manual_seed(0))
+    white = qc.Workload(model, calibration=noise, evaluation=(noise, model(noise).argmax(1)), name="white")
+    assert coherences_of(white)["weight"] == pytest.approx(1.0, abs=0.1)
+
+
+def test_a_tensor_whose_errors_add_up_gets_more_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = {}
+    for coherence in (1.0, 300.0):
+        found = dict.fromkeys(qc.load_workload("small-cnn").weights, 1.0) | {"conv2.weight": coherence}
+        monkeypatch.setattr(store_design, "coherences_of", lambda workload, found=found: found)
+        plan = qc.plan("small-cnn", "channel-optimised", 0.1, cells=2.0)
+        cells[coherence] = {layer.name: layer.codec.cells for layer in plan.layers}["conv2.weight"]
+    assert cells[300.0] > cells[1.0]
+
+
+def test_no_tensor_is_dropped_whole_where_every_row_can_have_a_cell() -> None:
+    """Priced by the sum of independent errors, fc1 of DeepCNN lost 51 of its 64 rows at 3 cells, and 0.37 of clean."""
+    workload = qc.load_workload("deep-cnn")
+    plan = qc.plan(workload, "channel-optimised", 0.1, cells=2.0)
+    assert all(layer.codec.cells >= 1.0 for layer in plan.layers)
+    kept = qc.evaluate(workload, plan, 0.1, trials=5)
+    assert kept.low > 0.4
 
 
 def test_a_dropped_row_takes_no_cell_and_reads_its_mean() -> None:

@@ -41,7 +41,7 @@ READINGS = 64
 LEAST_DROPPED = 10.0
 """What a dropped row counts at least, in errors of reading it as its mean: first order does not see that it is gone.
 
-At 5 cells per weight the transformer keeps 0.98 of its accuracy with it, 0.96 without; from 10 to 100 nothing changes.
+The shipped transformer keeps 0.96 of its accuracy at 4 cells per weight with it, and 0.74 without.
 """
 
 Gains = Mapping[str, NDArray[np.float32]]
@@ -133,7 +133,7 @@ def design_store(request: StoreRequest, groups: Sequence[Group], ways: Mapping[s
         predicted_variance=float(sum(way.error * group.stake for way, group in zip(chosen, groups, strict=True))),
         uniform_variance=None, warnings=_warnings(chosen),
         cells=request.cells, error_floor=shannon_floor(request),
-        statistics=_statistics(request, held),
+        statistics=statistics_of(request, held),
         layers=tuple(
             StoredLayer(name=name, weights=weight.size, codec=held[name],
                         jacobian_gain=float(np.sqrt(gains[name].mean(dtype=np.float64))),
@@ -228,8 +228,13 @@ def _held(request: StoreRequest, groups: Sequence[Group], chosen: Sequence[Way])
     return held
 
 
-def _statistics(request: StoreRequest, held: Mapping[str, Holding]) -> dict[str, tuple[float, ...]]:
-    """The network's normalisation statistics under the flips of this store; none where it keeps none."""
+def statistics_of(request: StoreRequest, held: Mapping[str, Holding]) -> dict[str, tuple[float, ...]]:
+    """The network's normalisation statistics under the flips of a store; none where it keeps none.
+
+    Args:
+        request: for which workload, laws and seed.
+        held: how each tensor is held.
+    """
     reader = deploy(request.workload.weights, held, request.laws).prepare(request.seed, purpose=STATISTICS)
     return reestimated_statistics(request.workload, (reader.read(trial).weights for trial in range(READINGS)))
 
