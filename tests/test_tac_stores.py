@@ -279,3 +279,20 @@ def test_codes_are_chosen_for_the_direction_in_which_charge_is_lost() -> None:
             held.cell_law(CellLaw("default", BitFormat(8), up, down))
         with pytest.raises(InputError, match="for which the plan was made"):
             held.cell_law(CellLaw("default", BitFormat(8), down, 0.5 * (down + up)))
+
+
+def test_rows_that_no_calibration_input_reaches_are_kept_where_cells_allow_it() -> None:
+    """An embedding half of whose tokens are seen before the memory is written."""
+    generator = torch.Generator().manual_seed(6)
+    tokens = torch.randint(0, 20, (60, 3), generator=generator)
+    with torch.random.fork_rng():
+        torch.manual_seed(6)
+        model = nn.Sequential(nn.Embedding(20, 8), nn.Flatten(), nn.Linear(24, 4))
+    with torch.no_grad():
+        labels = model(tokens).argmax(-1)
+    seen = tokens.clamp(max=9)
+    workload = qc.Workload(model, calibration=seen, evaluation=(tokens, labels), name="tokens")
+    plan = qc.plan(workload, "joint", 0.001, cells=8.0)
+    assert "dropped" not in plan.layers[0].codec.summary
+    assert plan.cells_per_weight > 7.0
+    assert qc.evaluate(workload, plan, 0.001, trials=5).accuracy > 0.9

@@ -24,6 +24,7 @@ from qtaml_codesign.ecc.limits import capacity_of_channel
 from qtaml_codesign.ecc.rate_distortion import error_floor
 from qtaml_codesign.errors import InputError
 from qtaml_codesign.memory.deploy import deploy
+from qtaml_codesign.nets.inputs import sample_count
 from qtaml_codesign.nets.normalisation import reestimated_statistics
 from qtaml_codesign.nets.weight_gains import weight_gains
 from qtaml_codesign.nets.workload import Workload
@@ -240,8 +241,14 @@ def statistics_of(request: StoreRequest, held: Mapping[str, Holding]) -> dict[st
 
 @lru_cache(maxsize=4)
 def gains_of(workload: Workload) -> Gains:
-    """Jacobian gain of every weight, measured once for the plans of a workload."""
-    return weight_gains(workload)
+    """Jacobian gain of every weight, measured once for the plans of a workload.
+
+    One more input is taken to move all weights of a tensor alike: rows that no calibration input reaches, such as those
+    of an embedding for other tokens, are not worthless.
+    """
+    samples = sample_count(workload.calibration)
+    return {name: (samples * gain + gain.mean(dtype=np.float64).astype(np.float32)) / np.float32(samples + 1)
+            for name, gain in weight_gains(workload).items()}
 
 
 @lru_cache(maxsize=4)
