@@ -33,6 +33,7 @@ settings.load_profile("no clock")
 
 os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 os.environ["OMP_WAIT_POLICY"] = "passive"  # where a test takes two threads after all
+os.environ["XDG_CACHE_HOME"] = str(ROOT / ".pytest_cache" / "user")  # laws of codes: not in the user's own cache
 if "PYTEST_XDIST_WORKER" in os.environ:  # two processes that compile one function at once can spoil numba's cache
     os.environ["NUMBA_CACHE_DIR"] = str(ROOT / ".pytest_cache" / "numba" / os.environ["PYTEST_XDIST_WORKER"])
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from qtaml_codesign.ecc.code import Code
+from qtaml_codesign.ecc.code import Code, FlipRates
 from qtaml_codesign.ecc.column_code import hamming, secded
 from qtaml_codesign.ecc.repetition import Repetition
-from qtaml_codesign.ecc.residual import measure
+from qtaml_codesign.ecc.residual import ResidualLaw, measure
 from qtaml_codesign.errors import InputError
 
 FALSE_ALARM = 1e-9
@@ -92,3 +94,13 @@ def test_what_never_failed_is_drawn_without_errors() -> None:
 def test_bad_numbers_are_refused(arguments: dict) -> None:
     with pytest.raises(InputError, match="next:"):
         measure(secded(32), 0.1, **arguments)
+
+
+def test_few_failures_are_taken_with_one_more_that_damages_half() -> None:
+    """0 of 2,000 lost is no proof of none; 300 of 3,000 speak for themselves."""
+    none = ResidualLaw("c", 96, 48, FlipRates(0.1, 0.1), 2000, 0, 0, 0, 1.0, 0, np.zeros((0, 48), np.uint8))
+    assert none.expected.word == 1 / 2002
+    assert none.expected.bit == pytest.approx(0.5 / 2002)
+    many = replace(none, words=3000, wrong=300, wrong_bits=1200)
+    assert many.expected.word == pytest.approx(0.1, rel=0.01)
+    assert many.expected.bit == pytest.approx(many.bit_error_rate.estimate, rel=0.03)

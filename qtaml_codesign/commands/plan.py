@@ -143,6 +143,8 @@ def _print_prediction(made: TacPlan) -> None:
     if made.predicted_variance is not None and made.error_floor is not None:
         _print_distance(made.predicted_variance, made.error_floor)
         return
+    if made.rho_star is None and any(layer.jacobian_gain is not None for layer in made.layers):
+        return
     if made.rho_star is None:
         say(f"no Jacobian gains: {made.method} needs none; with --sensitivity the output variance is predicted")
         return

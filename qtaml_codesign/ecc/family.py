@@ -88,7 +88,6 @@ def best_codes(
 
     Raises:
         InputError: an unknown name, or numbers out of bounds.
-        StoreError: a law cannot be written.
     """
     return list(_sufficient_codes(flip_probability, largest_bit_error_rate, folder, names))
 
@@ -103,7 +102,6 @@ def cheapest_code(flip_probability: object, largest_bit_error_rate: float, folde
 
     Raises:
         InputError: numbers out of bounds.
-        StoreError: a law cannot be written.
     """
     return next(_sufficient_codes(flip_probability, largest_bit_error_rate, folder, CODES), None)
 

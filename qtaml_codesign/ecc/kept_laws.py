@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def kept_law(
     """The residual law as it is kept in the folder; else it is measured, and kept there.
 
     The file is named by what the law depends on: codewords, rates, words and seed. One that cannot be read as such a
-    law is measured again and replaced.
+    law is measured again and replaced. Where the folder cannot be written to, the law is measured every time.
 
     Args:
         code: any code.
@@ -39,7 +40,6 @@ def kept_law(
 
     Raises:
         InputError: a rate outside [0, 1], or other bad numbers.
-        StoreError: the law cannot be written.
     """
     rates = flip_rates(flip_probability)
     count = max(LEAST_WORDS, -(-LEAST_BITS // code.k)) if words is None else whole_number("words", words, least=1)
@@ -48,12 +48,10 @@ def kept_law(
         return _from_json(code, rates, json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError):
         law = measure(code, rates, count, seed)
-    try:
+    with suppress(OSError, StoreError):  # a folder that cannot be written to costs time, and nothing else
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as failure:
-        raise StoreError(f"the folder cannot be made: {failure.strerror}", where="folder", rule="a writable folder",
-                         value=folder, next_step="choose another folder") from failure
-    return write_law(path, law)
+        write_law(path, law)
+    return law
 
 
 def write_law(path: Path, law: ResidualLaw) -> ResidualLaw:

@@ -55,7 +55,7 @@ class TacPlan(Frozen):
             the store.
         warnings: what the reader must know, e.g. a budget too small for the residual floor.
         cells: cells per weight that were asked for, of methods that spend them; else None.
-        error_floor: Shannon's floor of predicted_variance at `cells`; None where the method spends no cells.
+        error_floor: Shannon's floor of predicted_variance at the cells taken; None where the method spends no cells.
         statistics: buffers of the network that go with the stored weights, flat, by name: those of normalisation layers
             re-estimated under the flips; empty where it keeps its own.
         reason: why this method, where it was left to `auto`.

@@ -132,7 +132,7 @@ def design_store(request: StoreRequest, groups: Sequence[Group], ways: Mapping[s
         budget=request.budget, seed=request.seed, allocation="none", sensitivity="reverse", rho_star=None,
         predicted_variance=float(sum(way.error * group.stake for way, group in zip(chosen, groups, strict=True))),
         uniform_variance=None, warnings=_warnings(chosen),
-        cells=request.cells, error_floor=shannon_floor(request),
+        cells=request.cells, error_floor=shannon_floor(request, _taken(groups, chosen)),
         statistics=statistics_of(request, held),
         layers=tuple(
             StoredLayer(name=name, weights=weight.size, codec=held[name],
@@ -143,14 +143,21 @@ def design_store(request: StoreRequest, groups: Sequence[Group], ways: Mapping[s
     )
 
 
-def shannon_floor(request: StoreRequest) -> float:
+def _taken(groups: Sequence[Group], chosen: Sequence[Way]) -> float:
+    """Cells per weight that the groups take in their ways."""
+    cells = sum(way.cells * group.size for group, way in zip(groups, chosen, strict=True))
+    return cells / sum(group.size for group in groups)
+
+
+def shannon_floor(request: StoreRequest, cells: float) -> float:
     """Least expected squared error of the logits that any store of so many cells can reach, by reverse water-filling.
 
     Every row of every tensor is a Gaussian source of its own. Where regions of the memory differ, all cells are taken
     to be as good as the best of them.
 
     Args:
-        request: with cells per weight.
+        request: of which network, in which memory.
+        cells: per weight.
     """
     gains, sizes, losses = gains_of(request.workload), list[int](), list[float]()
     for name, weight in request.workload.weights.items():
@@ -159,7 +166,7 @@ def shannon_floor(request: StoreRequest) -> float:
             losses.append(group.stake / group.size)
     capacity = max(float(np.max(capacity_of_channel(law.one_to_zero, law.zero_to_one)))
                    for law in request.laws.values())
-    return float(error_floor(losses, sizes, 1.0, checked(request.cells), capacity))
+    return float(error_floor(losses, sizes, 1.0, cells, capacity))
 
 
 def checked(cells: float | None) -> float:

@@ -96,7 +96,7 @@ def honest_cells(plan: qc.TacPlan, rate: float) -> float:
 def floor_at(workload: qc.Workload, rate: float, cells: float) -> float:
     """Shannon's floor of the expected squared error of the logits, at a number of cells per weight."""
     laws = as_profile(rate).assign(list(workload.weights))
-    return shannon_floor(StoreRequest(workload, laws, LIMIT, 0.0, cells, 0, lambda stage, done, total: None))
+    return shannon_floor(StoreRequest(workload, laws, LIMIT, 0.0, cells, 0, lambda stage, done, total: None), cells)
 
 
 def weighted_error(workload: qc.Workload, weights: Mapping[str, Any]) -> float:
