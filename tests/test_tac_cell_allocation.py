@@ -79,3 +79,9 @@ def test_ways_of_the_same_cost_leave_the_better_one() -> None:
 
 def test_a_budget_below_the_cheapest_ways_takes_those() -> None:
     assert allocate_cells([np.array([5.0, 9.0])] * 2, [np.array([1.0, 0.0])] * 2, 3.0).tolist() == [0, 0]
+
+
+def test_what_is_left_goes_to_steps_that_still_fit() -> None:
+    """The step that helps most does not fit, the next one does."""
+    costs = [np.array([0.0, 10.0]), np.array([0.0, 5.0])]
+    assert allocate_cells(costs, [np.array([100.0, 0.0]), np.array([10.0, 0.0])], 5.0).tolist() == [0, 1]

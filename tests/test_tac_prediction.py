@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 import qtaml_codesign as qc
 from qtaml_codesign.codecs.by_rows import ByRows
@@ -19,7 +20,7 @@ from qtaml_codesign.tac import auto
 from qtaml_codesign.tac.evaluation import deploy_plan
 from qtaml_codesign.tac.prediction import expected_output_error, measured_output_error
 from tests.in_memory import uniform
-from tests.test_tac_stores import linear_workload
+from tests.test_tac_stores import linear_workload, normalised_workload
 
 RATE = 0.001
 """At which a BCH code is the cheapest: its law takes a moment to measure, that of an LDPC code ten seconds."""
@@ -96,3 +97,17 @@ def test_decoding_every_trial_agrees_with_drawing_what_is_left() -> None:
     with pytest.raises(InputError, match="for which the plan was made"):
         qc.evaluate(workload, plan, 0.9 * RATE, trials=2)
     assert replace(decoded, counts=drawn.counts).trials == 6
+
+
+def test_what_is_measured_has_the_statistics_of_the_plan_and_flips_of_its_own() -> None:
+    workload = normalised_workload()
+    silent, noisy = (deploy_plan(workload, qc.plan(workload, "none", 0.1), rate) for rate in (0.0, 0.1))
+    moved = replace(silent, statistics={"1.running_mean": torch.full((16,), 0.5)})
+    clean = workload.run(workload.calibration)
+    given = workload.run(workload.calibration, moved.prepare(0).read(0).weights | moved.statistics)
+    wanted = float((given - clean).double().square().sum(-1).mean())
+    assert measured_output_error(workload, moved, 0, 2).estimate == pytest.approx(wanted)
+    assert measured_output_error(workload, silent, 0, 2).estimate < 0.5 * wanted
+    of_trials = [workload.run(workload.calibration, noisy.prepare(0).read(trial).weights) - clean for trial in (0, 1)]
+    same_flips = float(np.mean([one.double().square().sum(-1).mean() for one in of_trials]))
+    assert measured_output_error(workload, noisy, 0, 2).estimate != pytest.approx(same_flips, rel=1e-6)

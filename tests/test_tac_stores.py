@@ -17,12 +17,13 @@ from qtaml_codesign.codecs.channel_optimised import ChannelOptimised
 from qtaml_codesign.codecs.dropped import Dropped
 from qtaml_codesign.errors import InputError
 from qtaml_codesign.memory.deploy import deploy
+from qtaml_codesign.nets.normalisation import reestimated_statistics
 from qtaml_codesign.tac import store_design
 from qtaml_codesign.tac.evaluation import deploy_plan
 from qtaml_codesign.tac.plan import TacPlan
 from qtaml_codesign.tac.request import StoreRequest
-from qtaml_codesign.tac.store_design import Group, coherences_of, design_store, row_groups, stakes
-from qtaml_codesign.tac.ways import DROP, word_ways
+from qtaml_codesign.tac.store_design import READINGS, Group, coherences_of, design_store, row_groups, stakes
+from qtaml_codesign.tac.ways import DROP, coded_ways, word_ways
 from tests.in_memory import uniform
 
 
@@ -234,3 +235,47 @@ def test_a_floor_of_nothing_comes_back_from_the_file() -> None:
     workload = linear_workload()
     plan = qc.plan(workload, "channel-optimised", 0.1).model_copy(update={"error_floor": 0.0})
     assert TacPlan.from_json(plan.to_json()) == plan
+
+
+def normalised_workload() -> qc.Workload:
+    """Two layers with a batch norm between them."""
+    generator = torch.Generator().manual_seed(5)
+    inputs = torch.randn(40, 12, generator=generator)
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        model = nn.Sequential(nn.Linear(12, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 4)).eval()
+    with torch.no_grad():
+        labels = model(inputs).argmax(-1)
+    return qc.Workload(model, calibration=inputs, evaluation=(inputs, labels), name="normalised")
+
+
+def test_a_plan_brings_the_statistics_of_readings_that_no_trial_sees() -> None:
+    workload = normalised_workload()
+    plan = qc.plan(workload, "channel-optimised", 0.1, cells=4.0, seed=2)
+    model = deploy_plan(workload, plan, 0.1)
+    by_purpose = [reestimated_statistics(workload, (reader.read(trial).weights for trial in range(READINGS)))
+                  for reader in (model.prepare(2, purpose=purpose) for purpose in ("statistics", "trial"))]
+    assert plan.statistics == by_purpose[0]
+    assert by_purpose[0] != by_purpose[1]
+    assert set(plan.statistics) == {"1.running_mean", "1.running_var"}
+
+
+def test_the_floor_of_a_memory_with_regions_is_that_of_its_best_cells() -> None:
+    """Worse cells for some tensors leave a bound that holds, if a loose one."""
+    workload = linear_workload()
+    name = next(iter(workload.weights))
+    regions = [CellLaw("default", BitFormat(8), 0.01, 0.01), CellLaw("worse", BitFormat(8), 0.2, 0.2, (name,))]
+    floors = [qc.plan(workload, "channel-optimised", BitErrorProfile(tuple(some)), cells=4.0).error_floor
+              for some in (regions, regions[:1])]
+    assert floors[0] == floors[1]
+
+
+def test_codes_are_chosen_for_the_direction_in_which_charge_is_lost() -> None:
+    for down, up in ((0.002, 0.0), (0.0, 0.002)):
+        law = CellLaw("default", BitFormat(8), down, up)
+        held = coded_ways(law, most_bits=1)[0].hold(np.random.default_rng(0).normal(size=(2, 9)))
+        assert held.cell_law(law).format.bits == 1
+        with pytest.raises(InputError, match="for which the plan was made"):
+            held.cell_law(CellLaw("default", BitFormat(8), up, down))
+        with pytest.raises(InputError, match="for which the plan was made"):
+            held.cell_law(CellLaw("default", BitFormat(8), down, 0.5 * (down + up)))

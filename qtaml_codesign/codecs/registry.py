@@ -8,6 +8,7 @@ from typing import Any
 from qtaml_codesign.checks import one_of
 from qtaml_codesign.codecs.by_rows import ByRows
 from qtaml_codesign.codecs.channel_optimised import ChannelOptimised
+from qtaml_codesign.codecs.channel_protected import ChannelProtected
 from qtaml_codesign.codecs.codec import Codec
 from qtaml_codesign.codecs.coded import Coded
 from qtaml_codesign.codecs.dropped import Dropped
@@ -17,6 +18,7 @@ Holding = Codec | ByRows
 """How a tensor is held: in one way, or its rows in several."""
 
 CODECS: dict[str, Callable[[Mapping[str, Any]], Codec]] = {
+    "channel-protected": ChannelProtected.from_json,
     "plane-protected": PlaneProtected.from_json,
     "channel-optimised": ChannelOptimised.from_json,
     "coded": Coded.from_json,

@@ -77,6 +77,9 @@ METHOD_RULES: dict[str, MethodRule] = {
     "random-layers": MethodRule(
         "jacobian", "random-layers", "never", "random layers", "top planes of layers drawn at random"
     ),
+    "tac-c": MethodRule(
+        "jacobian", "rows", "never", "TAC, by channel", "protected bits, scale and readout of every output channel"
+    ),
     "none": MethodRule("jacobian", "nothing", "never", "uncompensated", "no ECC, no correction"),
     "channel-optimised": MethodRule(
         "jacobian", "cells", "never", "channel-optimised", "words and readout chosen for the flips, no ECC"

@@ -132,7 +132,7 @@ def design_store(request: StoreRequest, groups: Sequence[Group], ways: Mapping[s
         predicted_variance=float(sum(way.error * group.stake for way, group in zip(chosen, groups, strict=True))),
         uniform_variance=None, warnings=_warnings(chosen),
         cells=request.cells, error_floor=shannon_floor(request),
-        statistics=_statistics(request, held),
+        statistics=statistics_of(request, held),
         layers=tuple(
             StoredLayer(name=name, weights=weight.size, codec=held[name],
                         jacobian_gain=float(np.sqrt(gains[name].mean(dtype=np.float64))),
@@ -227,8 +227,13 @@ def _held(request: StoreRequest, groups: Sequence[Group], chosen: Sequence[Way])
     return held
 
 
-def _statistics(request: StoreRequest, held: Mapping[str, Holding]) -> dict[str, tuple[float, ...]]:
-    """The network's normalisation statistics under the flips of this store; none where it keeps none."""
+def statistics_of(request: StoreRequest, held: Mapping[str, Holding]) -> dict[str, tuple[float, ...]]:
+    """The network's normalisation statistics under the flips of a store; none where it keeps none.
+
+    Args:
+        request: for which workload, laws and seed.
+        held: how each tensor is held.
+    """
     reader = deploy(request.workload.weights, held, request.laws).prepare(request.seed, purpose=STATISTICS)
     return reestimated_statistics(request.workload, (reader.read(trial).weights for trial in range(READINGS)))
 

@@ -1,0 +1,182 @@
+"""Plain codes with a scale, a gain and an offset for each row, of which ideal protection keeps the top planes.
+
+    word   = the one whose level is nearest to W / scale of the row
+    weight = gain of the row x level x D + offset of the row,   D = 2^(1-B)
+
+Where the rates of the cells are given, not the level of a word counts but what is read for it on average: protected
+planes do not shrink while the open ones below them do, so that those averages have gaps and are no multiple of levels.
+
+The cells are those of the paper's store; what a tensor shares there, each row, or output channel, has of its own here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qtaml_codesign.bits.cell_law import CellLaw
+from qtaml_codesign.bits.formats import BitFormat, Codes
+from qtaml_codesign.bits.law import ReadLaw
+from qtaml_codesign.codecs.codec import Codec
+from qtaml_codesign.errors import InputError
+
+
+@dataclass(frozen=True)
+class ChannelProtected(Codec):
+    """Rows of a tensor in plain codes, all with the same protected planes.
+
+    Args:
+        format: bit count B and encoding.
+        scale: of each row, >= 0; what a level of 1 stands for when it is written. Weights beyond it are clipped; a row
+            of scale 0 is written as zeros.
+        gain: of each row; what a level of 1 stands for when it is read.
+        offset: of each row; what a level of 0 stands for when it is read.
+        depth: how many top planes are protected, 0..B.
+        rates: of a stored 0 and of a stored 1 to flip, for each plane, 0 = LSB; words are then chosen by what is read
+            for them on average. Empty: by their levels.
+
+    Raises:
+        InputError: a depth or a scale out of bounds, rates that are not one pair per plane in [0, 1], or rows that do
+            not pair up or are not finite.
+
+    Example:
+        >>> codec = ChannelProtected(BitFormat(4), (2.0, 1.0), (2.0, 1.0), (0.0, 1.0), depth=1)
+        >>> codec.encode(np.array([[-2.0, 0.5, 1.0], [-1.0, 0.0, 0.5]])).tolist()
+        [[0, 10, 12], [0, 8, 12]]
+        >>> codec.protected_bits(size=6)
+        6
+    """
+
+    format: BitFormat
+    scale: tuple[float, ...]
+    gain: tuple[float, ...]
+    offset: tuple[float, ...]
+    depth: int = 0
+    rates: tuple[tuple[float, float], ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check every number."""
+        if not 0 <= self.depth <= self.format.bits:
+            raise _refused("the protection depth is out of bounds", "depth", f"0 <= depth <= {self.format.bits}",
+                           self.depth)
+        by_row = (self.scale, self.gain, self.offset)
+        if not self.scale or len({len(values) for values in by_row}) > 1 or not np.isfinite(by_row).all():
+            raise _refused("the rows of a store do not fit", "scale, gain, offset",
+                           "a finite number of each for every row, at least one row", [len(part) for part in by_row])
+        if min(self.scale) < 0.0:
+            raise _refused("the scale of a row is out of bounds", "scale", "numbers >= 0", min(self.scale))
+        _ = self.means
+
+    @cached_property
+    def values(self) -> NDArray[np.float32]:
+        """(2^B,) float32: the levels in steps, before gain and offset of a row."""
+        levels = self.format.codes_to_levels(np.arange(self.format.code_count))
+        return (levels * self.format.step).astype(np.float32)
+
+    @cached_property
+    def means(self) -> NDArray[np.float64] | None:
+        """(2^B,) the level read for each word on average, in units of 1; None where words are chosen by level."""
+        if not self.rates:
+            return None
+        up, down = np.array(self.rates).T
+        return ReadLaw(CellLaw("rows", self.format, down, up), self.depth).conditional_mean()
+
+    @cached_property
+    def readout(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Gain (rows,) and offset (rows,)."""
+        return np.array(self.gain, np.float32), np.array(self.offset, np.float32)
+
+    @property
+    def metadata_bits(self) -> int:
+        """Gain and offset of each row as float32 numbers, and the depth; the reader needs no scale."""
+        return 2 * 32 * len(self.scale) + self.format.bits.bit_length()
+
+    @property
+    def summary(self) -> str:
+        """Protected planes of the store."""
+        return f"{self.depth} of {self.format.bits} planes protected, scale by row"
+
+    def protected_bits(self, size: int) -> int:
+        """Bits of `size` weights that ideal protection covers."""
+        return self.depth * size
+
+    def encode(self, weights: NDArray[np.floating]) -> Codes:
+        """Words of weights (rows, ...), or of any shape where there is one row.
+
+        Raises:
+            InputError: a weight that is not finite, or another number of rows.
+        """
+        rows = len(self.scale)
+        if rows not in (1, *weights.shape[:1]):
+            raise _refused("the weights do not fit the rows of the store", "weights", f"{rows} rows, first axis",
+                           f"shape {weights.shape}")
+        by_row = weights.reshape(rows, -1)
+        words = row_words(by_row, self.format, np.array(self.scale), self.means)
+        return words.reshape(weights.shape)
+
+    def residual(self, law: CellLaw) -> CellLaw:
+        """The law with the rates of the protected planes zero.
+
+        Args:
+            law: flip rates of the raw cells, of B planes.
+        """
+        return law.protect(self.depth)
+
+    def open_cells(self, words: Codes) -> NDArray[np.int64]:
+        """(2, B) cells outside the protected planes (see `Codec.open_cells`).
+
+        Args:
+            words: of any shape.
+        """
+        found = super().open_cells(words)
+        found[:, self.format.bits - self.depth :] = 0
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        """Every field as plain values."""
+        return {"codec": "channel-protected", **asdict(self)}
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> ChannelProtected:
+        """Read back what `to_json` wrote.
+
+        Args:
+            fields: what `to_json` gave, also after JSON.
+
+        Raises:
+            InputError: a field out of bounds.
+        """
+        rows = {name: tuple(fields[name]) for name in ("scale", "gain", "offset")}
+        rates = tuple((up, down) for up, down in fields["rates"])
+        return cls(BitFormat(**fields["format"]), **rows, depth=fields["depth"], rates=rates)
+
+
+def row_words(
+    weights: NDArray[np.floating], form: BitFormat, scale: NDArray[np.float64], means: NDArray[np.float64] | None = None
+) -> Codes:
+    """(rows, n) words nearest to the scaled weights; those nearest to zero where the scale is 0.
+
+    Args:
+        weights: (rows, n).
+        form: of the words.
+        scale: (rows,) >= 0.
+        means: (2^B,) what each word stands for; its level by default.
+
+    Raises:
+        InputError: a weight that is not finite.
+    """
+    wanted = weights / np.where(scale > 0.0, scale, np.inf)[:, None]
+    if means is None or not np.isfinite(wanted).all():
+        return form.quantise(wanted)
+    order = np.argsort(means, kind="stable")
+    nearest = np.searchsorted((means[order][1:] + means[order][:-1]) / 2.0, wanted)
+    return cast("Codes", order.astype(form.code_dtype)[nearest])
+
+
+def _refused(what: str, where: str, rule: str, value: object) -> InputError:
+    return InputError(what, where=where, rule=rule, value=value, next_step="check what is passed to ChannelProtected")
