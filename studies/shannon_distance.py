@@ -79,7 +79,7 @@ def measured_errors(workload: qc.Workload, case: dict[str, Any]) -> dict[str, An
             weights.append(weighted_error(workload, read))
             moved = workload.run(workload.calibration, read).double() - clean
             logits.append(float(moved.square().sum(dim=-1).mean()))
-    return {"cells": cells, "foretold": plan.predicted_variance, "weighted": float(np.mean(weights)),
+    return {"cells": cells, "metadata": plan.metadata_bits / plan.weights, "foretold": plan.predicted_variance, "weighted": float(np.mean(weights)),
             "weighted_error": float(np.std(weights, ddof=1) / np.sqrt(len(weights))),
             "logits": float(np.mean(logits)), "floor": floor_at(workload, case["rate"], cells)}
 
@@ -166,6 +166,7 @@ def second_table(rows: pd.DataFrame) -> pd.DataFrame:
             "together, as foretold": f"{part.total:.1f}", "measured": shown(distances(found), 1),
             "measured / foretold error of the weights": shown(mean_over(found["weighted"] / found["foretold"]), 3),
             "error of the logits / of the weights": shown(mean_over(found["logits"] / found["weighted"]), 2),
+            "metadata (bits per weight)": f"{found['metadata'].mean():.2f}",
         })
     return pd.DataFrame(lines)
 
