@@ -118,7 +118,7 @@ class Coded(Codec):
                              f"{law.spread:g}", next_step="leave the noise model out, or use a method without codes")
         for name in ("one_to_zero", "zero_to_one"):
             given, measured = float(getattr(own, name)[0]), getattr(self, name)
-            if not self.decode and abs(given - measured) > RATE_ERROR * max(given, measured):
+            if not (self.decode or law.silent) and abs(given - measured) > RATE_ERROR * max(given, measured):
                 raise InputError(
                     "what the code leaves at this flip probability was not measured", where=f"{self.code}, {name}",
                     rule=f"{measured!r}, for which the plan was made", value=repr(given),
@@ -127,8 +127,8 @@ class Coded(Codec):
         return own
 
     def residual(self, law: CellLaw) -> CellLaw:
-        """Data bits after decoding: each is wrong with word error rate x damage, whatever `law` the raw cells have."""
-        rate = np.full(self.format.bits, self.word_error_rate * self.damage)
+        """Data bits after decoding: each is wrong with word error rate x damage, none where no cell flips by `law`."""
+        rate = np.full(self.format.bits, 0.0 if law.silent else self.word_error_rate * self.damage)
         return CellLaw(law.name, self.format, rate, rate, law.tensors)
 
     def drawing(self, law: CellLaw, key: FlipKey) -> Drawing:
@@ -139,7 +139,8 @@ class Coded(Codec):
             key: of the group.
         """
         if not self.decode:
-            return FailedWords(self._code.k, self.format, self.word_error_rate, self.damage, key)
+            lost = 0.0 if law.silent else self.word_error_rate
+            return FailedWords(self._code.k, self.format, lost, self.damage, key)
         rates = FlipRates(float(law.zero_to_one[0]), float(law.one_to_zero[0]))
         return DecodedWords(self._code, self.format, rates, key)
 

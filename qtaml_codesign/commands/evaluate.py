@@ -61,6 +61,8 @@ def evaluate(
         network = network if metric is None else network.with_metric(metric)
         result = measure(network, made, flips, trials, seed, noise=noise, decode=decode, progress=progress)
     _print(result, made.method, network.exposure.text)
+    if decode:
+        say("codewords:            encoded, flipped and decoded in every trial")
     if noise is not None:
         say(f"noise model:          {noise}, which the plan does not know")
 

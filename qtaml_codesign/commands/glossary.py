@@ -25,9 +25,29 @@ TERMS: tuple[tuple[str, str], ...] = (
     ("budget",
      "the protected-bit fraction that a plan may spend: 0.05, or 5%, is 5 % of the stored bits."),
     ("cells",
-     "memory cells per weight that a method which chooses the store (channel-optimised) may spend: its currency in "
-     "place of a budget, and what a memory designer pays for. Plain codes take as many as they have bits, 8 mostly, "
-     "however many of these are protected."),
+     "memory cells per weight that a method which chooses the store (channel-optimised, joint) may spend: its "
+     "currency in place of a budget, and what a memory designer pays for. Plain codes take as many as they have bits, "
+     "8 mostly, however many of these are protected."),
+    ("store",
+     "how the weights of a tensor, or of some of its output channels, are held in cells: which word each weight is "
+     "written as, and what a read word is taken for."),
+    ("channel-optimised",
+     "a store whose words and reader are those of least expected squared error under the flips; nothing is protected "
+     "and nothing decoded. The tables of the reader hang on the cells alone and serve every network."),
+    ("joint",
+     "each output channel is dropped (read as its mean), in channel-optimised words, or in bits under a real code, "
+     "within so many cells per weight. It is made for one flip probability: a code fails soon above it."),
+    ("tac-c",
+     "channel-wise TAC: protected bits, scale and readout for every output channel; the readout is fitted to the "
+     "clean network's outputs, without labels."),
+    ("auto",
+     "the method that moves the outputs least: expected errors choose two, the calibration inputs decide."),
+    ("decoding (--decode)",
+     "a codeword of a real code can be lost, and then many of its data bits are wrong together. Trials draw that as it "
+     "was measured by decoding some 2,000 words; --decode encodes, flips and decodes in every trial instead."),
+    ("expected error and floor",
+     "expected squared error of the outputs when the errors of single weights are added up; large errors do not add up "
+     "so, only their order is to be trusted. Shannon's floor is the least that any store of so many cells reaches."),
     ("overhead",
      "the protected-bit fraction that a plan does spend. A budget buys whole bit planes of whole layers, so it may "
      "not be used up. It counts protected bits, not the cells of a code: see Shannon."),

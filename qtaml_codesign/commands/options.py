@@ -42,7 +42,7 @@ PlanMethod = Annotated[
     str, typer.Option("--method", help=f"{METHOD_LIST}; auto: what moves the outputs least.", autocompletion=_methods)
 ]
 Cells = Annotated[
-    float | None, typer.Option("--cells", help=f"Cells per weight, {OF_CELLS}; default 8.")
+    str | None, typer.Option("--cells", help=f"Cells per weight, {OF_CELLS}; default 8.")
 ]
 Budget = Annotated[
     str, typer.Option("--budget", help="Protected-bit fraction; 0.05 or 5% of the stored bits.")

@@ -62,12 +62,13 @@ def plan(
     """
     tell_loading(f"workload {workload}")
     from qtaml_codesign.bits.cell_law import as_profile
-    from qtaml_codesign.commands.ranges import parse_fraction
+    from qtaml_codesign.commands.ranges import parse_fraction, parse_number
     from qtaml_codesign.nets.loading import load_workload
     from qtaml_codesign.sweeps.progress import SweepProgress
     from qtaml_codesign.tac.api import plan as make
 
     flips, fraction = flip_input(flip_probability, device, changed), parse_fraction(budget, "--budget")
+    spent = None if cells is None else parse_number(cells, "--cells")
     tell_extremes(flips)
     more: dict[str, Any] = {} if sensitivity is None else {"sensitivity": sensitivity}
     network = load_workload(workload)
@@ -75,7 +76,7 @@ def plan(
         say(f"warning: {warning}", sys.stderr)
     with progress_shown() as show:
         made = make(
-            network, method, flips, fraction, seed, cells=cells, allocation=allocation, bits=bits, encoding=encoding,
+            network, method, flips, fraction, seed, cells=spent, allocation=allocation, bits=bits, encoding=encoding,
             progress=lambda *state: show(SweepProgress(*state)), **more,
         )
     if out is not None:
@@ -109,7 +110,8 @@ def _print(made: TacPlan, exposed: str, law: CellLaw, measure: bool) -> None:
     say(f"{made.method} plan for {made.workload}")
     say(f"exposed: {exposed}")
     _print_layers(made)
-    say(f"overhead: {made.overhead:.4%} of the stored bits protected (budget {made.budget:.4%})")
+    if made.cells is None:
+        say(f"overhead: {made.overhead:.4%} of the stored bits protected (budget {made.budget:.4%})")
     if made.overhead < WELL_SPENT * made.budget:
         say("  a budget buys whole bit planes of whole layers; what is left of it buys no further one")
     for line in cost_lines(made, law, measure):
@@ -157,4 +159,5 @@ def _print_distance(error: float, floor: float) -> None:
     from qtaml_codesign.ecc.rate_distortion import distance_dB
 
     away = f", {float(distance_dB(error, floor)):.1f} dB above it" if floor > 0.0 else ""
-    say(f"expected squared error of the logits: {error:.4g}; Shannon's floor for so many cells: {floor:.4g}{away}")
+    say(f"expected squared error of the outputs, those of single weights added up: {error:.4g}; Shannon's floor for so "
+        f"many cells: {floor:.4g}{away}")

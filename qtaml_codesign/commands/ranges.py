@@ -116,6 +116,23 @@ def parse_fraction(part: str, option: str, text: str | None = None) -> float:
     return float(Decimal(stripped[:-1].strip()) / 100)
 
 
+def parse_number(text: str, option: str) -> float:
+    """One finite number.
+
+    Args:
+        text: such as 4 or 0.5.
+        option: where it was given, for the error.
+
+    Raises:
+        InputError: it says something else.
+
+    Example:
+        >>> parse_number("4", "--cells")
+        4.0
+    """
+    return _number(text, text, option, "one number, such as 4")
+
+
 def _number(part: str, text: str, option: str, rule: str = _RULE) -> float:
     try:
         number = float(part) if "_" not in part else math.nan

@@ -15,6 +15,8 @@ from qtaml_codesign.ecc.family import cheapest_code, named_code
 from qtaml_codesign.tac.plan import TacPlan
 from qtaml_codesign.tac.ways import MOST_RESIDUAL, laws_folder
 
+WELL_SPENT = 0.95
+
 
 def cost_lines(plan: TacPlan, law: CellLaw, measure: bool = False) -> list[str]:
     """Lines of text on what a plan costs.
@@ -28,6 +30,8 @@ def cost_lines(plan: TacPlan, law: CellLaw, measure: bool = False) -> list[str]:
     beside = plan.metadata_bits / plan.weights
     lines = [f"cells: {plan.cells_per_weight:.4g} for each weight; scales and statistics, taken to be safe, make "
              f"{beside:.3g} bits for each"]
+    if plan.cells is not None and plan.cells_per_weight < WELL_SPENT * plan.cells:
+        lines.append(f"  of {plan.cells:g} cells asked for; no further step fits into the rest, or lowers the error")
     if plan.table_bits:
         lines.append(f"tables of the reader: {plan.table_bits // 32} numbers, which hang on the cells and the code "
                      "alone and serve all that the memory holds")

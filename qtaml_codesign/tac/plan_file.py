@@ -37,7 +37,7 @@ def read_content(text: str, where: str) -> dict[str, Any]:
         raise PlanError("this is not a plan that this version can read", where=f"{where}, format and version",
                         rule=f"format {PLAN_FORMAT!r}, version 1 to {PLAN_VERSION}", value=header,
                         next_step="make the plan again with `codesign plan`")
-    return _with_tables(content)
+    return _with_tables(content, where)
 
 
 def without_repeated_tables(content: dict[str, Any]) -> dict[str, Any]:
@@ -59,14 +59,22 @@ def without_repeated_tables(content: dict[str, Any]) -> dict[str, Any]:
     return {**found, "tables": tables} if tables else found
 
 
-def _with_tables(content: dict[str, Any]) -> dict[str, Any]:
-    """The content with every codebook where it is used."""
+def _with_tables(content: dict[str, Any], where: str) -> dict[str, Any]:
+    """The content with every codebook where it is used.
+
+    Raises:
+        PlanError: a table is named that is not there.
+    """
     tables = content.pop("tables", {})
 
     def back(value: Any, key: str = "") -> Any:
-        if key == "codebook" and isinstance(value, str) and isinstance(tables, dict):
-            return tables.get(value, value)
-        return _mapped(value, back)
+        if key != "codebook" or not isinstance(value, str):
+            return _mapped(value, back)
+        if not isinstance(tables, dict) or value not in tables:
+            raise PlanError("the plan names a table that is not there", where=f"{where}, tables",
+                            rule="every codebook that a layer names", value=value,
+                            next_step="make the plan again with `codesign plan`")
+        return tables[value]
 
     found: dict[str, Any] = back(content)
     return found

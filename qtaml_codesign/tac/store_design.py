@@ -18,6 +18,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from qtaml_codesign.bits.cell_law import CellLaw
 from qtaml_codesign.codecs.by_rows import ByRows
 from qtaml_codesign.codecs.registry import Holding
 from qtaml_codesign.ecc.limits import capacity_of_channel
@@ -84,7 +85,10 @@ def joint(request: StoreRequest) -> TacPlan:
     """
     gains = gains_of(request.workload)
     groups = [group for name, weight in request.workload.weights.items() for group in row_groups(name, weight, gains)]
-    by_law = {law: [DROP, *word_ways(law), *coded_ways(law)] for law in dict.fromkeys(request.laws.values())}
+    by_law, laws = dict[CellLaw, list[Way]](), list(dict.fromkeys(request.laws.values()))
+    for law in laws:
+        request.progress("measuring what codes leave", len(by_law), len(laws))
+        by_law[law] = [DROP, *word_ways(law), *coded_ways(law)]
     return design_store(request, groups, {name: by_law[law] for name, law in request.laws.items()})
 
 
