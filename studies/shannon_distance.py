@@ -79,9 +79,10 @@ def measured_errors(workload: qc.Workload, case: dict[str, Any]) -> dict[str, An
             weights.append(weighted_error(workload, read))
             moved = workload.run(workload.calibration, read).double() - clean
             logits.append(float(moved.square().sum(dim=-1).mean()))
-    return {"cells": cells, "metadata": plan.metadata_bits / plan.weights, "foretold": plan.predicted_variance,
-            "weighted": float(np.mean(weights)),
-            "weighted_error": float(np.std(weights, ddof=1) / np.sqrt(len(weights))), "logits": float(np.mean(logits)), "floor": floor_at(workload, case["rate"], cells)}
+    return {"cells": cells, "metadata": plan.metadata_bits / plan.weights,
+            "foretold": plan.predicted_variance, "weighted": float(np.mean(weights)),
+            "weighted_error": float(np.std(weights, ddof=1) / np.sqrt(len(weights))),
+            "logits": float(np.mean(logits)), "floor": floor_at(workload, case["rate"], cells)}
 
 
 def foretold(workload: qc.Workload, case: dict[str, Any], at_capacity: bool, ideal_words: bool) -> float:

@@ -131,8 +131,15 @@ def test_a_plan_of_the_paper_is_written_as_before_and_one_of_stores_as_version_3
         TacPlan.from_json(text.replace('"parts"', '"part"'))
 
 
-@pytest.mark.parametrize("part", ["plain codes", 5, None, [1], {"codec": "coded", "words": None},
-                                  {"codec": "channel-optimised", "codebook": "not there", "mean": [0], "scale": [1]}])
+def test_a_table_that_is_not_there_is_named() -> None:
+    content = json.loads(plan_by_rows()[1].to_json())
+    held = {"codec": "channel-optimised", "codebook": "not there", "mean": [0], "scale": [1]}
+    content["layers"][1]["codec"]["parts"][0][1] = held
+    with pytest.raises(PlanError, match="names a table that is not there"):
+        TacPlan.from_json(json.dumps(content))
+
+
+@pytest.mark.parametrize("part", ["plain codes", 5, None, [1], {"codec": "coded", "words": None}])
 def test_a_part_that_is_no_store_is_refused_with_its_place(part: object) -> None:
     content = json.loads(plan_by_rows()[1].to_json())
     content["layers"][1]["codec"]["parts"][0][1] = part

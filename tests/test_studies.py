@@ -71,7 +71,7 @@ def few_searches(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture(scope="module", autouse=True)
 def one_code() -> Iterator[None]:
     """At smoke size the code that a memory would choose is the only one looked at: to measure all takes long."""
-    names = ("ldpc-9600-4128",)
+    names = ("ldpc-9600-4368",)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(family, "CODES", names)
         patch.setattr(lab_stores, "best_codes", partial(family.best_codes, names=names))
@@ -212,7 +212,7 @@ def test_a_reader_at_the_limit_errs_as_much_as_the_floor_says() -> None:
 
 def test_a_protected_bit_costs_the_cells_of_its_code() -> None:
     plan = qc.plan("small-cnn", "uniform-msp", 0.1, 0.25)
-    assert lab_stores.honest_cells(plan, 0.1) == pytest.approx(6.0 + 2.0 * 9600 / 4128)
+    assert lab_stores.honest_cells(plan, 0.1) == pytest.approx(6.0 + 2.0 * 9600 / 4368)
     assert lab_stores.honest_cells(qc.plan("small-cnn", "none", 0.1), 0.1) == 8.0
 
 

@@ -64,6 +64,7 @@ def _reason(ranked: list[Candidate], measured: list[Interval], chosen: int) -> s
     found = ", ".join(f"{method_label(one.plan.method)} {error.estimate:.3g} [{error.low:.3g}, {error.high:.3g}]"
                       for one, error in zip(ranked, measured, strict=False))
     verdict = "as foretold" if chosen == 0 else "against what was foretold"
-    return (f"{method_label(ranked[chosen].plan.method)} changes the outputs least, {verdict}; expected squared change, "
-            f"errors of single weights added up: {foretold}; measured on the calibration inputs over {DRAWINGS} drawings: "
+    best = method_label(ranked[chosen].plan.method)
+    return (f"{best} changes the outputs least, {verdict}; expected squared change, errors of single weights added up: "
+            f"{foretold}; measured on the calibration inputs, {DRAWINGS} drawings: "
             f"{found}")
