@@ -137,7 +137,7 @@ def figure(rows: pd.DataFrame) -> Figure:
     for axis, title in zip(axes[0], titles, strict=True):
         axis.axvline(TARGET, color="#b00020", linewidth=1.2, linestyle=(0, (2, 2)), label=f"{TARGET:g} x clean")
         axis.set(xlabel="accuracy / clean accuracy", xlim=(0.0, 1.03), title=title)
-        axis.legend(loc="lower left")
+        axis.legend(loc="upper left")
     return drawn
 
 
