@@ -205,7 +205,7 @@ def figure(rows: pd.DataFrame) -> Figure:
     right.axvline(GOAL_DB, color="#b00020", linewidth=1.0, linestyle=(0, (2, 2)))
     right.set_yticks(places, [LABELS[network] for network in parts["network"]])
     right.grid(axis="y", visible=False)
-    right.set(xlabel="distance from the Shannon floor (dB)", xlim=(0.0, 1.1 * max(*measured, GOAL_DB)),
+    right.set(xlabel="distance from the Shannon floor (dB)", xlim=(0.0, 1.05 * max(*measured, *parts["total"], GOAL_DB)),
               ylim=(-0.6, len(parts) + 0.9), title=f"What holds the joint design back at {GOAL_CELLS:g} cells")
     right.legend(loc="upper left", ncols=2)
     return drawn
