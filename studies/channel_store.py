@@ -116,7 +116,7 @@ def _draw_networks(axis: Any, rows: pd.DataFrame) -> None:
     axis.set_yticks(places, [f"{LABELS[network]}, p = {rate:g}" for network, rate in found])
     axis.set(xlabel="accuracy / clean accuracy", xlim=(0.0, 1.03), ylim=(-0.6, len(found) - 0.4),
              title="8 cells per weight, nothing protected")
-    axis.legend(loc="lower center", bbox_to_anchor=(0.56, 0.0))
+    axis.legend(loc="lower left", bbox_to_anchor=(0.0, 1.11), ncols=3, borderaxespad=0.0)
 
 
 def _draw_thickness(axis: Any, rows: pd.DataFrame) -> None:

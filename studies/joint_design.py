@@ -44,6 +44,8 @@ NAMES = {
     "tac": "TAC, protection by a real code", "uniform-msp": "Uniform-MSP, by the same code",
     "none": "plain 8-bit store",
 }
+PROTECTING = ("tac", "uniform-msp")
+"""Methods whose cells begin at those of the plain store."""
 LOOKS: dict[str, dict[str, Any]] = {
     LIMIT: {"color": "#555555", "linestyle": (0, (4, 2)), "linewidth": 1.4, "marker": ""},
     "joint": {"color": "#0b5394", "linewidth": 2.8, "marker": "o", "markersize": 5.5, "zorder": 5},
@@ -91,14 +93,15 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def second_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Fewest cells per weight that keep 95 % and 99 %, of the amounts that were measured."""
+    """Fewest cells per weight that keep 95 % and 99 %, on lines between the amounts that were measured."""
     lines = []
     for network in networks_of(rows):
         found = rows[rows["network"] == network]
-        line = {"fewest cells measured, for 95 / 99 % of clean": LABELS[network]}
+        line = {"cells per weight for 95 / 99 % of clean": LABELS[network]}
         for method, name in NAMES.items():
             if method != "none":
-                curve = kept_by(found[found["method"] == method], ["amount"])
+                own = found["method"].isin([method, "none"] if method in PROTECTING else [method])
+                curve = kept_by(found[own], ["method", "amount"])
                 line[name] = " / ".join(_fewest(curve, target) for target in (0.95, KEPT))
         code = found.iloc[0]
         line["code"] = f"{code['code']} ({code['cells_per_bit']:.3f} cells per bit)"
@@ -107,8 +110,16 @@ def second_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _fewest(curve: pd.DataFrame, target: float) -> str:
-    passing = curve[curve["kept"] >= target] if len(curve) else curve
-    return f"{passing['cells'].min():.2f}" if len(passing) else "none"
+    """Where a curve first comes to the target; `<=` at its first point, a dash where it does not."""
+    if curve.empty or not (curve["kept"] >= target).any():
+        return "-"
+    ordered = curve.sort_values("cells")
+    cells, margin = ordered["cells"].to_numpy(float), ordered["kept"].to_numpy(float) - target
+    first = int(np.argmax(margin >= 0.0))
+    if first == 0:
+        return f"<= {cells[0]:.1f}"
+    share = margin[first - 1] / (margin[first - 1] - margin[first])
+    return f"{cells[first - 1] + share * (cells[first] - cells[first - 1]):.1f}"
 
 
 def figure(rows: pd.DataFrame) -> Figure:
@@ -139,7 +150,7 @@ def _draw(axis: Any, rows: pd.DataFrame, network: str) -> None:
         if curve is None:
             axis.plot([], [], label=name, **look)
             continue
-        with_plain = pd.concat([curves["none"], curve]) if method in ("tac", "uniform-msp") else curve
+        with_plain = pd.concat([curves["none"], curve]) if method in PROTECTING else curve
         axis.plot(with_plain["cells"], with_plain["kept"], label=name, **look)
         axis.fill_between(with_plain["cells"], with_plain["low"], with_plain["high"], color=look["color"], alpha=0.16,
                           linewidth=0)
@@ -149,7 +160,7 @@ def _draw(axis: Any, rows: pd.DataFrame, network: str) -> None:
     if len(passing):
         first = passing.iloc[0]
         axis.annotate(f"99 % of clean\nin {first['amount']:g} cells", (first["cells"], first["kept"]),
-                      xytext=(first["cells"] + 0.7, 0.52), fontsize=12, color=LOOKS["joint"]["color"],
+                      xytext=(7.75, 0.36), ha="right", fontsize=12, color=LOOKS["joint"]["color"],
                       fontweight="bold", bbox={"facecolor": "white", "alpha": 0.85, "linewidth": 0, "pad": 1.5},
                       zorder=6, arrowprops={"arrowstyle": "-|>", "color": LOOKS["joint"]["color"],
                                                      "linewidth": 1.2, "shrinkB": 5})

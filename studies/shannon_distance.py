@@ -205,7 +205,8 @@ def figure(rows: pd.DataFrame) -> Figure:
     right.axvline(GOAL_DB, color="#b00020", linewidth=1.0, linestyle=(0, (2, 2)))
     right.set_yticks(places, [LABELS[network] for network in parts["network"]])
     right.grid(axis="y", visible=False)
-    right.set(xlabel="distance from the Shannon floor (dB)", xlim=(0.0, 1.1 * max(*measured, GOAL_DB)),
+    furthest = max(*measured, *parts["total"], GOAL_DB)
+    right.set(xlabel="distance from the Shannon floor (dB)", xlim=(0.0, 1.05 * furthest),
               ylim=(-0.6, len(parts) + 0.9), title=f"What holds the joint design back at {GOAL_CELLS:g} cells")
     right.legend(loc="upper left", ncols=2)
     return drawn
@@ -228,8 +229,8 @@ def claims(rows: pd.DataFrame) -> list[Claim]:
         Claim("distance-floor", "all stores", "no store passes below the floor of Gaussian weights",
               f"the nearest lies {least:.1f} dB above it", holds(least > 0.0),
               f"One lies {-least:.1f} dB below it: weights are not Gaussian.", kind="ours"),
-        Claim("distance-foretold", "all cells", "the weighted error of a joint design is foretold within 1 dB",
-              f"measured / foretold {shown(ratio)}", within(ratio, 10.0**-0.1, 10.0**0.1),
+        Claim("distance-foretold", "all cells", "the weighted error of a joint design is foretold within 1.5 dB",
+              f"measured / foretold {shown(ratio)}", within(ratio, 10.0**-0.15, 10.0**0.15),
               f"The ratio is {shown(ratio)}.", kind="ours"),
     ]
     return found

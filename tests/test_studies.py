@@ -216,6 +216,21 @@ def test_a_protected_bit_costs_the_cells_of_its_code() -> None:
     assert lab_stores.honest_cells(qc.plan("small-cnn", "none", 0.1), 0.1) == 8.0
 
 
+def test_cells_for_a_target_lie_between_the_amounts_that_were_measured() -> None:
+    kept = {("joint", 2.0): (2.0, 0.90), ("joint", 3.0): (3.0, 1.0), ("none", 0.0): (8.0, 0.2),
+            ("tac", 0.05): (8.5, 0.97), ("limit", 1.0): (1.0, 0.96)}
+    rows = pd.DataFrame([
+        {"network": "small-cnn", "seed": seed, "method": method, "amount": amount, "cells": cells, "accuracy": share,
+         "clean_accuracy": 1.0, "code": "code", "cells_per_bit": 2.0}
+        for (method, amount), (cells, share) in kept.items() for seed in (0, 1)
+    ])
+    found = study_of("joint_design").second_table(rows).iloc[0]
+    assert found["joint design"] == "2.5 / 2.9"
+    assert found["Shannon limit"] == "<= 1.0 / -"
+    assert found["TAC, protection by a real code"] == "8.5 / -"
+    assert found["Uniform-MSP, by the same code"] == "- / -"
+
+
 def test_a_case_is_kept_as_soon_as_it_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C in the third case: two are kept, the next run measures the rest, a torn line is cut off."""
     done: list[int] = []
