@@ -156,12 +156,12 @@ def test_the_published_page_is_that_of_these_studies() -> None:
 
 def test_the_marked_blocks_of_a_page_hold_what_was_measured(outputs: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    marks = "".join(f"by hand {name}\n<!-- measured: {name} -->\nold {name}\n<!-- end -->\n"
+    marks = "".join(f"by hand {name}\n<!-- measured: {name} -->\nsuperseded {name}\n<!-- end -->\n"
                     for name in ("goals", *beyond.STUDIES))
     page.write_text(marks)
     beyond.write_page(outputs / "smoke", page)
     text = page.read_text()
-    assert "old " not in text
+    assert "superseded" not in text
     assert text.count("by hand ") == text.count("<!-- end -->") == 1 + len(beyond.STUDIES)
     for name in beyond.STUDIES:
         record = json.loads((outputs / "smoke" / name / "claims.json").read_text())

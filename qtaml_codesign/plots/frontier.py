@@ -52,8 +52,10 @@ def panels_of(table: pd.DataFrame) -> list[Panel]:
     cells = table["method"].isin(CELL_METHODS)
     if "cells" not in table or not cells.any():
         return [Panel(table, "overhead", 1.0)]
-    own = Panel(table[cells], "cells", min(1.0, 0.25 + 0.1 * table["cells"][cells].nunique()))
-    return [own._replace(width=1.0)] if cells.all() else [Panel(table[~cells], "overhead", 1.0), own]
+    if cells.all():
+        return [Panel(table, "cells", 1.0)]
+    width = min(1.0, 0.25 + 0.1 * table["cells"][cells].nunique())
+    return [Panel(table[~cells], "overhead", 1.0), Panel(table[cells], "cells", width)]
 
 
 def draw_frontier(points: pd.DataFrame, table: pd.DataFrame, target: Target, axes: Any = None,
