@@ -79,11 +79,12 @@ class ResidualLaw:
     def expected(self) -> ClosedForm:
         """The closed form where there is one, else what is to be expected of the next word, by which `draw` draws.
 
-        By the rule of succession: as if one word more had been lost, with half of its data bits wrong. No failure seen
-        is no proof that there are none, and a few say little of the damage; many leave the measured rates.
+        By the rule of succession: as if one word more had been lost, with as many of its data bits wrong as raw cells
+        flip, which is what a decoder leaves that gives up. No failure seen is no proof that there are none, and a few
+        say little of the damage; many leave the measured rates.
         """
         word = self.share * (self.wrong + 1) / (self.words + 2)
-        damage = (self.wrong_bits + self.k / 2) / ((self.wrong + 1) * self.k)
+        damage = (self.wrong_bits + self.k * self.rates.mean) / ((self.wrong + 1) * self.k)
         return self.exact or ClosedForm(word, word * damage)
 
     def draw(self, generator: np.random.Generator, words: int) -> Bits:

@@ -31,7 +31,7 @@ SOURCE_ATOMS = 2**12
 """Intervals of equal mass that stand for the Gaussian distribution; the error of a table moves by 0.1 % with more."""
 
 
-MOST_RESIDUAL = 3e-4
+MOST_RESIDUAL = 2e-4
 """Share of wrong data bits that a code may leave: at most a lost word or two of the 2,000 that are decoded."""
 
 
