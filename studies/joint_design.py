@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from lab.claims import Claim, above, points, raises, shown
 from lab.figures import new_figure
 from lab.networks import LABELS
-from lab.stores import LIMIT, cheapest_code, kept, kept_by, stored_point, stored_row
+from lab.stores import LIMIT, kept, kept_by, paying_code, stored_point, stored_row
 from lab.study import Scale, Study
 from lab.summary import paired_difference
 
@@ -66,7 +66,7 @@ def cases(scale: Scale) -> list[dict[str, Any]]:
 
 def measure(case: dict[str, Any], networks: Path) -> list[dict[str, Any]]:
     """One row: accuracy counts, cells per weight, and the code that a protected bit is paid for in."""
-    code = cheapest_code(case["rate"]).code
+    code = paying_code(case["rate"]).code
     return [{**stored_row(case, networks), "code": code.name, "cells_per_bit": code.cells_per_bit}]
 
 

@@ -21,7 +21,7 @@ from qtaml_codesign.bits.flips import flip_key
 from qtaml_codesign.codecs.by_rows import ByRows
 from qtaml_codesign.codecs.coded import keyed
 from qtaml_codesign.ecc.currencies import price
-from qtaml_codesign.ecc.family import RatedCode, best_codes
+from qtaml_codesign.ecc.family import RatedCode, cheapest_code
 from qtaml_codesign.ecc.limits import capacity
 from qtaml_codesign.nets.counts import TrialCounts
 from qtaml_codesign.nets.normalisation import reestimated_statistics
@@ -72,16 +72,16 @@ def shares(plan: qc.TacPlan) -> dict[str, float]:
     return {f"share_{kind}": share for kind, share in found.items()}
 
 
-def cheapest_code(rate: float) -> RatedCode:
+def paying_code(rate: float) -> RatedCode:
     """The code of fewest cells that makes a protected bit of real cells, as `joint` takes it.
 
     Raises:
         ValueError: no code is good enough.
     """
-    found = best_codes(rate, MOST_RESIDUAL, laws_folder())
-    if not found:
+    found = cheapest_code(rate, MOST_RESIDUAL, laws_folder())
+    if found is None:
         raise ValueError(f"no code leaves less than {MOST_RESIDUAL:g} of the bits wrong at p = {rate:g}")
-    return found[0]
+    return found
 
 
 def honest_cells(plan: qc.TacPlan, rate: float) -> float:
@@ -89,7 +89,7 @@ def honest_cells(plan: qc.TacPlan, rate: float) -> float:
     if not plan.protected_bits:
         return plan.cells_per_weight
     cost = price(plan.weights, round(plan.stored_bits), plan.protected_bits, rate, rate,
-                 cheapest_code(rate).code.cells_per_bit)
+                 paying_code(rate).code.cells_per_bit)
     return cost.total_cells
 
 
