@@ -15,7 +15,8 @@ from typing import Any, Final
 
 import yaml
 
-from qtaml_codesign.card_schema.card import DEFAULT_REGION, CellParameters, DeviceCard, place_of
+from qtaml_codesign.card_schema.card import DEFAULT_REGION, DeviceCard, place_of
+from qtaml_codesign.card_schema.cell import CellParameters
 from qtaml_codesign.card_schema.parts import Encoding, FlipDirection, Storage
 from qtaml_codesign.card_schema.quantities import Provenance
 from qtaml_codesign.errors import CardError, did_you_mean, nearest, shorten, shown

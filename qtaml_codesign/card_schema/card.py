@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
-from qtaml_codesign.barriers.barrier import Barrier as Shape
 from qtaml_codesign.barriers.registry import BARRIERS, make_barrier
+from qtaml_codesign.card_schema.cell import CellParameters
+from qtaml_codesign.card_schema.effects import NO_EFFECTS, Escape, Variation, set_numbers
 from qtaml_codesign.card_schema.parts import (
     Barrier,
     BitPlanes,
@@ -36,34 +36,6 @@ DEFAULT_REGION: Final = "default"
 _NOTHING: Final = RegionOverride.model_construct(tensors=[])
 
 
-@dataclass(frozen=True)
-class CellParameters:
-    """One resolved cell (card, then region, then bit plane), in card units.
-
-    Attributes:
-        barrier: the shape of its barrier, with its numbers.
-        thickness_nm: thickness of the barrier in nm.
-        electrons: N, stored on a charged cell.
-        flip_threshold: k_th; the bit flips when MORE than this many electrons escape.
-        attempt_frequency_Hz: nu, how often an electron meets the barrier.
-        window_s: tau, the inference window.
-        own_thickness: True when a region or plane override set the thickness, so that a sweep leaves it alone.
-    """
-
-    barrier: Shape
-    thickness_nm: float
-    electrons: int
-    flip_threshold: int
-    attempt_frequency_Hz: float
-    window_s: float
-    own_thickness: bool = False
-
-    @property
-    def attempts(self) -> float:
-        """Escape attempts of one electron in the window, M = nu tau (dimensionless)."""
-        return self.attempt_frequency_Hz * self.window_s
-
-
 class DeviceCard(CardPart):
     """A device card, schema version 1; see `load_card`. Every error is a `CardError`.
 
@@ -81,6 +53,9 @@ class DeviceCard(CardPart):
     barrier: Barrier
     cell: Cell
     window_s: float
+    temperature_K: float | None = None
+    escape: Escape | None = None
+    variation: Variation | None = None
     storage: Storage = Storage()
     flips: FlipDirection = "symmetric"
     sweep: ThicknessRange | None = None
@@ -111,6 +86,8 @@ class DeviceCard(CardPart):
 
     @model_validator(mode="after")
     def _consistent(self) -> DeviceCard:
+        if self.escape is not None:
+            self.escape.check_temperature(self.temperature_K)
         self._check_region(None, "")
         for name in self.regions:
             if name == DEFAULT_REGION or not re.fullmatch(r"[\w-]+", name):
@@ -185,7 +162,11 @@ class DeviceCard(CardPart):
             ('cell.attempt_frequency_Hz', 'window_s')
         """
         shape = (f"barrier.{name}" for name in BARRIERS[self.barrier.model].numbers)
-        return (*shape, "barrier.thickness_nm", *(f"cell.{name}" for name in Cell.model_fields), "window_s")
+        switched_on = (("escape", self.escape), ("variation", self.variation))
+        effects = (name for part, held in switched_on if held is not None for name in set_numbers(held, f"{part}."))
+        warm = () if self.temperature_K is None else ("temperature_K",)
+        return (*shape, "barrier.thickness_nm", *(f"cell.{name}" for name in Cell.model_fields), *warm, *effects,
+                "window_s")
 
     def resolve(self, region: str | None = None, plane: int | None = None) -> CellParameters:
         """The cell of a region and bit plane; the most specific wins: card, then region, then bit plane.
@@ -213,7 +194,9 @@ class DeviceCard(CardPart):
             cell |= given.pop("cell") | given
         model, thickness = barrier.pop("model"), barrier.pop("thickness_nm")
         own = any(layer.barrier.thickness_nm is not None for layer in layers)
-        return CellParameters(make_barrier(model, barrier), thickness, **cell, own_thickness=own)
+        return CellParameters(make_barrier(model, barrier), thickness, **cell, own_thickness=own,
+                              temperature_K=self.temperature_K, escape=self.escape or NO_EFFECTS,
+                              variation=self.variation)
 
     def storage_of(self, region: str | None = None) -> Storage:
         """Bits, encoding and charged bit of a region.
