@@ -22,6 +22,7 @@ class StoreRequest:
         cells: cells per weight, of methods that spend them; else None.
         seed: key of every random choice.
         progress: called with (stage, steps done, steps known so far).
+        block: weights of a block with a mean and a scale of its own, in place of rows; None for rows.
     """
 
     workload: Workload
@@ -31,3 +32,4 @@ class StoreRequest:
     cells: float | None
     seed: int
     progress: StageProgress
+    block: int | None = None
