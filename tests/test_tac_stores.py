@@ -108,7 +108,7 @@ def test_a_tensor_whose_errors_add_up_gets_more_cells(monkeypatch: pytest.Monkey
     cells = {}
     for coherence in (1.0, 300.0):
         found = dict.fromkeys(qc.load_workload("small-cnn").weights, 1.0) | {"conv2.weight": coherence}
-        monkeypatch.setattr(store_design, "coherences_of", lambda workload, found=found: found)
+        monkeypatch.setattr(store_design, "coherences_of", lambda workload, block, found=found: found)
         plan = qc.plan("small-cnn", "channel-optimised", 0.1, cells=2.0)
         cells[coherence] = {layer.name: layer.codec.cells for layer in plan.layers}["conv2.weight"]
     assert cells[300.0] > cells[1.0]

@@ -141,8 +141,8 @@ class ByGroups:
         """Check that the groups are 0, 1, 2, ... once each."""
         found = sorted(group for groups, _ in self.parts for group in groups)
         count = len(found) if self.blocks is None else self.blocks.count
-        if not found or found != list(range(count)) or any(list(groups) != sorted(groups) or not groups
-                                                           for groups, _ in self.parts):
+        rising = all(groups and list(groups) == sorted(groups) for groups, _ in self.parts)
+        if not found or not rising or len(found) != count or found != list(range(count)):
             raise InputError(f"the {self._called} of a tensor are not shared out over its codecs", where="ByGroups",
                              rule=f"each of the {self._called} 0, 1, 2, ... in one part, rising within it",
                              value=found, next_step="name every output channel, or every block, once")

@@ -44,6 +44,10 @@ PlanMethod = Annotated[
 Cells = Annotated[
     str | None, typer.Option("--cells", help=f"Cells per weight, {OF_CELLS}; default 8.")
 ]
+Block = Annotated[
+    int | None,
+    typer.Option("--block", help=f"Weights that share a mean and a scale, {OF_CELLS}. Default: an output channel's."),
+]
 Budget = Annotated[
     str, typer.Option("--budget", help="Protected-bit fraction; 0.05 or 5% of the stored bits.")
 ]
@@ -84,6 +88,7 @@ class TrialOptions:
         typer.Option("--cells", help=f"Cells per weight, comma separated, {OF_CELLS}; they take the place of a budget. "
                      "Plain codes take 8. Default: 8."),
     ] = None
+    block: Block = None
     method: Annotated[
         list[str] | None,
         typer.Option("--method", help=f"{METHOD_LIST}; several comma separated, or repeat it. Default: tac and "

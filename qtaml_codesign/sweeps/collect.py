@@ -161,7 +161,7 @@ class Measurement:
         for point in points:
             request = PlanRequest(self.network.digest, point.choice.method, point.choice.budget, self.options.seed,
                                   self.options.allocation, self.options.sensitivity, point.place.profile,
-                                  point.choice.cells)
+                                  point.choice.cells, self.options.block if point.choice.spends_cells else None)
             ids.append(request.request_id)
             requests[ids[-1]] = request
         known = self.store.plans(requests)

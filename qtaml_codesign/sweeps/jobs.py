@@ -35,6 +35,7 @@ class PlanRequest:
     sensitivity: str
     profile: BitErrorProfile
     cells: float | None = None
+    block: int | None = None
 
     @property
     def needs_gains(self) -> bool:
@@ -49,7 +50,8 @@ class PlanRequest:
             "budget": self.budget, "seed": self.seed, "allocation": self.allocation, "sensitivity": self.sensitivity,
             "profile": self.profile.to_json(),
         }
-        return content_digest(content if self.cells is None else content | {"cells": self.cells})
+        of_stores = {"cells": self.cells, "block": self.block}
+        return content_digest(content | {name: value for name, value in of_stores.items() if value is not None})
 
 
 def make_plan(handle: WorkloadHandle | Parcel, request: PlanRequest, gains: JacobianGains | None) -> TacPlan:
@@ -66,7 +68,7 @@ def make_plan(handle: WorkloadHandle | Parcel, request: PlanRequest, gains: Jaco
     """
     with single_threaded():
         return plan(resolve(handle), request.method, request.profile, request.budget, request.seed,
-                    cells=request.cells, sensitivity=request.sensitivity, gains=gains,
+                    cells=request.cells, block=request.block, sensitivity=request.sensitivity, gains=gains,
                     allocation=request.allocation if METHOD_RULES[request.method].spend == "allocate" else None)
 
 

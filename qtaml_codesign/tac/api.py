@@ -22,7 +22,7 @@ from qtaml_codesign.physics.flip import FlipProbability
 from qtaml_codesign.tac.algorithm import Planner, StageProgress
 from qtaml_codesign.tac.allocation import checked_allocation
 from qtaml_codesign.tac.auto import AUTO, BUDGET_CANDIDATES, best_plan
-from qtaml_codesign.tac.choices import checked_cells, need_method
+from qtaml_codesign.tac.choices import checked_block, checked_cells, need_method
 from qtaml_codesign.tac.layers import LayerPlan
 from qtaml_codesign.tac.methods import BUDGET_FREE_METHODS, CELL_METHODS, METHOD_RULES, METHODS, SPENDING_METHODS
 from qtaml_codesign.tac.plan import TacPlan, weights_digest
@@ -45,6 +45,7 @@ def plan(
     seed: int = 0,
     *,
     cells: float | None = None,
+    block: int | None = None,
     allocation: str | None = None,
     sensitivity: str = "auto",
     bits: int | None = None,
@@ -67,6 +68,8 @@ def plan(
         budget: protected-bit fraction in [0, 1]; must be 0 for methods that protect nothing or spend cells.
         seed: key of random probes, correction drawings and random protection.
         cells: cells per weight, for the methods that spend them (`CELL_METHODS`); theirs is 8 when left out.
+        block: weights that share a mean and a scale, runs of each flattened tensor such as a line of the memory holds;
+            for the same methods. Those of an output channel do when left out; one larger than a tensor is the tensor.
         allocation: `greedy` (the paper's, default) or `exact` (integer programme), for methods that allocate by score.
         sensitivity: how Jacobian gains are measured. `auto`: only for methods that allocate by them, by reverse passes
             up to 128 logits per input and random signs beyond. `reverse`, `finite-difference` or `random-sign`: so, for
@@ -98,7 +101,7 @@ def plan(
     whole_number("correction_trials", correction_trials, least=1)
     solver = checked_allocation(allocation, [method])
     spent = [method] if method != AUTO else list(BUDGET_CANDIDATES if budget else CELL_METHODS)
-    wanted = checked_cells(cells, spent)
+    wanted, run = checked_cells(cells, spent), checked_block(block, spent)
     if sensitivity != "auto":
         need_method("sensitivity", sensitivity, "weighs whole tensors", spent, PLANE_METHODS)
     if (bits or encoding) and np.ndim(cast(ArrayLike, flip_probability)) == 0:  # rates by plane need their number
@@ -111,7 +114,7 @@ def plan(
 
     def make(name: str) -> TacPlan:
         if METHOD_RULES[name].chooses_store:
-            return STORES[name](StoreRequest(network, errors, name, float(budget), wanted, seed, told))
+            return STORES[name](StoreRequest(network, errors, name, float(budget), wanted, seed, told, run))
         return planner.make(name, float(budget))
 
     with single_threaded():
