@@ -236,6 +236,25 @@ def test_stakes_of_blocks_are_the_error_of_reading_each_as_its_mean() -> None:
     assert whole.stake == pytest.approx(sum(by_hand), rel=1e-12)
 
 
+def test_blocks_that_shrink_together_move_the_logits_by_the_coherence() -> None:
+    """y = W x with inputs that all point one way, and blocks of 3 that lie across the rows, by hand."""
+    weight = np.array([[3.0, 1.0, -1.0, 5.0], [0.0, 2.0, 4.0, -2.0]], np.float32)
+    model = nn.Linear(4, 2, bias=False)
+    with torch.no_grad():
+        model.weight.copy_(torch.from_numpy(weight))
+    inputs = torch.tensor([[1.0, -1.0, -2.0, 3.0], [2.0, -2.0, -4.0, 6.0], [-1.0, 1.0, 2.0, -3.0]])
+    workload = qc.Workload(model, calibration=inputs, evaluation=(inputs, torch.tensor([0, 1, 0])), name="one way")
+    away = np.array([[2.0, 0.0, -2.0, 8.0 / 3.0], [-7.0 / 3.0, -1.0 / 3.0, 3.0, -3.0]])
+    together = ((inputs.numpy() @ away.T) ** 2).sum(axis=1).mean()
+    gain = np.broadcast_to((inputs.numpy() ** 2).mean(axis=0), (2, 4)).reshape(-1)
+    gain = (3 * gain + gain.mean()) / 4
+    alone = sum(float(gain[run].mean() * (away.reshape(-1)[run] ** 2).sum())
+                for run in (slice(0, 3), slice(3, 6), slice(6, 8)))
+    assert together / alone > 1.2
+    assert store_design.coherences_of(workload, 3) == {"weight": pytest.approx(together / alone, rel=1e-5)}
+    assert store_design.coherences_of(workload)["weight"] != pytest.approx(together / alone, rel=0.01)
+
+
 @pytest.mark.parametrize("method", ["channel-optimised", "joint"])
 def test_a_plan_of_blocks_comes_back_from_its_file_and_reads_the_same(method: str) -> None:
     """50 x 30 and 4 x 50 weights in blocks of 64: 24 of which the last has 28, and 4 of which the last has 8."""
