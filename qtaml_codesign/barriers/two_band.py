@@ -38,7 +38,7 @@ class TwoBand(Piecewise):
     Example:
         >>> barrier = TwoBand(height_eV=3.10, electron_energy_eV=0.05, band_edge_mass_m0=0.61, band_gap_eV=9.0)
         >>> round(barrier.parabolic_mass_m0, 4), round(float(barrier.action(1.765)), 4)
-        (0.4033, 20.0568)
+        (0.4033, 20.057)
     """
 
     height_eV: float
