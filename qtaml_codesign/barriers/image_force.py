@@ -24,6 +24,7 @@ _NEWTON_STEPS: Final = 60
 _PIECES: Final = 400
 _NODES, _GAUSS = np.polynomial.legendre.leggauss(128)
 _ANGLE: Final = 0.25 * math.pi * (_NODES + 1.0)
+_SINE: Final = np.sin(2.0 * _ANGLE)
 _WEIGHTS: Final = 0.5 * math.pi * _GAUSS
 
 
@@ -95,7 +96,7 @@ class ImageForce(Barrier):
         places = points_of(thickness_nm)
         region = _region(self._above_eV, self.bias_V, self._lowering_eV(places))
         length = (region.last - region.first)[:, None]
-        mean = ((0.5 * length * np.sin(2.0 * _ANGLE)) ** 2 * np.sqrt(region.rest / region.product)) @ _WEIGHTS
+        mean = ((0.5 * length * _SINE) ** 2 * np.sqrt(region.rest / region.product) * _WEIGHTS).sum(axis=-1)
         return shaped(np.where(region.stands, self._scale(places) * mean, LEAST_ACTION), thickness_nm)
 
     def log_transmission_per_eV(self, thickness_nm: Number) -> Number:
@@ -106,7 +107,7 @@ class ImageForce(Barrier):
         """
         places = points_of(thickness_nm)
         region = _region(self._above_eV, self.bias_V, self._lowering_eV(places))
-        mean = np.sqrt(region.product / region.rest) @ (0.5 * _WEIGHTS)
+        mean = (np.sqrt(region.product / region.rest) * (0.5 * _WEIGHTS)).sum(axis=-1)
         return shaped(np.where(region.stands, self._scale(places) * mean, 0.0), thickness_nm)
 
     def slope_per_nm(self, thickness_nm: float) -> float:

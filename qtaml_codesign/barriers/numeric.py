@@ -43,7 +43,7 @@ def slope(function: Callable[[Array], Array], place: float) -> float:
     """Derivative by differences of fourth order with steps of a thousandth, to about 1e-10 where the curve is smooth.
 
     Args:
-        function: of a line of points.
+        function: of a line of points; it rises, so that a slope below 1e-12 is taken for that.
         place: > 0.
 
     Example:
@@ -52,7 +52,7 @@ def slope(function: Callable[[Array], Array], place: float) -> float:
     """
     step = _STEP * place
     far_below, below, above, far_above = function(place + step * np.array([-2.0, -1.0, 1.0, 2.0]))
-    return float((8.0 * (above - below) - (far_above - far_below)) / (12.0 * step))
+    return max(LEAST_ACTION, float((8.0 * (above - below) - (far_above - far_below)) / (12.0 * step)))
 
 
 def place_of(rising: Callable[[float], float], value: float, guess: float) -> float:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from qtaml_codesign.barriers.barrier import Barrier, Number
 from qtaml_codesign.barriers.landscape import Landscape
-from qtaml_codesign.barriers.numeric import points_of, shaped
+from qtaml_codesign.barriers.numeric import LEAST_ACTION, points_of, shaped
 from qtaml_codesign.errors import InputError
 
 Array = NDArray[np.float64]
@@ -23,12 +23,13 @@ class Piecewise(Barrier):
     """
 
     def action(self, thickness_nm: Number) -> Number:
-        """S, piece by piece in closed form.
+        """S, piece by piece in closed form; 1e-12 where nothing is left of the barrier.
 
         Args:
             thickness_nm: d, a number or an array of any shape.
         """
-        return shaped(self.landscape(points_of(thickness_nm)).action(), thickness_nm)
+        found = self.landscape(points_of(thickness_nm)).action()
+        return shaped(np.maximum(found, LEAST_ACTION), thickness_nm)
 
     def slope_per_nm(self, thickness_nm: float) -> float:
         """S / d, the same at every thickness.
