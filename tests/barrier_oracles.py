@@ -30,7 +30,7 @@ def wkb_of(pieces: Sequence[Piece]) -> mpf:
 
 
 def exact_log_transmission(pieces: Sequence[Piece], electrode_m0: float, energy_eV: float, bias_V: float) -> mpf:
-    """ln T with Airy functions in sloped pieces and exponentials in flat ones (Gundlach 1966), masses of BenDaniel-Duke."""
+    """ln T, Airy functions in sloped pieces and exponentials in flat ones (Gundlach 1966), masses of BenDaniel-Duke."""
     mass = mpf(electrode_m0)
     before, after = (DECAY_PER_NM * mp.sqrt(mass * energy) / mass
                      for energy in (mpf(energy_eV), mpf(energy_eV) + mpf(bias_V)))
@@ -78,4 +78,5 @@ def siegert(well_nm: float, height_eV: float, thickness_nm: float, well_m0: floa
     energy = mp.findroot(mismatch, (mpc(hard_wall * 0.95, -1e-12), mpc(hard_wall * 0.94, 0)), tol=1e-60)
     hbar = PLANCK / (2 * mp.pi)
     speed = mp.sqrt(2 * energy.real * CHARGE / (outer * MASS))
-    return QuasiBound(float(energy.real), float(-2 * energy.imag * CHARGE / hbar), float(speed / (2 * length * mpf("1e-9"))))
+    attempts = speed / (2 * length * mpf("1e-9"))
+    return QuasiBound(float(energy.real), float(-2 * energy.imag * CHARGE / hbar), float(attempts))

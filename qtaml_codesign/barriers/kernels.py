@@ -16,8 +16,8 @@ _THIN = 1e-8
 def piece(above: float, mass: float, width: float, decay: float) -> tuple[float, float, float, float]:
     """cosh, (m/k) sinh, (k/m) sinh of k w over a flat piece, all times exp(-k w), and k w; cos and sin above the edge.
 
-    above: V - E in eV; mass: m*/m0; width: w in nm; decay: sqrt(2 m0 eV) / hbar in 1/nm. The third is negative above the
-    edge, so that (psi, psi'/m) go back by the same formula on both sides of it.
+    above: V - E in eV; mass: m*/m0; width: w in nm; decay: sqrt(2 m0 eV) / hbar in 1/nm. The third is negative above
+    the edge, so that (psi, psi'/m) go back by the same formula on both sides of it.
     """
     constant = decay * math.sqrt(mass * abs(above))
     phase = constant * width

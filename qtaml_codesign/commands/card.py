@@ -105,9 +105,9 @@ def _fields(card: DeviceCard) -> list[list[str]]:
 def _leaves(tree: dict[str, object], prefix: str = "") -> list[tuple[str, object]]:
     found: list[tuple[str, object]] = []
     for key, value in tree.items():
-        parts = isinstance(value, list) and value and isinstance(value[0], dict)
-        inside = {str(place): part for place, part in enumerate(value)} if parts else value
-        found += _leaves(inside, f"{prefix}{key}.") if isinstance(inside, dict) else [(prefix + key, value)]
+        if isinstance(value, list) and any(isinstance(part, dict) for part in value):
+            value = {str(place): part for place, part in enumerate(value)}
+        found += _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else [(prefix + key, value)]
     return found
 
 
