@@ -153,7 +153,7 @@ def test_the_published_effects(barrier: dict[str, Any], at_a: float, at_b: float
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
-    "masses mixed": ({**EVERY["two bands"], "effective_mass_m0": 0.4}, "barrier.effective_mass_m0", "band_edge"),
+    "masses mixed": ({**EVERY["two bands"], "effective_mass_m0": 0.4}, "barrier.effective_mass_m0", "0.40 and 0.61 m0"),
     "no bias": ({"model": "trapezoidal", **RECTANGLE}, "barrier.bias_V", "missing"),
     "bias of a rectangle": ({**RECTANGLE, "bias_V": 0.5}, "barrier.bias_V", "no number of a rectangular"),
     "negative bias": ({**TRAPEZOID, "bias_V": -0.5}, "barrier.bias_V", "0 <= bias_V"),

@@ -264,3 +264,15 @@ def test_the_kernel_runs_uncompiled() -> None:
     finally:
         kernels.piece = compiled
     np.testing.assert_allclose(plain, out, rtol=1e-13, atol=0.0)
+
+
+@pytest.mark.parametrize("above", [3.0, 1e-3, 0.0, -1e-3, -3.0])
+@pytest.mark.parametrize("width", [1e-12, 1e-9, 1e-3, 0.3])
+def test_one_piece(above: float, width: float) -> None:
+    """(psi, psi'/m) through one flat piece, however thin, and where the electron is at the band edge itself."""
+    k = DECAY_PER_NM * mp.sqrt(mp.mpc(mpf(0.4) * mpf(above)))
+    sine = mp.sinh(k * mpf(width)) / k if above else mpf(width)
+    cosine, to_psi, to_flow, growth = kernels.piece(above, 0.4, width, DECAY_PER_nm)
+    scale = math.exp(growth)
+    wanted = [float(mp.re(value)) for value in (mp.cosh(k * width), mpf(0.4) * sine, k**2 / mpf(0.4) * sine)]
+    assert [scale * cosine, scale * to_psi, scale * to_flow] == pytest.approx(wanted, rel=1e-13, abs=0.0)
