@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
-from qtaml_codesign.barriers.registry import BARRIERS, make_barrier
+from qtaml_codesign.barriers.registry import BARRIERS
 from qtaml_codesign.card_schema.cell import CellParameters
 from qtaml_codesign.card_schema.effects import NO_EFFECTS, Escape, Variation, set_numbers
 from qtaml_codesign.card_schema.parts import (
@@ -25,9 +25,12 @@ from qtaml_codesign.card_schema.parts import (
     RegionOverride,
     Storage,
     ThicknessRange,
+    barrier_numbers,
 )
 from qtaml_codesign.card_schema.problems import broken, card_error, keys_at, leaf_names, unknown_key
-from qtaml_codesign.card_schema.quantities import SCHEMA_VERSION, Provenance, plain_number, split_provenance
+from qtaml_codesign.card_schema.quantities import SCHEMA_VERSION, Provenance, plain_number, quantity, split_provenance
+from qtaml_codesign.card_schema.shaping import barrier_of, check_anchor
+from qtaml_codesign.card_schema.trees import put
 from qtaml_codesign.checks import is_one_of, is_whole_within
 from qtaml_codesign.errors import CardError, InputError, did_you_mean, shorten
 
@@ -119,6 +122,7 @@ class DeviceCard(CardPart):
         except InputError as failure:
             raise broken(failure.what, failure.rule, failure.value, failure.next_step,
                          f"{prefix}barrier.{failure.where}") from None
+        check_anchor(cell, prefix)
         low, high = self.validity.thickness_nm
         if not low <= cell.thickness_nm <= high:
             raise broken("thickness is outside the card's validity", f"{low:g} <= thickness_nm <= {high:g}",
@@ -165,8 +169,9 @@ class DeviceCard(CardPart):
         switched_on = (("escape", self.escape), ("variation", self.variation))
         effects = (name for part, held in switched_on if held is not None for name in set_numbers(held, f"{part}."))
         warm = () if self.temperature_K is None else ("temperature_K",)
-        return (*shape, "barrier.thickness_nm", *(f"cell.{name}" for name in Cell.model_fields), *warm, *effects,
-                "window_s")
+        held = (f"barrier.{name}" for name in barrier_numbers(self.barrier))
+        cell = (f"cell.{name}" for name in Cell.model_fields if quantity(name))
+        return (*shape, *held, "barrier.thickness_nm", *cell, *warm, *effects, "window_s")
 
     def resolve(self, region: str | None = None, plane: int | None = None) -> CellParameters:
         """The cell of a region and bit plane; the most specific wins: card, then region, then bit plane.
@@ -187,14 +192,14 @@ class DeviceCard(CardPart):
                                 rule=f"0 <= plane < {bits}", value=plane, next_step="plane 0 is the least significant")
             override = self._planes_of(region).get(int(plane), _NOTHING)
         layers = [layer for layer in (self._region(region), override) if layer is not _NOTHING]
-        barrier, cell = self.barrier.model_dump(), {**self.cell.model_dump(), "window_s": self.window_s}
+        barrier = self.barrier.model_dump(exclude_none=True)
+        cell = {**self.cell.model_dump(), "window_s": self.window_s}
         for layer in layers:
             given = layer.model_dump(include={"barrier", "cell", "window_s"}, exclude_none=True)
             barrier |= given.pop("barrier")
             cell |= given.pop("cell") | given
-        model, thickness = barrier.pop("model"), barrier.pop("thickness_nm")
         own = any(layer.barrier.thickness_nm is not None for layer in layers)
-        return CellParameters(make_barrier(model, barrier), thickness, **cell, own_thickness=own,
+        return CellParameters(barrier_of(barrier), barrier["thickness_nm"], **cell, own_thickness=own,
                               temperature_K=self.temperature_K, escape=self.escape or NO_EFFECTS,
                               variation=self.variation)
 
@@ -226,11 +231,7 @@ class DeviceCard(CardPart):
         """The card as it would stand in a file, provenance included; `DeviceCard(**card.to_dict()) == card`."""
         tree = self.model_dump(mode="json", exclude_none=True)
         for field, origin in self._provenance.items():
-            *path, last = field.split(".")
-            node: Any = tree
-            for step in path:
-                node = node[step]
-            node[int(last) if isinstance(node, list) else last] = origin.model_dump(exclude_none=True)
+            put(tree, field, origin.model_dump(exclude_none=True))
         return tree
 
     def with_field(self, field: str, value: object) -> DeviceCard:
@@ -266,10 +267,7 @@ class DeviceCard(CardPart):
                 step = hint if "?" in hint else did_you_mean(field, leaf_names(DeviceCard))
                 raise CardError(f"unknown field {field}", where=f"card {self.name}", rule="a dotted field of the card",
                                 value=field, next_step=step)
-            node = tree
-            for step in path:
-                node = node.setdefault(step, {})
-            node[last] = value
+            put(tree, field, value)
         return DeviceCard(**tree)
 
 

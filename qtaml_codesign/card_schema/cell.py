@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from qtaml_codesign.barriers.barrier import Barrier
 from qtaml_codesign.card_schema.effects import NO_EFFECTS, Escape, Variation
+from qtaml_codesign.card_schema.parts import Anchor
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class CellParameters:
         flip_threshold: k_th; the bit flips when MORE than this many electrons escape.
         attempt_frequency_Hz: nu, how often an electron meets the barrier.
         window_s: tau, the inference window.
+        attempt_frequency_anchor: the barrier that nu was fitted with; None: the rectangular WKB barrier.
         own_thickness: True when a region or plane override set the thickness, so that a sweep leaves it alone.
         temperature_K: of the cells; None where no effect needs it.
         escape: what acts on the escape of its electrons.
@@ -31,6 +33,7 @@ class CellParameters:
     flip_threshold: int
     attempt_frequency_Hz: float
     window_s: float
+    attempt_frequency_anchor: Anchor | None = None
     own_thickness: bool = False
     temperature_K: float | None = None
     escape: Escape = NO_EFFECTS

@@ -91,7 +91,7 @@ class FlipProbability:
 
     @property
     def transmission(self) -> float | Array:
-        """WKB transmission per attempt, T = exp(-S)."""
+        """Transmission per attempt, T = exp(-S)."""
         return _exp(self.log_transmission)
 
     @property
