@@ -62,7 +62,7 @@ def test_intervals_cover_as_often_as_they_say() -> None:
 
 
 def test_temperatures_fix_an_activation_energy() -> None:
-    """BER at three temperatures: rate nu exp(-E_a/k (1/T - 1/T_ref)) by hand, as equivalent times at one temperature."""
+    """BER at three temperatures: rate nu exp(-E_a/k (1/T - 1/T_ref)) by hand, as equivalent times at one of them."""
     boltzmann_eV = 8.617333262e-5
     true = {"cell.attempt_frequency_Hz": TRUE_HZ, "escape.activation_energy_eV": 0.3}
     card = load_card("3nm").with_fields({"temperature_K": 300, "escape": {

@@ -33,9 +33,9 @@ Fitted = Callable[[Array], Array]
 FITTED: Final = {RetentionCurve: ("cell.attempt_frequency_Hz",), LeakageCurve: ("barrier.thickness_nm",)}
 """What is fitted to each kind of curve where nothing is asked for."""
 LEAST_INDEPENDENCE: Final = 1e-3
-"""Smallest over largest singular value of the Jacobian, its columns normalised, below which the data fix no solution."""
+"""Smallest over largest singular value of the Jacobian with columns of length 1: below it the data fix no solution."""
 _SPAN = {"barrier.thickness_nm": math.log(1.5), "cell.attempt_frequency_Hz": math.log(1e6)}
-_SCAN = 31
+_SCAN = 15
 
 
 class FittedNumber(NamedTuple):
@@ -116,9 +116,12 @@ def calibrate(
         return log_model(_with(cell, dict(zip(fields, np.exp(logs).tolist(), strict=True))))
 
     before = np.array([_number(start, field) for field in fields])
-    found = optimize.least_squares(lambda logs: fitted(logs) - measured, _start(fitted, measured, fields, before),
-                                   jac="3-point", x_scale="jac", xtol=1e-13, ftol=1e-13, gtol=1e-13)
-    half = _half_widths(found.jac, found.fun, fields, confidence)
+    def distance(logs: Array) -> Array:
+        return fitted(logs) - measured
+
+    found = optimize.least_squares(distance, _start(fitted, measured, fields, before), jac="3-point", x_scale="jac",
+                                   xtol=1e-13, ftol=1e-13, gtol=1e-13)
+    half = _half_widths(np.asarray(found.jac), found.fun, fields, confidence)
     ends = np.exp(np.stack([found.x, found.x - half, found.x + half]))
     numbers = tuple(FittedNumber(*one) for one in zip(fields, before.tolist(), *ends.tolist(), strict=True))
     return Calibration(_calibrated(start, numbers, name, len(measured), confidence), numbers, curve, confidence,
@@ -176,7 +179,8 @@ def _half_widths(jacobian: Array, residuals: Array, fields: Sequence[str], confi
     if values[-1] < LEAST_INDEPENDENCE * values[0]:
         raise _unidentified(f"the data do not tell {' and '.join(fields)} apart: they move the curve alike",
                             f"independent fields (singular values within {1.0 / LEAST_INDEPENDENCE:g})",
-                            f"ratio {values[-1] / values[0]:.2g}", "fit one of them, and hold the others at known values")
+                            f"ratio {values[-1] / values[0]:.2g}",
+                            "fit one of them, and hold the others at known values")
     freedom = len(residuals) - len(fields)
     covariance = np.linalg.inv(jacobian.T @ jacobian) * (residuals @ residuals / freedom)
     return np.asarray(stats.t.ppf(0.5 + confidence / 2.0, freedom) * np.sqrt(np.diag(covariance)))
@@ -190,6 +194,8 @@ def _calibrated(
         one.field: {"value": one.value, "low": one.low, "high": one.high, "kind": "measured", "source": told}
         for one in numbers
     }
+    if "cell.attempt_frequency_Hz" in values:
+        values["cell.attempt_frequency_anchor"] = "this_barrier"
     return card.with_fields({**values, "name": f"{card.name} calibrated"[:100]})
 
 

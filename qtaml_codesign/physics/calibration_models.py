@@ -76,7 +76,7 @@ def _logit(cell: CellParameters) -> float:
 def _temperatures(curve: RetentionCurve | LeakageCurve, card: DeviceCard) -> list[float]:
     """Of each point: the curve's, or the card's, or 300 K."""
     if curve.temperature_K is not None:
-        return curve.temperature_K.tolist()
+        return [float(kelvin) for kelvin in curve.temperature_K]
     count = len(curve.voltage_V if isinstance(curve, LeakageCurve) else curve.time_s)
     return [card.temperature_K or 300.0] * count
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from qtaml_codesign.barriers.exact import Exact
+from qtaml_codesign.barriers.prefactor import Prefactor
 from qtaml_codesign.cards import CellParameters
 
 
@@ -28,10 +30,18 @@ def with_number(cell: CellParameters, field: str, value: float) -> CellParameter
     if field == "barrier.thickness_nm":
         return replace(cell, thickness_nm=value)
     if part == "barrier":
-        return replace(cell, barrier=replace(cell.barrier, **{name: value}))  # type: ignore[type-var]
+        return replace(cell, barrier=_barrier_with(cell.barrier, name, value))
     if part in ("escape", "variation"):
         return replace(cell, **{part: _deep(getattr(cell, part), name, value)})
-    return replace(cell, **{name or part: value})
+    changed: dict[str, Any] = {name or part: value}
+    return replace(cell, **changed)
+
+
+def _barrier_with(barrier: Any, name: str, value: float) -> Any:
+    """The barrier with one number replaced; that of a shape whose transmission is not WKB's is the shape's own."""
+    if isinstance(barrier, Exact | Prefactor) and name != "electrode_mass_m0":
+        return replace(barrier, shape=_barrier_with(barrier.shape, name, value))
+    return replace(barrier, **{name: value})
 
 
 def _deep(part: Any, name: str, value: float) -> Any:
