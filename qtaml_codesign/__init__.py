@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from qtaml_codesign.physics.cells import flip_probability_of_cells
     from qtaml_codesign.physics.flip import FlipProbability, flip_probability, thickness_for
     from qtaml_codesign.sweeps.api import Sweep, find_frontier, sweep
+    from qtaml_codesign.sweeps.design import Design, design
+    from qtaml_codesign.sweeps.least_budget import LeastBudget, least_budget
     from qtaml_codesign.tac.api import TacPlan, plan
     from qtaml_codesign.tac.evaluation import Evaluation, evaluate
 
@@ -58,10 +60,12 @@ _HOME = {
     "BitErrorProfile": "bits.cell_law",
     "BitFormat": "bits.formats",
     "CodesignError": "errors",
+    "Design": "sweeps.design",
     "DeviceCard": "cards",
     "Evaluation": "tac.evaluation",
     "FlipProbability": "physics.flip",
     "Frontier": "frontier",
+    "LeastBudget": "sweeps.least_budget",
     "Metric": "nets.metric",
     "NOISE_MODELS": "bits.noise",
     "NoiseModel": "bits.noise",
@@ -70,10 +74,12 @@ _HOME = {
     "TacPlan": "tac.api",
     "TrialCounts": "nets.counts",
     "Workload": "nets.workload",
+    "design": "sweeps.design",
     "evaluate": "tac.evaluation",
     "find_frontier": "sweeps.api",
     "flip_probability": "physics.flip",
     "flip_probability_of_cells": "physics.cells",
+    "least_budget": "sweeps.least_budget",
     "list_cards": "cards",
     "load_card": "cards",
     "load_workload": "nets.loading",
@@ -93,6 +99,7 @@ __all__ = [  # noqa: RUF022  (in the order of the pipeline)
     "load_workload", "Workload", "Metric", "TrialCounts",
     "plan", "TacPlan", "evaluate", "Evaluation",
     "sweep", "Sweep", "find_frontier", "Frontier",
+    "design", "Design", "least_budget", "LeastBudget",
     "CodesignError",
 ]
 

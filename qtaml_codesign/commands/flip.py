@@ -54,7 +54,7 @@ def flip(
     from qtaml_codesign.physics.tables import flip_table
 
     grid = None if thickness is None else parse_range(thickness, "--thickness")
-    varied, used = _varied(vary or []), check_tail(tail)
+    varied, used = varied_fields(vary or []), check_tail(tail)
     if csv is not None:
         check_writable(csv, "--csv")
     card = with_settings(load_card(device), changed or [])
@@ -89,8 +89,15 @@ def _notes(card: DeviceCard, table: FlipTable, tail: str, csv: Path | None) -> N
         say(f"written: {csv}", sys.stderr)
 
 
-def _varied(options: list[str]) -> dict[str, NDArray[np.float64]]:
-    """Values by field, to 15 digits, so that a step of a range is the number that a reader would write (1e-05)."""
+def varied_fields(options: list[str]) -> dict[str, NDArray[np.float64]]:
+    """Values by field, to 15 digits, so that a step of a range is the number that a reader would write (1e-05).
+
+    Args:
+        options: texts such as `window_s=1e-9:1e-3:7:log`.
+
+    Raises:
+        InputError: not FIELD=RANGE, or a field twice.
+    """
     import numpy as np
 
     from qtaml_codesign.commands.ranges import parse_range

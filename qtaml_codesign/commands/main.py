@@ -8,7 +8,7 @@ import traceback
 import typer
 
 from qtaml_codesign import __version__
-from qtaml_codesign.commands import card, evaluate, flip, frontier, glossary, plan, sweep, verify
+from qtaml_codesign.commands import card, design, evaluate, flip, frontier, glossary, plan, sweep, verify
 from qtaml_codesign.commands.show import say
 from qtaml_codesign.errors import CodesignError
 
@@ -27,6 +27,7 @@ app.command("sweep", short_help="The main job: thinnest oxide per ECC budget, sm
 app.command("frontier", short_help="The thinnest oxide per ECC budget alone, by bisection: the quickest answer.")(
     frontier.frontier
 )
+app.command("design", short_help="Backwards: the window, thickness, height ... that keeps the target.")(design.design)
 app.command("flip", short_help="Physics only: flip probability over thickness and other card fields.")(flip.flip)
 app.command("plan", short_help="One protection plan: which bits and layers.")(plan.plan)
 app.command("evaluate", short_help="Accuracy of a plan under flips, with its interval.")(evaluate.evaluate)
