@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from qtaml_codesign.nets.workload import Workload
     from qtaml_codesign.physics.cells import flip_probability_of_cells
     from qtaml_codesign.physics.flip import FlipProbability, flip_probability, thickness_for
+    from qtaml_codesign.physics.retention import Retention, retention, retention_time_s
     from qtaml_codesign.sweeps.api import Sweep, find_frontier, sweep
     from qtaml_codesign.sweeps.design import Design, design
     from qtaml_codesign.sweeps.least_budget import LeastBudget, least_budget
@@ -70,6 +71,7 @@ _HOME = {
     "NOISE_MODELS": "bits.noise",
     "NoiseModel": "bits.noise",
     "ReadLaw": "bits.law",
+    "Retention": "physics.retention",
     "Sweep": "sweeps.api",
     "TacPlan": "tac.api",
     "TrialCounts": "nets.counts",
@@ -87,6 +89,8 @@ _HOME = {
     "plan": "tac.api",
     "read_back": "bits.flips",
     "register_barrier": "barriers.registry",
+    "retention": "physics.retention",
+    "retention_time_s": "physics.retention",
     "sweep": "sweeps.api",
     "thickness_for": "physics.flip",
 }
@@ -94,6 +98,7 @@ _HOME = {
 __all__ = [  # noqa: RUF022  (in the order of the pipeline)
     "load_card", "list_cards", "DeviceCard", "Barrier", "register_barrier",
     "flip_probability", "flip_probability_of_cells", "thickness_for", "FlipProbability",
+    "retention", "retention_time_s", "Retention",
     "BitFormat", "BitErrorProfile", "ReadLaw", "read_back",
     "noise_model", "NoiseModel", "NOISE_MODELS",
     "load_workload", "Workload", "Metric", "TrialCounts",

@@ -8,7 +8,7 @@ import traceback
 import typer
 
 from qtaml_codesign import __version__
-from qtaml_codesign.commands import card, design, evaluate, flip, frontier, glossary, plan, sweep, verify
+from qtaml_codesign.commands import card, design, evaluate, flip, frontier, glossary, plan, retention, sweep, verify
 from qtaml_codesign.commands.show import say
 from qtaml_codesign.errors import CodesignError
 
@@ -29,6 +29,7 @@ app.command("frontier", short_help="The thinnest oxide per ECC budget alone, by 
 )
 app.command("design", short_help="Backwards: the window, thickness, height ... that keeps the target.")(design.design)
 app.command("flip", short_help="Physics only: flip probability over thickness and other card fields.")(flip.flip)
+app.command("retention", short_help="Flips over time, left alone and with refresh.")(retention.retention)
 app.command("plan", short_help="One protection plan: which bits and layers.")(plan.plan)
 app.command("evaluate", short_help="Accuracy of a plan under flips, with its interval.")(evaluate.evaluate)
 app.command("verify", short_help="The theorems of the noise law, by Monte Carlo.")(verify.verify)
