@@ -93,6 +93,18 @@ def test_a_limit_that_is_never_reached_is_refused() -> None:
         qc.retention_time_s(CARD.with_field("barrier.thickness_nm", 9.5), 0.1)
 
 
+@pytest.mark.parametrize("name", qc.list_cards())
+@pytest.mark.parametrize("flips", ["symmetric", "charge_loss"])
+def test_every_card_has_a_curve_that_rises(name: str, flips: str) -> None:
+    card = qc.load_card(name).with_field("flips", flips)
+    found = qc.retention(card, np.geomspace(1e-3, 1e3, 9) * card.window_s, refresh_s=card.window_s)
+    assert found.log_refreshed is not None
+    for logs in (found.log_probability, found.log_refreshed):
+        assert not np.isnan(logs).any()
+        assert (np.diff(logs) >= 0.0).all()
+    assert (found.log_refreshed <= found.log_probability + 1e-9).all()
+
+
 def test_the_command(tmp_path: Path) -> None:
     table, figure = tmp_path / "r.csv", tmp_path / "r.svg"
     result = CliRunner().invoke(app, ["retention", "--device", "3nm", "--refresh", "1e-7", "--csv", str(table),

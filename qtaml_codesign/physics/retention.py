@@ -143,16 +143,18 @@ def _refreshed(cell: CellParameters, time_s: float, interval_s: float, flips: Fl
     """ln p after a time with a refresh."""
     count = math.floor(time_s / interval_s * (1.0 + 1e-12))
     (log_p, log_keep), (log_rest, log_kept) = _logs(cell, interval_s), _logs(cell, time_s - count * interval_s)
+    if count == 0:
+        return log_rest
     if flips == "charge_loss":
         stay = count * log_keep + log_kept
-        return math.log(-math.expm1(stay)) if stay < 0.0 else math.log(count) + log_p if count else log_rest
+        return math.log(-math.expm1(stay)) if stay < 0.0 else math.log(count) + log_p
     return _symmetric(count, log_p, log_rest)
 
 
 def _symmetric(count: int, log_p: float, log_rest: float) -> float:
     p, rest = math.exp(log_p), math.exp(log_rest)
     if max(p, rest) < 1e-16:  # beyond the digits of 1 - 2p
-        return float(np.logaddexp(math.log(count) + log_p if count else -math.inf, log_rest))
+        return float(np.logaddexp(math.log(count) + log_p, log_rest))
     if max(p, rest) < 0.5:
         return math.log(-math.expm1(count * math.log1p(-2.0 * p) + math.log1p(-2.0 * rest)) / 2.0)
     return math.log((1.0 - (1.0 - 2.0 * p) ** count * (1.0 - 2.0 * rest)) / 2.0)
