@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from qtaml_codesign.physics.retention import Retention, retention, retention_time_s
     from qtaml_codesign.sweeps.api import Sweep, find_frontier, sweep
     from qtaml_codesign.sweeps.design import Design, design
+    from qtaml_codesign.sweeps.family import SweepFamily, sweep_family
     from qtaml_codesign.sweeps.least_budget import LeastBudget, least_budget
     from qtaml_codesign.tac.api import TacPlan, plan
     from qtaml_codesign.tac.evaluation import Evaluation, evaluate
@@ -73,6 +74,7 @@ _HOME = {
     "ReadLaw": "bits.law",
     "Retention": "physics.retention",
     "Sweep": "sweeps.api",
+    "SweepFamily": "sweeps.family",
     "TacPlan": "tac.api",
     "TrialCounts": "nets.counts",
     "Workload": "nets.workload",
@@ -92,6 +94,7 @@ _HOME = {
     "retention": "physics.retention",
     "retention_time_s": "physics.retention",
     "sweep": "sweeps.api",
+    "sweep_family": "sweeps.family",
     "thickness_for": "physics.flip",
 }
 
@@ -103,7 +106,7 @@ __all__ = [  # noqa: RUF022  (in the order of the pipeline)
     "noise_model", "NoiseModel", "NOISE_MODELS",
     "load_workload", "Workload", "Metric", "TrialCounts",
     "plan", "TacPlan", "evaluate", "Evaluation",
-    "sweep", "Sweep", "find_frontier", "Frontier",
+    "sweep", "Sweep", "find_frontier", "Frontier", "sweep_family", "SweepFamily",
     "design", "Design", "least_budget", "LeastBudget",
     "CodesignError",
 ]
