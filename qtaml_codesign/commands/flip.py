@@ -38,6 +38,12 @@ def flip(
         str, typer.Option("--tail", help="binomial (exact), or the approximations poisson and leading.")
     ] = "binomial",
     csv: Annotated[Path | None, typer.Option("--csv", help="Write all rows there, in full precision.")] = None,
+    corners: Annotated[
+        bool, typer.Option("--corners", help="And at the ends of the ranges that the card states, field by field.")
+    ] = False,
+    sample: Annotated[
+        int | None, typer.Option("--sample", help="And its band over so many cards drawn within those ranges.")
+    ] = None,
 ) -> None:
     """Flip probability of a device card over oxide thickness and other card fields; no network involved.
 
@@ -45,8 +51,10 @@ def flip(
     Example:
       codesign flip --device 3nm --thickness 1.7:2.2:6
       codesign flip --device 3nm --vary window_s=1e-9:1e-3:7:log --csv flips.csv
+      codesign flip --device hfo2_highk --corners --sample 200
     """
     from qtaml_codesign.cards import load_card, with_settings
+    from qtaml_codesign.commands.bands import print_band, print_corners
     from qtaml_codesign.commands.files import check_writable, write_csv
     from qtaml_codesign.commands.ranges import parse_range
     from qtaml_codesign.commands.show import print_table, say, short
@@ -67,6 +75,10 @@ def flip(
     ]
     print_table(table.columns, shown, left=("regime",), keys=inputs,
                 title=f"{card.name}: flip probability of one stored bit")
+    if corners:
+        print_corners(card)
+    if sample is not None:
+        print_band(card, grid, sample)
     _notes(card, table, TAIL_NOTES[used], csv)
     for warning in table.warnings[:_SHOWN_WARNINGS]:
         say(f"warning: {warning}", sys.stderr)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from qtaml_codesign.commands.bands import print_thickness_bands
 from qtaml_codesign.commands.options import TrialOptions, taking
 from qtaml_codesign.commands.running import print_report, run_trials, tell_loading
 
@@ -69,6 +70,8 @@ def sweep(asked: SweepCommand) -> None:
     result, folder = run_trials(run_sweep, asked, grid, trials=asked.trials, interpolate=asked.interpolate,
                                 refine=asked.refine)
     print_report(sweep_report(result), folder, result.knots is not None)
+    if asked.sample is not None:
+        print_thickness_bands(result, asked.sample, folder)
 
 
 def _over_fields(asked: SweepCommand, grid: object) -> None:
