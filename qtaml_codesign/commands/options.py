@@ -119,6 +119,10 @@ class TrialOptions:
     ] = None
     allocation: Allocation = None
     sensitivity: Sensitivity = None
+    sample: Annotated[
+        int | None,
+        typer.Option("--sample", help="Cards to draw within the ranges that the card states: a band of each thickness.")
+    ] = None
     reuse: Annotated[
         list[Path] | None,
         typer.Option("--reuse", help="Folder of an earlier sweep whose trials may be used, of any card; repeat it for "

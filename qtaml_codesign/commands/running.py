@@ -9,16 +9,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
     from qtaml_codesign.commands.options import TrialOptions
     from qtaml_codesign.report import SweepReport
-    from qtaml_codesign.sweeps.api import Sweep
     from qtaml_codesign.sweeps.progress import SweepProgress
 
+Result = TypeVar("Result")
 _QUIET_S = 10.0
 _TERMINAL_S = 2.0
 _FIRST_ROWS = 3
@@ -28,12 +28,12 @@ _LONGEST_NAME = 120
 
 
 def run_trials(
-    library: Callable[..., Sweep], asked: TrialOptions, thickness_nm: object, suffix: str = "", **more: object
-) -> tuple[Sweep, Path]:
+    library: Callable[..., Result], asked: TrialOptions, thickness_nm: object, suffix: str = "", **more: object
+) -> tuple[Result, Path]:
     """Run a sweep, or another search over trials, as a command was asked to.
 
     Args:
-        library: `sweep` or `find_frontier`.
+        library: `sweep`, `find_frontier` or `sweep_family`.
         asked: the options of the command.
         thickness_nm: its thicknesses in nm, or None.
         suffix: end of the default folder's name.
