@@ -145,7 +145,7 @@ def test_simulated_cells() -> None:
 
 
 def test_refusals() -> None:
-    with pytest.raises(CardError, match="does not say its bias"):
+    with pytest.raises(CardError, match="over a barrier without bias"):
         load_card("3nm").with_fields({"escape.field": "self_limiting", "escape.node_capacitance_aF": 12.2})
     with pytest.raises(CardError, match="needs the capacitance"):
         biased_card(0.65, field="self_limiting")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Final, Literal
 
@@ -92,12 +93,16 @@ class Escape(CardPart):
             electrons: N.
 
         Raises:
-            InputError: a self-limiting field over a barrier that no bias can be put on.
-            PydanticCustomError: a voltage that no cell holds, or noise as large as the charge.
+            InputError: a self-limiting field over a shape that no bias can be put on.
+            PydanticCustomError: such a field over a barrier without bias, a voltage that no cell holds, or noise as large as the charge.
         """
         if self.field is not None and self.node_capacitance_aF is not None:
             full_V = electrons * ELEMENTARY_CHARGE_C / (self.node_capacitance_aF * FARAD_PER_aF)
-            barrier.with_bias(full_V)
+            if math.isclose(barrier.action(1.0), barrier.with_bias(0.0).action(1.0), rel_tol=1e-9):
+                raise broken("a self-limiting field over a barrier without bias", "a bias on the card's barrier, that "
+                             f"of a full cell: electrons q / node_capacitance_aF = {full_V:.4g} V", "no bias",
+                             "give the barrier a `bias_V` (model: trapezoidal), or leave out escape.field",
+                             "escape.field")
             if full_V > LARGEST_VOLTAGE_V:
                 raise broken("the electrons would put a voltage on the node that no cell holds",
                              f"electrons q / node_capacitance_aF = {full_V:.4g} V <= {LARGEST_VOLTAGE_V:g} V",
