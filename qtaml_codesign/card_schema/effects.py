@@ -94,7 +94,8 @@ class Escape(CardPart):
 
         Raises:
             InputError: a self-limiting field over a shape that no bias can be put on.
-            PydanticCustomError: such a field over a barrier without bias, a voltage that no cell holds, or noise as large as the charge.
+            PydanticCustomError: such a field over a barrier without bias, a voltage that no cell holds, or noise as
+                large as the charge.
         """
         if self.field is not None and self.node_capacitance_aF is not None:
             full_V = electrons * ELEMENTARY_CHARGE_C / (self.node_capacitance_aF * FARAD_PER_aF)
