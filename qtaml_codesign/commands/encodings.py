@@ -73,10 +73,10 @@ def _print(found: EncodingComparison) -> None:
     print_table(columns, rows, left=("encoding",), keys=1 + directed,
                 title=f"{made.method}, budget {made.budget:.4%}, {trials} trials each")
     say(found.answer)
-    say("weight error: expected squared error of what is read, as a share of the squared weights; output error: of the "
-        "logits, errors of single weights added up; behind: mean score of a sample, over the same drawings")
+    say("weight error: expected squared error of what is read, as a share of the squared weights; output error: "
+        "foretold squared change of the logits; behind: mean score of a sample, over the same drawings")
     if not directed:
-        say("note: flips go both ways alike, so that the charged value changes nothing; with --flips charge_loss only a "
-            "charged cell flips", sys.stderr)
+        say("note: flips go both ways alike, so that the charged value changes nothing; with --flips charge_loss only "
+            "a charged cell flips", sys.stderr)
     for note in found.best.result.notes:
         say(f"note: {note}", sys.stderr)

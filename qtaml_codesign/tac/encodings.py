@@ -30,7 +30,7 @@ from qtaml_codesign.tac.choices import need_method
 from qtaml_codesign.tac.evaluation import Evaluation, Progress, deploy_plan, evaluate
 from qtaml_codesign.tac.methods import CELL_METHODS, METHOD_RULES, METHODS
 from qtaml_codesign.tac.plan import TacPlan
-from qtaml_codesign.tac.prediction import expected_output_error
+from qtaml_codesign.tac.prediction import biased_output_error, expected_output_error
 from qtaml_codesign.tac.store_design import gains_of
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ class EncodingLoss:
         charged_bit: the logical value that a charged cell holds; None where it changes nothing.
         weight_error: expected squared error of all weights as they are read, quantisation included, as a share of their
             summed squares: exact, from the codes that are stored.
-        output_error: what that does to the logits, to first order, squared, in expectation (`expected_output_error`).
+        output_error: expected squared change of the logits: of the weights as they are read on average, and of what
+            varies about that, to first order (`biased_output_error`).
         plan: how the weights are held.
         result: what was measured.
         behind: how much worse the mean score of a sample is than in the best row, over the same drawings, with its
@@ -135,8 +136,9 @@ def compare_encodings(
         InputError: an argument that is unknown or out of bounds, or a method that chooses the store itself.
         WorkloadError: a network or inputs that cannot be used.
 
-    Validity: output errors of single weights are added up; a plane more on some weights (`uniform-msp-fractional`)
-    counts in both predictions as if it were not protected. Source: bits.law (exact laws of what is read).
+    Validity: what varies is taken to first order in the predicted output error; a plane more on some weights
+    (`uniform-msp-fractional`) counts in both predictions as if it were not protected. Source: exact laws of what is
+    read (`bits.transition`).
 
     Example:
         >>> import qtaml_codesign as qc
@@ -159,7 +161,7 @@ def compare_encodings(
             model, to_logits = deploy_plan(network, made, held), gains_of(network)
         result = evaluate(network, made, held, trials, seed, progress=lambda done, _: told(number * trials + done))
         return EncodingLoss(encoding, charged, _weight_error(model, network.weights),
-                            expected_output_error(model, network.weights, to_logits), made, result, NOT_BEHIND)
+                            biased_output_error(network, model, to_logits), made, result, NOT_BEHIND)
 
     def told(done: int) -> None:
         if progress is not None:
