@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from qtaml_codesign.bits.cell_law import BitErrorProfile, CellLaw, as_profile
 from qtaml_codesign.bits.formats import ENCODINGS, BitFormat, Encoding
 from qtaml_codesign.cards import DeviceCard, FlipDirection
-from qtaml_codesign.checks import one_of
+from qtaml_codesign.checks import one_of, whole_number
 from qtaml_codesign.memory.deploy import DeployedModel
 from qtaml_codesign.nets.loading import load_workload
 from qtaml_codesign.nets.sensitivity import jacobian_gains
@@ -148,6 +148,7 @@ def compare_encodings(
     """
     need_method("method", method, "stores plain codes", [one_of("protection method", "method", method, METHODS)],
                 PLAIN_METHODS)
+    whole_number("trials", trials, least=2)
     network, profile = load_workload(workload), _profile(flip_probability, flips)
     directed = any(not np.array_equal(law.one_to_zero, law.zero_to_one) for law in profile.regions)
     stores = [(encoding, charged) for encoding in ENCODINGS for charged in ((1, 0) if directed else (None,))]
