@@ -144,7 +144,7 @@ def compare_encodings(
         >>> import qtaml_codesign as qc
         >>> found = qc.compare_encodings("small-cnn", 0.1, "none", trials=3, flips="charge_loss")
         >>> len(found.rows), found.best.name
-        (6, 'sign_magnitude, charged 1')
+        (6, 'sign_magnitude, charged 0')
     """
     need_method("method", method, "stores plain codes", [one_of("protection method", "method", method, METHODS)],
                 PLAIN_METHODS)
