@@ -34,7 +34,7 @@ from qtaml_codesign.tac.correction import NOTHING, RULES, ProtectedLayer, decide
 from qtaml_codesign.tac.layers import LayerPlan
 from qtaml_codesign.tac.methods import METHOD_RULES, MethodRule
 from qtaml_codesign.tac.plan import TacPlan, weights_digest
-from qtaml_codesign.tac.planes import best_planes, mean_variance, top_planes, variance_by_depth
+from qtaml_codesign.tac.planes import best_planes, mean_variance, variance_by_depth
 from qtaml_codesign.tac.saturation import saturation_ratio
 
 Layers = Mapping[str, ProtectedLayer]
@@ -77,7 +77,7 @@ class Planner:
         }
         scores = self._scores(rule, plain, jacobian)
         groups = _never_all_silent([layer.plain for layer in plain.values()])
-        orders = [_order(rule, group) for group in groups]
+        orders = [best_planes(group.law, group.histogram) for group in groups]
         problem = self._problem(rule, groups, orders, scores, budget, warnings)
         layers = self._protected(rule, plain, orders, problem, warnings, budget)
         corrections = decide(self.workload, layers, RULES[rule.correction], self.seed, self.correction_trials,
@@ -184,11 +184,6 @@ def _never_all_silent(groups: list[Group]) -> list[Group]:
     if not all(group.law.silent for group in groups):
         return groups
     return [replace(group, law=BitErrorProfile.uniform(0.5, group.law.format).regions[0]) for group in groups]
-
-
-def _order(rule: MethodRule, group: Group) -> Order:
-    """The order in which a method protects the planes of a tensor: the best ones first where it allocates."""
-    return best_planes(group.law, group.histogram) if rule.spend == "allocate" else top_planes(group.law)
 
 
 def _left_by_depth(rule: MethodRule, group: Group, order: Order) -> NDArray[np.float64]:
