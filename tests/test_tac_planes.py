@@ -125,12 +125,12 @@ def test_a_region_that_never_flips_takes_nothing_of_the_budget(tiny_workload: qc
 def test_measured_sensitivity_counts_the_rate_of_a_region_once(tiny_workload: qc.Workload) -> None:
     """Its score holds the layer's own flips: the planes take shares of it, 1 at depth 0."""
     profile = BitErrorProfile((region_of("default", 0.1), region_of("calm", 0.01, ("0.*",))))
-    plan = qc.plan(tiny_workload, "sensitivity", profile, 0.15)
+    plan = qc.plan(tiny_workload, "sensitivity", profile, 0.3)
     share = {layer.name: [(4.0 ** (8 - depth) - 1) / (4.0**8 - 1) for depth in range(9)] for layer in plan.layers}
     lost = {layer.name: [layer.score * (row[k] - row[k + 1]) for k in range(8)] for layer in plan.layers
             for row in [share[layer.name]]}
     steps = sorted(((gain, name) for name, row in lost.items() for gain in row), reverse=True)
-    left, depths, sizes = 0.15 * 960, dict.fromkeys(lost, 0), {layer.name: layer.weights for layer in plan.layers}
+    left, depths, sizes = 0.3 * 960, dict.fromkeys(lost, 0), {layer.name: layer.weights for layer in plan.layers}
     for _, name in steps:
         if sizes[name] <= left:
             left, depths[name] = left - sizes[name], depths[name] + 1

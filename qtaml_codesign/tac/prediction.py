@@ -70,10 +70,12 @@ def biased_output_error(
     average = {name: np.empty(weight.shape, np.float32) for name, weight in workload.weights.items()}
     varied = 0.0
     for group in model.groups:
-        rows, gain = slice(None) if group.rows is None else list(group.rows), gains[group.name]
+        tensor, gain = average[group.name], gains[group.name].astype(np.float64)
+        index = np.arange(tensor.size).reshape(tensor.shape)
+        index = index if group.place is None else group.place.take(index)
         mean, variance = read_moments(group)
-        average[group.name][rows] = mean
-        varied += float((gain[rows].astype(np.float64) * variance).sum())
+        tensor.reshape(-1)[index] = mean.reshape(index.shape)
+        varied += float(gain.reshape(-1)[index.reshape(-1)] @ variance.reshape(-1))
     weights: GivenWeights = {**average, **model.statistics}
     moved = workload.run(workload.calibration, weights) - workload.run(workload.calibration)
     return float(moved.double().square().sum()) / len(moved) + varied
