@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from qtaml_codesign.sweeps.family import SweepFamily, sweep_family
     from qtaml_codesign.sweeps.least_budget import LeastBudget, least_budget
     from qtaml_codesign.tac.api import TacPlan, plan
+    from qtaml_codesign.tac.encodings import EncodingComparison, compare_encodings
     from qtaml_codesign.tac.evaluation import Evaluation, evaluate
 
 __version__ = "0.1.0"
@@ -64,6 +65,7 @@ _HOME = {
     "CodesignError": "errors",
     "Design": "sweeps.design",
     "DeviceCard": "cards",
+    "EncodingComparison": "tac.encodings",
     "Evaluation": "tac.evaluation",
     "FlipProbability": "physics.flip",
     "Frontier": "frontier",
@@ -78,6 +80,7 @@ _HOME = {
     "TacPlan": "tac.api",
     "TrialCounts": "nets.counts",
     "Workload": "nets.workload",
+    "compare_encodings": "tac.encodings",
     "design": "sweeps.design",
     "evaluate": "tac.evaluation",
     "find_frontier": "sweeps.api",
@@ -105,7 +108,7 @@ __all__ = [  # noqa: RUF022  (in the order of the pipeline)
     "BitFormat", "BitErrorProfile", "ReadLaw", "read_back",
     "noise_model", "NoiseModel", "NOISE_MODELS",
     "load_workload", "Workload", "Metric", "TrialCounts",
-    "plan", "TacPlan", "evaluate", "Evaluation",
+    "plan", "TacPlan", "evaluate", "Evaluation", "compare_encodings", "EncodingComparison",
     "sweep", "Sweep", "find_frontier", "Frontier", "sweep_family", "SweepFamily",
     "design", "Design", "least_budget", "LeastBudget",
     "CodesignError",

@@ -69,6 +69,12 @@ class CellLaw:
         """True when no plane can flip."""
         return not (self.one_to_zero.any() or self.zero_to_one.any())
 
+    @property
+    def even(self) -> bool:
+        """True when all planes have one rate, the same in both directions."""
+        rates = np.concatenate([self.one_to_zero, self.zero_to_one])
+        return bool((rates == rates[0]).all())
+
     def protect(self, depth: int) -> CellLaw:
         """The same region with the rates of its top `depth` planes zero (ideal protection), 0 <= depth <= B.
 

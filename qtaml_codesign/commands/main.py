@@ -12,6 +12,7 @@ from qtaml_codesign.commands import (
     calibrate,
     card,
     design,
+    encodings,
     evaluate,
     flip,
     frontier,
@@ -45,6 +46,7 @@ app.command("retention", short_help="Flips over time, left alone and with refres
 app.command("calibrate", short_help="Numbers of a card from a retention or leakage curve.")(calibrate.calibrate)
 app.command("plan", short_help="One protection plan: which bits and layers.")(plan.plan)
 app.command("evaluate", short_help="Accuracy of a plan under flips, with its interval.")(evaluate.evaluate)
+app.command("encodings", short_help="Which encoding and polarity of a cell loses least.")(encodings.encodings)
 app.command("verify", short_help="The theorems of the noise law, by Monte Carlo.")(verify.verify)
 app.command("glossary", short_help="What the words of the tables mean.")(glossary.glossary)
 app.add_typer(card.app, name="card")

@@ -41,6 +41,7 @@ Changed = Annotated[
 PlanMethod = Annotated[
     str, typer.Option("--method", help=f"{METHOD_LIST}; auto: what moves the outputs least.", autocompletion=_methods)
 ]
+Method = Annotated[str, typer.Option("--method", help=f"{METHOD_LIST}.", autocompletion=_methods)]
 Cells = Annotated[
     str | None, typer.Option("--cells", help=f"Cells per weight, {OF_CELLS}; default 8.")
 ]

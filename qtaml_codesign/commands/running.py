@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from qtaml_codesign.commands.options import TrialOptions
     from qtaml_codesign.report import SweepReport
     from qtaml_codesign.sweeps.progress import SweepProgress
+    from qtaml_codesign.tac.evaluation import Progress
 
 Result = TypeVar("Result")
 _QUIET_S = 10.0
@@ -254,3 +255,19 @@ class _Lines:
         left = f", about {(now - self._began) / fresh * (state.total - state.done):.0f} s left" if known else ""
         trials = f", {state.trials} trials" if state.trials else ""
         print(f"{state.stage}: {state.done} of {state.total}{trials}{left}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def trials_bar(trials: int) -> Iterator[Progress]:
+    """A bar with time left on stderr; it vanishes when the work is done.
+
+    Args:
+        trials: how many there will be.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("trials"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        row = bar.add_task("trials", total=trials)
+        yield lambda finished, total: bar.update(row, completed=finished, total=total)

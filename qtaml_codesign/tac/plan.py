@@ -48,7 +48,8 @@ class TacPlan(Frozen):
         allocation: `greedy` or `exact`; `none` for methods that do not allocate by score.
         sensitivity: how the Jacobian gains were measured; `none` where they were not: then rho_star, predicted_variance
             and uniform_variance are None.
-        rho_star: saturation ratio of the scores ||W||^2 J^2, the predicted V_TAC / V_uniform.
+        rho_star: saturation ratio of the scores ||W||^2 J^2, the predicted V_TAC / V_uniform; where regions differ, of
+            the scores weighed with the variance that the cells of each layer give.
         predicted_variance: linear-response E||dz||^2 of the plan, in squared logits.
         uniform_variance: the same for Uniform-MSP at the same budget.
         layers: one `LayerPlan` per stored tensor, in the order of the module; a `StoredLayer` where the method chooses
