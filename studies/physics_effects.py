@@ -32,7 +32,7 @@ FACTORS = {
     "image-optical": ("10", "8e8"), "image-static": ("10", "8e6"), "thermal": ("1.31", "1.71"),
     "roughness-0.1": ("4.9", "24"), "roughness-0.2": ("", "2e5"), "traps-resonant": ("1.26", "1e7"),
     "traps-0.1": ("1.10", "6e4"), "traps-0.3": ("1.00", "1.01"), "charge-noise": ("1.57", "6e5"),
-    "self-limiting": ("", "0.776"), "access": ("1.9", ""), "charge-loss": ("0.5", "0.5"),
+    "access": ("1.9", ""), "charge-loss": ("0.5", "0.5"),
     "variation-0.03": ("1.426", "4.09"), "variation-0.05": ("1.980", "46.3"), "variation-0.10": ("3.06", "8.1e4"),
 }
 """Factors at A and B worked out by other means: quadrature and matrix exponentials at 30 digits."""
@@ -97,7 +97,7 @@ def shift_text(shift_pm: float) -> str:
 def figure(rows: pd.DataFrame) -> Figure:
     """Shifts in pm and factors, effect by effect; the two that must not stand alone in grey at the bottom."""
     order = ranked(rows)
-    drawn, axes = new_figure(1, 2, width=6.2, height=1.5 + 0.27 * len(order), sharey=True)
+    drawn, axes = new_figure(1, 2, width=6.2, height=1.8 + 0.25 * len(order), sharey=True)
     places = np.arange(len(order))[::-1]
     for side, (column, name) in enumerate((("shift_common_pm", "p = 0.10"), ("shift_rare_pm", "p = 1e-6"))):
         shifts = order[column].to_numpy(float)
@@ -135,9 +135,9 @@ def _finish(axes: Any, order: pd.DataFrame, places: np.ndarray) -> None:
         axis.axvline(0.0 if axis is left else 1.0, color="black", linewidth=0.8)
         axis.axhline(order["alone"].sum() - 0.5, color="#777777", linewidth=0.8, linestyle=":")
         axis.grid(axis="y", visible=False)
-        axis.legend(loc="lower right", framealpha=0.95)
-    left.annotate("grey: never one without the other\nhatched: no thickness brings p so low", (0.02, 0.012),
-                  xycoords="axes fraction", fontsize=8, va="bottom")
+        axis.legend(loc="upper right", framealpha=0.95)
+    left.annotate("hatched: no\nthickness brings\np so low", (0.02, 0.3), xycoords="axes fraction", fontsize=8.5)
+    right.annotate("grey: never one without the other", (0.98, 0.045), xycoords="axes fraction", fontsize=8.5, ha="right")
 
 
 def claims(rows: pd.DataFrame) -> list[Claim]:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from qtaml_codesign.tac.methods import method_label
 
-__all__ = ["COLOURS", "HATCHES", "MARKERS", "METHOD_COLOURS", "METHOD_HATCHES", "bars", "curve", "in_order",
+__all__ = ["COLOURS", "HATCHES", "MARKERS", "METHOD_COLOURS", "METHOD_HATCHES", "STYLES", "bars", "curve", "in_order",
            "method_label", "new_figure", "save"]
 COLOURS = ("#0b5394", "#c1440e", "#2f7d32", "#6a3d9a", "#8c6d1f", "#444444", "#00838f", "#ad1457")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
