@@ -36,6 +36,10 @@ from qtaml_codesign.bits.cell_law import CellLaw
 PIECE = 2**16
 """Weights per piece: what bounds the memory."""
 
+ONE_CHIP = ("each cell keeps a rate of its own, so that all trials read one chip, which the seed names: the intervals "
+            "do not hold what differs from chip to chip")
+"""What to know of results over trials where cells have own rates."""
+
 
 def mean_rate(median: float, spread: float) -> float:
     """E[min(1, median exp(spread z))], z ~ N(0, 1).

@@ -70,7 +70,7 @@ def averaged_logs(cell: CellParameters, thickness_nm: Array, logs_of: LogsOf) ->
     means = np.empty((2, centre.size))
     for step_nm in np.unique(steps).tolist():
         its = steps == step_nm
-        means[:, its] = _Rule(one, sigma_nm, logs_of, step_nm).means(centre[its])
+        means[:, its] = _Rule(one, sigma_nm, logs_of, step_nm, _REACH).means(centre[its])
     rare = means.argmin(axis=0)
     means[1 - rare, np.arange(centre.size)] = np.log1p(-np.exp(means.min(axis=0)))
     log_flip, log_no_flip = means.reshape((2, *np.shape(thickness_nm)))
@@ -123,7 +123,7 @@ class _Rule:
     sigma_nm: float
     logs_of: LogsOf
     step_nm: float
-    reach: float = _REACH
+    reach: float
 
     def means(self, centre_nm: Array) -> Array:
         """(2, points) ln E[p] and ln E[1 - p] at mean thicknesses (points,)."""
