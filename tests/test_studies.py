@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 import beyond
 import interval_coverage
 import noise_models
+import physics
 import qtaml_codesign as qc
 from lab import cases as lab_cases
 from lab import networks as lab_networks
@@ -34,7 +35,7 @@ from qtaml_codesign.tac.evaluation import deploy_plan
 from reproduction import STUDIES, study_of, verdict_counts, write_page
 from tests.conftest import sketch
 
-EVERY = (*STUDIES, *beyond.STUDIES)
+EVERY = (*STUDIES, *beyond.STUDIES, *physics.STUDIES)
 SCRIPTS = Path(__file__).parent.parent / "studies"
 DRAWN_AGAIN = ("mismatch", "saturation", "allocation")
 """Studies whose figures are rendered twice, in both formats; all others save theirs, as SVG, by the same function."""
@@ -48,7 +49,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_script_is_listed() -> None:
-    scripts = {path.stem for path in SCRIPTS.glob("*.py")} - {"reproduction", "beyond", "train_zoo"}
+    scripts = {path.stem for path in SCRIPTS.glob("*.py")} - {"reproduction", "beyond", "physics", "train_zoo"}
     assert scripts == set(EVERY)
 
 

@@ -112,10 +112,11 @@ class Coded(Codec):
                 other rates.
         """
         own = law_of_words(law, self.format.bits)
-        if law.block != 1 or law.spread != 0.0:
+        if not law.alike:
             raise InputError("what a code leaves of such flips was not measured", where=f"law of region {law.name!r}",
                              rule="cells that flip on their own, all at one rate", value=f"block {law.block}, spread "
-                             f"{law.spread:g}", next_step="leave the noise model out, or use a method without codes")
+                             f"{law.spread:g}{', own rates' if law.own_rates else ''}",
+                             next_step="leave the noise model out, or use a method without codes")
         for name in ("one_to_zero", "zero_to_one"):
             given, measured = float(getattr(own, name)[0]), getattr(self, name)
             if not (self.decode or law.silent) and abs(given - measured) > RATE_ERROR * max(given, measured):

@@ -31,7 +31,7 @@ LOW = 0xFFFFFFFF
 class CudaReader(Reader):
     """The readings of `HostReader`, with the weights left on a device.
 
-    Groups whose cells differ or share their flips (`CellLaw.spread`, `block`), or whose codec corrects what is read,
+    Groups whose cells differ or share their flips (`CellLaw.alike`), or whose codec corrects what is read,
     are read on the host and moved.
 
     Args:

@@ -105,7 +105,7 @@ class StoredGroup(Generic[C]):
     @property
     def regular(self) -> bool:
         """Whether every cell flips on its own with the rate of its plane, and nothing corrects what is read."""
-        alone = self.law.block == 1 and self.law.spread == 0.0 and self.drawing(flip_key(0, self.key)) is None
+        alone = self.law.alike and self.drawing(flip_key(0, self.key)) is None
         return alone and not self.codec.corrects
 
     def drawing(self, key: FlipKey) -> Drawing | None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
+from qtaml_codesign.bits.variation import ONE_CHIP
 from qtaml_codesign.cards import DeviceCard, as_card
 from qtaml_codesign.checks import whole_number
 from qtaml_codesign.errors import InputError, did_you_mean
@@ -208,7 +209,8 @@ def _measured(
     lenders: Sequence[Lender],
 ) -> Sweep:
     network = network if options.metric is None else network.with_metric(options.metric)
-    notes = check_evaluation(network, options.target or network.metric.usual_target)
+    notes = [*check_evaluation(network, options.target or network.metric.usual_target)]
+    notes += [ONE_CHIP] if card.resolve().keeps_rate else []
     options = options.measuring(network.metric, network.clean_value)
     options = options.deciding() if options.rows == "knots" else options
     progress = Progress(running.progress)
@@ -216,7 +218,7 @@ def _measured(
     if folder is not None:
         _tell_what_moves(folder, options_record(card, network.digest, options), progress)
     with ResultStore(None if folder is None else folder / STORE_NAME, lenders) as store, workers, single_threaded():
-        measurement = Measurement(network, options, workers, store, progress, notes=[*notes])
+        measurement = Measurement(network, options, workers, store, progress, notes=notes)
         before = store.count_trials()
         if running.progress is not None:
             _preview(measurement, card)
