@@ -22,8 +22,9 @@ def check_against_closed_form(code: Code, p: object, bits: int) -> None:
     """Wrong words by an exact binomial test; wrong bits by their mean over words, which lies in [0, 1] (Hoeffding)."""
     law = measure(code, p, bits // code.k, seed=3)
     assert law.exact is not None
-    assert stats.binomtest(law.counts.wrong, law.counts.words, min(1.0, law.exact.word / law.counts.share)).pvalue > FALSE_ALARM
-    slack = law.counts.share * np.sqrt(np.log(2 / FALSE_ALARM) / 2 / law.counts.words)
+    seen, share = law.counts, law.counts.share
+    assert stats.binomtest(seen.wrong, seen.words, min(1.0, law.exact.word / share)).pvalue > FALSE_ALARM
+    slack = share * np.sqrt(np.log(2 / FALSE_ALARM) / 2 / seen.words)
     assert law.bit_error_rate.estimate == pytest.approx(law.exact.bit, abs=slack)
 
 

@@ -58,7 +58,7 @@ class WordCounts:
                 0 <= self.reported <= self.wrong <= self.words and self.words and self.wrong <= self.wrong_bits
                 and 0.0 <= self.share <= 1.0):
             raise InputError("these are no counts of decoded words", where="WordCounts", value=(*counts, self.share),
-                             rule="whole numbers, 0 <= reported <= wrong <= words, wrong <= wrong_bits, share in [0, 1]",
+                             rule="whole numbers; reported <= wrong <= words, wrong <= wrong_bits; 0 <= share <= 1",
                              next_step="make the plan again, or delete the kept law")
 
     @property

@@ -24,6 +24,7 @@ from qtaml_codesign.codecs.codebook import MOST_CELLS, Codebook, Source, design_
 from qtaml_codesign.codecs.codec import Codec
 from qtaml_codesign.codecs.coded import Coded
 from qtaml_codesign.codecs.dropped import Dropped
+from qtaml_codesign.ecc.code import FlipRates
 from qtaml_codesign.ecc.family import RatedCode, cheapest_code
 from qtaml_codesign.errors import InputError
 
@@ -101,13 +102,21 @@ def coded_ways(law: CellLaw, most_bits: int = MOST_CELLS - 2) -> list[Way]:
     if len(down) > 1 or len(up) > 1:
         return []
     rated = cheapest_code((float(up[0]), float(down[0])), MOST_RESIDUAL, laws_folder())
-    return [] if rated is None else [_coded_way(bits, rated, law) for bits in range(1, most_bits + 1)]
+    return [] if rated is None else [coded_way(bits, rated, law) for bits in range(1, most_bits + 1)]
 
 
-def _coded_way(bits: int, rated: RatedCode, law: CellLaw) -> Way:
-    left = np.full(bits, rated.law.expected.bit)
-    book, error = gaussian_codebook(CellLaw(law.name, BitFormat(bits), left, left))
-    code = rated.code
+def coded_way(bits: int, rated: RatedCode, law: CellLaw) -> Way:
+    """Words of so many bits under a code, with the table for what the code leaves of the flips.
+
+    Args:
+        bits: of a word.
+        rated: the code, at the rates of the law.
+        law: flip rates of the raw cells.
+    """
+    code, wrong = rated.code, rated.law.expected.bit
+    left = code.residual_rates(rated.law.rates) or FlipRates(wrong, wrong)
+    down, up = (np.full(bits, rate) for rate in (left.one_to_zero, left.zero_to_one))
+    book, error = gaussian_codebook(CellLaw(law.name, BitFormat(bits), down, up))
     return Way(bits * code.cells_per_bit, error, partial(_in_code, rated=rated, book=book), code.n - code.k)
 
 
@@ -116,7 +125,7 @@ def _in_code(weights: NDArray[np.floating], rated: RatedCode, book: Codebook) ->
     words = design(weights, CellLaw("default", book.format, silent, silent), codebook=book)
     left, rates = rated.law.expected, rated.law.rates
     return Coded(words, rated.code.name, rates.one_to_zero, rates.zero_to_one, left.word,
-                 left.bit / left.word if left.word else 0.0)
+                 left.bit / left.word if left.word else 0.0, measured=rated.law.counts)
 
 
 def laws_folder() -> Path:
