@@ -89,14 +89,17 @@ def test_drawings_hang_on_key_and_trial_alone_and_nest_over_the_rate() -> None:
 
 
 def test_a_shortened_word_has_no_cells_that_nobody_needs() -> None:
-    """Cells that always flip: one data bit and the checks of a Hamming word of 7, three of which are not there."""
-    code = named_code("hamming-7-4")
-    for bit in (0, 1):
-        word = code.encode([[bit, 0, 0, 0]])
-        flipped = word ^ np.array([[1, 0, 0, 0, 1, 1, 1]])
-        expected = code.decode(flipped, 1.0).bits[0, 0] ^ bit
-        found = DecodedWords("hamming-7-4", half(1.0)).wrong(np.array([bit], np.uint8), KEY, 0)
-        assert found.tolist() == [0] * int(expected)
+    """One data bit and 8 checks of a SECDED word: against all 2^9 ways in which they flip; 5 standard errors.
+
+    With all 72 cells the bit would be wrong three times as often.
+    """
+    code, rate, trials = named_code("secded-72-64"), 0.05, 3000
+    flips = np.zeros((512, 72), np.uint8)
+    flips[:, [0, *range(64, 72)]] = np.arange(512)[:, None] >> np.arange(9) & 1
+    ones = flips.sum(axis=1)
+    exact = float((code.decode(flips, rate).bits[:, 0] * rate**ones * (1 - rate) ** (9 - ones)).sum())
+    wrong = wrong_bits(DecodedWords("secded-72-64", half(rate)), np.zeros(1, np.uint8), trials).mean()
+    assert abs(wrong - exact) < 5 * np.sqrt(exact / trials)
     assert FailedWords("hamming-7-4", half(0.1), 0.1, 0.1).cells(9) == 9 + 3 * 3
 
 

@@ -127,6 +127,11 @@ class TacPlan(Frozen):
         return sum(layer.weights * layer.codec.cells for layer in self.layers) + unused
 
     @property
+    def coded(self) -> bool:
+        """Whether weights are held under a real code."""
+        return any(layer.codec.coded_bits for layer in self.layers)
+
+    @property
     def cells_per_weight(self) -> float:
         """Cells for each weight, averaged; the idealised protection of the paper's methods takes none."""
         return self.stored_bits / self.weights
