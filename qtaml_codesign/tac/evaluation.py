@@ -203,7 +203,7 @@ def deploy_plan(
 
 
 def _decoding_codecs(plan: TacPlan) -> dict[str, Holding]:
-    if not any(held.coded_bits for held in plan.codecs.values()):
+    if not plan.coded:
         raise InputError("there is nothing to decode", where="decode (--decode)", rule="a plan with words under a code",
                          value=f"a {plan.method} plan", next_step="leave it out, or make a plan with method joint")
     return {name: decoding(held) for name, held in plan.codecs.items()}
