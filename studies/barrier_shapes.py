@@ -80,12 +80,13 @@ def figure(rows: pd.DataFrame) -> Figure:
         first = group.iloc[0]
         end, collector = float(group["x_nm"].max()), float(first["collector_eV"])
         place, height = (group[name].to_numpy(float) for name in ("x_nm", "potential_eV"))
-        axis.fill_between(place, height, min(collector, 0.0), color=COLOURS[0], alpha=0.18, linewidth=0)
+        axis.fill_between(place, height, first["energy_eV"], where=height >= first["energy_eV"], interpolate=True,
+                          color=COLOURS[0], alpha=0.18, linewidth=0)
         axis.plot([-ELECTRODE_nm, 0.0, *place, end, end + ELECTRODE_nm], [0.0, 0.0, *height, collector, collector],
                   color=COLOURS[0])
         axis.axhline(first["energy_eV"], color=COLOURS[1], linewidth=1.0, linestyle="--")
-        axis.set(title=str(shape), xlim=(-ELECTRODE_nm, 2.8 + ELECTRODE_nm), ylim=(-3.7, 3.5))
-        axis.annotate(f"S = {first['action']:.2f}\nexact / WKB = {first['exact_over_wkb']:.3g}", (0.03, 0.05),
+        axis.set(title=str(shape), xlim=(-ELECTRODE_nm, 2.8 + ELECTRODE_nm), ylim=(-5.6, 3.5))
+        axis.annotate(f"S = {first['action']:.2f}\nexact / WKB = {first['exact_over_wkb']:.3g}", (0.03, 0.03),
                       xycoords="axes fraction", fontsize=8.5)
     for axis in axes[-1]:
         axis.set_xlabel("place (nm)")

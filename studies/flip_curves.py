@@ -22,11 +22,11 @@ from lab.figures import COLOURS, STYLES, new_figure
 from lab.study import Scale, Study
 
 PANELS = {
-    "barriers": ("both", "stack", "image-static", "two-band", "bias", "prefactor"),
+    "barriers": ("both", "image-static", "two-band", "bias", "prefactor"),
     "how the electrons leave": ("thermal", "roughness-0.1", "activated-0.1", "traps-0.1", "access"),
-    "cells that differ": ("charge-noise", "charge-loss"),
+    "cells that differ": ("charge-noise", "variation-0.03", "variation-0.10", "charge-loss"),
 }
-RANGE_nm, POINTS, DEEPEST = (1.3, 2.4), 45, -12.0
+RANGE_nm, POINTS, DEEPEST = (1.5, 2.4), 46, -12.0
 NODES = ((50, 4), (50, 24), (302, 150), (1000, 499))
 COMMON = 0.1
 OTHERS = {(50, 24): (0.066, 0.026), (302, 150): (3.4e-5, 0.027)}
@@ -50,23 +50,21 @@ def measure(case: dict[str, Any], networks: Path) -> list[dict[str, Any]]:
     if case["curve"] == "base":
         logs = qc.flip_probability(qc.load_card(CARD), places).log_probability
     else:
-        effect = EFFECTS[case["curve"]]
-        logs = np.array([effect.log_flip(place) for place in places.tolist()])
+        logs = EFFECTS[case["curve"]].log_flips(places)
     return [{"thickness_nm": place, "log10_p": value} for place, value in zip(places, logs / math.log(10), strict=True)]
 
 
 def _falling(electrons: int, threshold: int, points: int) -> list[dict[str, Any]]:
-    """Over thicknesses at which a fixed field gives p = 0.4 to 1e-12."""
+    """Over thicknesses at which a fixed field gives p = 0.1, and then 0.4 to 1e-12."""
     node = {"cell.electrons": electrons, "cell.flip_threshold": threshold}
     fixed, falling = (qc.load_card(CARD).with_fields({**node, **fields})
                       for fields in (trapezoid(BIAS_V), self_limiting(electrons)))
-    rows = []
-    for target in (COMMON, *np.geomspace(0.4, 1e-12, points).tolist()):
-        place = qc.thickness_for(fixed, target)
-        log_left = float(qc.flip_probability(falling, place).log_probability) - math.log(target)
-        rows.append({"thickness_nm": place, "log10_p": math.log10(target), "log10_left": log_left / math.log(10),
-                     "thinner_nm": place - qc.thickness_for(falling, target)})
-    return rows
+    targets = np.array([COMMON, *np.geomspace(0.4, 1e-12, points)])
+    places = np.array([qc.thickness_for(fixed, target) for target in targets.tolist()])
+    log_left = qc.flip_probability(falling, places).log_probability - np.log(targets)
+    return [{"thickness_nm": place, "log10_p": math.log10(target), "log10_left": left / math.log(10),
+             "thinner_nm": place - qc.thickness_for(falling, COMMON) if target == COMMON else math.nan}
+            for place, target, left in zip(places.tolist(), targets.tolist(), log_left.tolist(), strict=True)]
 
 
 def common(rows: pd.DataFrame) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from pathlib import Path
 from beyond import write_page
 from reproduction import run_and_write
 
-STUDIES = ("physics_effects",)
+STUDIES = ("physics_effects", "barrier_shapes", "flip_curves", "cell_variation")
 PAGE = Path("docs/physics.md")
 
 

@@ -23,7 +23,7 @@ from lab.effects import EFFECTS, A_nm, B_nm
 from lab.figures import COLOURS, new_figure
 from lab.study import Scale, Study
 
-SMOKE = ("attempts", "bias", "prefactor", "both", "traps-0.1", "charge-noise", "access")
+SMOKE = ("attempts", "bias", "prefactor", "both", "traps-0.1", "charge-noise", "access", "variation-0.03")
 TARGETS = (0.10, 1e-6)
 CHANGED = math.log(2.0)
 FACTORS = {
@@ -48,7 +48,7 @@ def cases(scale: Scale) -> list[dict[str, Any]]:
 def measure(case: dict[str, Any], networks: Path) -> list[dict[str, Any]]:
     """ln of the factors, and the shifts in pm."""
     effect = EFFECTS[case["effect"]]
-    log_A, log_B = (effect.log_flip(place) - effect.log_flip_without(place) for place in (A_nm, B_nm))
+    log_A, log_B = effect.log_factors(np.array([A_nm, B_nm])).tolist()
     common, rare = (effect.shift_pm(target) for target in TARGETS)
     return [{"label": effect.label, "kind": effect.kind, "log_factor_A": log_A, "log_factor_B": log_B,
              "shift_common_pm": common, "shift_rare_pm": rare}]

@@ -124,6 +124,10 @@ class TrialOptions:
         int | None,
         typer.Option("--sample", help="Cards to draw within the ranges that the card states: a band of each thickness.")
     ] = None
+    decode: Annotated[
+        bool, typer.Option("--decode", help="Encode, flip and decode codewords of methods with a real code (joint) in "
+                           "every trial, instead of drawing what the code is known to leave.")
+    ] = False
     reuse: Annotated[
         list[Path] | None,
         typer.Option("--reuse", help="Folder of an earlier sweep whose trials may be used, of any card; repeat it for "

@@ -59,7 +59,8 @@ def run_trials(
         "block": asked.block,
         "methods": [name.strip() for text in asked.method or [] for name in text.split(",")] or None,
         "half_width": asked.half_width, "max_trials": asked.max_trials, "allocation": asked.allocation,
-        "sensitivity": asked.sensitivity, "workers": usable_cpus() if asked.workers is None else asked.workers, **more,
+        "sensitivity": asked.sensitivity, "decode": asked.decode or None,
+        "workers": usable_cpus() if asked.workers is None else asked.workers, **more,
     }
     with interruptible(folder), progress_shown() as report:
         result = library(

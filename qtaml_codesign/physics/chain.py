@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,7 @@ from qtaml_codesign.physics.escape import EscapeLogs, Tail, escape_logs, log_fli
 from qtaml_codesign.physics.hazard import action_of, log_hazard_of
 from qtaml_codesign.physics.roughness import rough_action, slopes_per_nm
 from qtaml_codesign.physics.thermal import MOST, thermal_action, thermal_share
+from qtaml_codesign.physics.variation import averaged_logs
 
 Array = NDArray[np.float64]
 Logs = tuple[Array, Array]
@@ -69,6 +70,8 @@ def flip_logs(cell: CellParameters, thickness_nm: Array, tail: Tail = "binomial"
     Raises:
         InputError: an approximate tail with effects, or a thickness that is too large for thermal averaging.
     """
+    if cell.variation is not None:
+        return averaged_logs(cell, thickness_nm, partial(flip_logs, tail=tail))
     action = effective_action(cell, thickness_nm)
     one = escape_logs(action, cell.attempts, cell.electrons, cell.flip_threshold, tail)
     if cell.escape == NO_EFFECTS:

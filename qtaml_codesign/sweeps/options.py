@@ -19,7 +19,7 @@ from qtaml_codesign.nets.target import Target, as_target
 from qtaml_codesign.physics.flip import flip_probability, thickness_for
 from qtaml_codesign.sweeps.stopping import DEFAULT_MAX_TRIALS, StoppingRule
 from qtaml_codesign.tac.allocation import checked_allocation
-from qtaml_codesign.tac.choices import Choice, checked_block, checked_cells, checked_methods, need_method
+from qtaml_codesign.tac.choices import Choice, checked_block, checked_cells, checked_methods, decodes, need_method
 from qtaml_codesign.tac.methods import BUDGET_FREE_METHODS, CELL_METHODS, METHOD_RULES, METHODS, SPENDING_METHODS
 
 DEFAULT_BUDGETS = (0.0, 0.01, 0.02, 0.03, 0.05, 0.10, 0.125, 0.25, 0.375)
@@ -54,6 +54,7 @@ class SweepOptions:
             curve bends, or the "knots" of a search for the frontier alone.
         refine: whether further knots are measured where a curve crosses the target.
         block: weights that share a mean and a scale; None: those of an output channel do.
+        decode: whether codewords are really decoded in every trial.
     """
 
     thickness_nm: tuple[float, ...]
@@ -69,6 +70,7 @@ class SweepOptions:
     rows: Rows
     refine: bool
     block: int | None = None
+    decode: bool = False
 
     @property
     def curves(self) -> tuple[Choice, ...]:
@@ -114,9 +116,9 @@ class SweepOptions:
         return replace(self, stopping=replace(self.stopping, threshold=self.stopping.far_from))
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values that survive JSON; without `cells` and `block` where they are not spent or asked for."""
+        """Plain values that survive JSON; without `cells`, `block` and `decode` where they are not asked for."""
         plain = {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()
-                 if name not in ("cells", "block") or value}
+                 if name not in ("cells", "block", "decode") or value}
         return plain | {"stopping": self.stopping.describe(), "target": self.wanted.plain,
                         "metric": self.stopping.metric.name}
 
@@ -144,14 +146,14 @@ def sweep_options(
     target: float | str | Target | None = None, metric: str | Metric | None = None, trials: int | None = None,
     half_width: float | None = None, max_trials: int | None = None, allocation: str | None = None,
     sensitivity: str = "auto", interpolate: bool | None = None, refine: bool | None = None, search: bool = False,
-    block: int | None = None,
+    block: int | None = None, decode: bool = False,
 ) -> SweepOptions:
     """The options of a sweep, checked; `sweep` and `find_frontier` say what each means.
 
     Args:
         card: whose range is the default.
         thickness_nm, budgets, cells, methods, seed, target, metric, trials, half_width, max_trials, allocation,
-            sensitivity, interpolate, refine, block: as in `sweep`.
+            sensitivity, interpolate, refine, block, decode: as in `sweep`.
         search: look for the frontier alone.
 
     Raises:
@@ -166,7 +168,7 @@ def sweep_options(
         target=None if target is None else as_target(target), metric=None if metric is None else as_metric(metric),
         stopping=_stopping(trials, half_width, max_trials), allocation=checked_allocation(allocation, chosen),
         sensitivity=_sensitivity(sensitivity, chosen), rows=rows, refine=refine is not False,
-        block=checked_block(block, chosen),
+        block=checked_block(block, chosen), decode=decodes(decode, chosen),
     )
 
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from qtaml_codesign.bits.cell_law import BitErrorProfile, CellLaw
 from qtaml_codesign.bits.law import ReadLaw
 from qtaml_codesign.codecs.plane_protected import PlaneProtected
-from qtaml_codesign.memory.reader import StoredGroup
+from qtaml_codesign.memory.stored import StoredGroup
 from qtaml_codesign.nets.network import LayerAlone
 from qtaml_codesign.nets.residual import residual_floors
 from qtaml_codesign.nets.sensitivity import JacobianGains, jacobian_gains

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
+from qtaml_codesign.codecs.codewords import Codewords
 from qtaml_codesign.codecs.plane_protected import PlaneProtected
 from qtaml_codesign.codecs.registry import Holding
 from qtaml_codesign.errors import InputError, PlanError
@@ -119,11 +120,17 @@ class TacPlan(Frozen):
 
         The codewords of a code run on from tensor to tensor; the last one is not full, but has all its checks.
         """
-        coded: Counter[tuple[int, int]] = Counter()
+        coded: Counter[Codewords] = Counter()
         for layer in self.layers:
-            coded.update({code: layer.weights * bits for code, bits in layer.codec.coded_bits.items()})
-        unused = sum((-bits % k) / k * (n - k) for (n, k), bits in coded.items())
+            coded.update({codewords: layer.weights * bits for codewords, bits in layer.codec.coded_bits.items()})
+        unused = sum(codewords.cells(round(bits)) - bits * codewords.known.cells_per_bit
+                     for codewords, bits in coded.items())
         return sum(layer.weights * layer.codec.cells for layer in self.layers) + unused
+
+    @property
+    def coded(self) -> bool:
+        """Whether weights are held under a real code."""
+        return any(layer.codec.coded_bits for layer in self.layers)
 
     @property
     def cells_per_weight(self) -> float:

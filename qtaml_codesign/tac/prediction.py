@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from qtaml_codesign.bits.transition import expected_values
 from qtaml_codesign.codecs.codec import Codec, pieces
 from qtaml_codesign.memory.deploy import DeployedModel
-from qtaml_codesign.memory.reader import StoredGroup
+from qtaml_codesign.memory.stored import StoredGroup
 from qtaml_codesign.nets.network import GivenWeights
 from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.statistics import Interval, mean_interval

@@ -24,8 +24,10 @@ from qtaml_codesign.codecs.codebook import MOST_CELLS, Codebook, Source, design_
 from qtaml_codesign.codecs.codec import Codec
 from qtaml_codesign.codecs.coded import Coded
 from qtaml_codesign.codecs.dropped import Dropped
+from qtaml_codesign.ecc.code import FlipRates
 from qtaml_codesign.ecc.family import RatedCode, cheapest_code
 from qtaml_codesign.errors import InputError
+from qtaml_codesign.tac.algorithm import StageProgress
 
 SOURCE_ATOMS = 2**12
 """Intervals of equal mass that stand for the Gaussian distribution; the error of a table moves by 0.1 % with more."""
@@ -33,6 +35,14 @@ SOURCE_ATOMS = 2**12
 
 MOST_RESIDUAL = 2e-4
 """Share of wrong data bits that a code may leave: at most a lost word or two of the 2,000 that are decoded."""
+
+
+MEASURING = "measuring what codes leave"
+"""Stage of the progress that is told."""
+
+
+def silent(stage: str, done: int, total: int) -> None:
+    """Tell nobody of the progress, `done` of `total` steps of a `stage`."""
 
 
 @dataclass(frozen=True)
@@ -90,24 +100,46 @@ def word_ways(law: CellLaw) -> list[Way]:
     return ways
 
 
-def coded_ways(law: CellLaw, most_bits: int = MOST_CELLS - 2) -> list[Way]:
-    """Words of 1 to 10 bits under the code that takes fewest cells and leaves hardly an error at these rates.
+def coded_ways(law: CellLaw, most_bits: int = MOST_CELLS - 2, progress: StageProgress = silent) -> list[Way]:
+    """Words of 1 to 10 bits under the code of `code_for`.
 
     Args:
-        law: flip rates of the raw cells; none where its planes differ, as a code is known for one rate.
+        law: flip rates of the raw cells.
         most_bits: of a word.
+        progress: as for `code_for`.
+    """
+    rated = code_for(law, progress)
+    return [] if rated is None else [coded_way(bits, rated, law) for bits in range(1, most_bits + 1)]
+
+
+def code_for(law: CellLaw, progress: StageProgress = silent) -> RatedCode | None:
+    """The code that takes fewest cells and leaves hardly an error at these rates; measured where it is not known.
+
+    Args:
+        law: flip rates of the raw cells.
+        progress: called with (stage, codes looked at, codes) as codes are looked through.
+
+    Returns:
+        None where no code suffices, or planes differ: a code is known for one rate.
     """
     down, up = (np.unique(rates) for rates in (law.one_to_zero, law.zero_to_one))
     if len(down) > 1 or len(up) > 1:
-        return []
-    rated = cheapest_code((float(up[0]), float(down[0])), MOST_RESIDUAL, laws_folder())
-    return [] if rated is None else [_coded_way(bits, rated, law) for bits in range(1, most_bits + 1)]
+        return None
+    return cheapest_code((float(up[0]), float(down[0])), MOST_RESIDUAL, laws_folder(), partial(progress, MEASURING))
 
 
-def _coded_way(bits: int, rated: RatedCode, law: CellLaw) -> Way:
-    left = np.full(bits, rated.law.expected.bit)
-    book, error = gaussian_codebook(CellLaw(law.name, BitFormat(bits), left, left))
-    code = rated.code
+def coded_way(bits: int, rated: RatedCode, law: CellLaw) -> Way:
+    """Words of so many bits under a code, with the table for what the code leaves of the flips.
+
+    Args:
+        bits: of a word.
+        rated: the code, at the rates of the law.
+        law: flip rates of the raw cells.
+    """
+    code, wrong = rated.code, rated.law.expected.bit
+    left = code.residual_rates(rated.law.rates) or FlipRates(wrong, wrong)
+    down, up = (np.full(bits, rate) for rate in (left.one_to_zero, left.zero_to_one))
+    book, error = gaussian_codebook(CellLaw(law.name, BitFormat(bits), down, up))
     return Way(bits * code.cells_per_bit, error, partial(_in_code, rated=rated, book=book), code.n - code.k)
 
 
@@ -116,7 +148,7 @@ def _in_code(weights: NDArray[np.floating], rated: RatedCode, book: Codebook) ->
     words = design(weights, CellLaw("default", book.format, silent, silent), codebook=book)
     left, rates = rated.law.expected, rated.law.rates
     return Coded(words, rated.code.name, rates.one_to_zero, rates.zero_to_one, left.word,
-                 left.bit / left.word if left.word else 0.0)
+                 left.bit / left.word if left.word else 0.0, measured=rated.law.counts)
 
 
 def laws_folder() -> Path:

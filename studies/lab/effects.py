@@ -7,9 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 import qtaml_codesign as qc
 from qtaml_codesign.constants import ELEMENTARY_CHARGE_C, FARAD_PER_aF
 from qtaml_codesign.errors import InputError
+
+Array = NDArray[np.float64]
 
 CARD = "3nm"
 A_nm, B_nm = 1.765, 2.12
@@ -44,18 +49,15 @@ class Effect:
     per_nm: float = 1.0
     share: float = 1.0
 
-    def on_card_nm(self, thickness_nm: float) -> float:
-        """Thickness as the card has it."""
-        return (thickness_nm - self.fixed_nm) * self.per_nm
-
-    def log_flip(self, thickness_nm: float) -> float:
+    def log_flips(self, thickness_nm: Array) -> Array:
         """ln of the chance that a bit flips, with the effect."""
-        card = qc.load_card(CARD).with_fields(self.fields)
-        return math.log(self.share) + float(qc.flip_probability(card, self.on_card_nm(thickness_nm)).log_probability)
+        card, on_card_nm = qc.load_card(CARD).with_fields(self.fields), (thickness_nm - self.fixed_nm) * self.per_nm
+        return np.asarray(math.log(self.share) + qc.flip_probability(card, on_card_nm).log_probability)
 
-    def log_flip_without(self, thickness_nm: float) -> float:
-        """The same of the card that it is compared with."""
-        return float(qc.flip_probability(qc.load_card(CARD).with_fields(self.beside), thickness_nm).log_probability)
+    def log_factors(self, thickness_nm: Array) -> Array:
+        """ln of the factor on it, beside the card that it is compared with."""
+        beside = qc.load_card(CARD).with_fields(self.beside)
+        return np.asarray(self.log_flips(thickness_nm) - qc.flip_probability(beside, thickness_nm).log_probability)
 
     def shift_pm(self, flip_probability: float) -> float:
         """How much thicker the oxide must be for the same flip probability; NaN where no thickness brings it so low."""
@@ -139,5 +141,8 @@ EFFECTS: dict[str, Effect] = {
         **ROOM, "escape.charge_noise": "kTC", "escape.node_capacitance_aF": NODE_aF}),
     "self-limiting": Effect("self-limiting field, beside 0.65 V fixed", "escape", self_limiting(50), trapezoid(BIAS_V)),
     "access": Effect("access device leaks 0.1 pA", "escape", {"escape.access": {"leakage_pA": 0.1}}),
+    "variation-0.03": Effect("thickness from cell to cell, 0.03 nm", "cells", {"variation.thickness_sigma_nm": 0.03}),
+    "variation-0.05": Effect("thickness from cell to cell, 0.05 nm", "cells", {"variation.thickness_sigma_nm": 0.05}),
+    "variation-0.10": Effect("thickness from cell to cell, 0.10 nm", "cells", {"variation.thickness_sigma_nm": 0.10}),
     "charge-loss": Effect("charge loss only, half the bits charged", "cells", {"flips": "charge_loss"}, share=0.5),
 }
