@@ -29,7 +29,8 @@ SHAPES: dict[str, dict[str, Any]] = {
                              | {"model": "profile", "points": GRADED}},
 }
 EXACT = {"barrier.transmission": "exact", "barrier.electrode_mass_m0": 0.916, **FORCED}
-OTHERS = {("rectangular", "exact_over_wkb"): (0.1129, 4e-4), ("trapezoidal, 0.65 V", "action"): (18.8698444403401, 1e-13),
+OTHERS = {("rectangular", "exact_over_wkb"): (0.1129, 4e-4),
+          ("trapezoidal, 0.65 V", "action"): (18.8698444403401, 1e-13),
           ("trapezoidal, 0.65 V", "exact"): (2.71322906812e-9, 1e-6), ("stack", "wkb"): (7.83e-9, 1e-3),
           ("stack", "exact_over_wkb"): (0.070, 1e-2)}
 """Worked out by quadrature, Airy functions and by hand, with the relative error that the digits given leave."""
@@ -53,10 +54,10 @@ def measure(case: dict[str, Any], networks: Path) -> list[dict[str, Any]]:
                "needed_nm": qc.thickness_for(card, 0.10)}
     pieces = barrier.landscape(np.array([thickness]))
     ends = np.concatenate([[0.0], np.cumsum(pieces.width_nm[0])])
-    return [{**figures, "x_nm": float(place), "potential_eV": float(height) + barrier.energy_eV,
-             "collector_eV": barrier.energy_eV - pieces.collector_eV}
-            for left, right, start, end in zip(ends, ends[1:], pieces.start_eV[0], pieces.end_eV[0], strict=False)
-            for place, height in ((left, start), (right, end))]
+    places = np.stack([ends[:-1], ends[1:]], axis=1).ravel()
+    heights = np.stack([pieces.start_eV[0], pieces.end_eV[0]], axis=1).ravel() + barrier.energy_eV
+    return [{**figures, "x_nm": place, "potential_eV": height, "collector_eV": barrier.energy_eV - pieces.collector_eV}
+            for place, height in zip(places.tolist(), heights.tolist(), strict=True)]
 
 
 def table(rows: pd.DataFrame) -> pd.DataFrame:
@@ -64,7 +65,8 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame([{
         "shape": shape, "thickness (nm)": f"{first['thickness_nm']:g}", "S": f"{first['action']:.4f}",
         "T, WKB": f"{first['wkb']:.3g}", "T, exact": f"{first['exact']:.3g}",
-        "exact / WKB": f"{first['exact_over_wkb']:.3f}", "thickness for p = 0.10 (nm), WKB": f"{first['needed_nm']:.3f}",
+        "exact / WKB": f"{first['exact_over_wkb']:.3f}",
+        "thickness for p = 0.10 (nm), WKB": f"{first['needed_nm']:.3f}",
     } for shape, first in firsts(rows).items()])
 
 

@@ -114,9 +114,11 @@ def claims(rows: pd.DataFrame) -> list[Claim]:
              for node, (share, thinner) in OTHERS.items() if node in found.index]
     return [
         Claim("never-more", "all nodes", "a falling field never flips more bits than the fixed field of a full node",
-              f"largest share {10.0 ** left.max():.4g}", holds(bool(left.max() <= 0.0)), "A share exceeds 1.", kind="ours"),
+              f"largest share {10.0 ** left.max():.4g}", holds(bool(left.max() <= 0.0)), "A share exceeds 1.",
+              kind="ours"),
         Claim("death-process", "p = 0.10", "what a falling field leaves is what matrix exponentials leave",
-              f"{sum(close)} of {len(close)}", holds(all(close)), "A share or a thickness is another.", kind="ours"),
+              f"{sum(close)} of {len(close)}", holds(all(close)), "A share or a thickness is another.",
+              kind="ours"),
     ]
 
 

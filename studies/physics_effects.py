@@ -1,8 +1,8 @@
 """What changes the flip probability by how much: every effect that a card can switch on, on the 3 nm card.
 
 The factor on p_flip where flips are common (A, 1.765 nm: p_flip = 0.10) and rare (B, 2.12 nm: 1.3e-9), and how much
-thicker the oxide must be made for the flip probability to be 0.10, or 1e-6, again. The attempt frequency is left as it is,
-so that the effect is seen and not its calibration.
+thicker the oxide must be made for the flip probability to be 0.10, or 1e-6, again. The attempt frequency is left as
+it is, so that the effect is seen and not its calibration.
 
 A bias without the interface prefactor, or the prefactor without a bias, is no correction: each undoes most of the
 other. The two alone are shown apart, as a warning.
@@ -137,7 +137,8 @@ def _finish(axes: Any, order: pd.DataFrame, places: np.ndarray) -> None:
         axis.grid(axis="y", visible=False)
         axis.legend(loc="upper right", framealpha=0.95)
     left.annotate("hatched: no\nthickness brings\np so low", (0.02, 0.3), xycoords="axes fraction", fontsize=8.5)
-    right.annotate("grey: never one without the other", (0.98, 0.045), xycoords="axes fraction", fontsize=8.5, ha="right")
+    right.annotate("grey: never one without the other", (0.98, 0.045), xycoords="axes fraction", fontsize=8.5,
+                   ha="right")
 
 
 def claims(rows: pd.DataFrame) -> list[Claim]:
@@ -157,9 +158,9 @@ def claims(rows: pd.DataFrame) -> list[Claim]:
               "Expected are +23, +103 and -193 pm.", kind="ours"),
         Claim("factors", "A and B", "the factors are those worked out by other means, to their last digit",
               f"{len(off) - len(wrong)} of {len(off)}", holds(not wrong), "; ".join(wrong) or "All are.", kind="ours"),
-        Claim("calibrate", "B", "most effects change a rare flip probability by more than a factor of two, so that a card "
-              "must be calibrated", f"{len(large)} of {(rows['kind'] != 'alone').sum()}",
-              holds(2 * len(large) > len(rows)), "Fewer than half do.", kind="ours"),
+        Claim("calibrate", "B", "most effects change a rare flip probability by more than a factor of two, so that a "
+              "card must be calibrated", f"{len(large)} of {(rows['kind'] != 'alone').sum()}",
+              holds(2 * len(large) > (rows["kind"] != "alone").sum()), "Fewer than half do.", kind="ours"),
     ]
 
 

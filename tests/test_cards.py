@@ -294,6 +294,16 @@ def test_the_card_cannot_be_changed() -> None:
     assert card.provenance
 
 
+def test_what_a_card_is_changed_with_stays_as_it_is() -> None:
+    barrier = {"model": "trapezoidal", "height_eV": 3.1, "electron_energy_eV": 0.05, "effective_mass_m0": 0.4,
+               "thickness_nm": 1.765, "bias_V": 0.1}
+    given = copy.deepcopy(barrier)
+    card = load_card("3nm").with_fields({"barrier": given, "barrier.bias_V": 0.65,
+                                         "cell.attempt_frequency_anchor": "forced"})
+    assert card.to_dict()["barrier"]["bias_V"] == 0.65
+    assert given == barrier
+
+
 def test_resolution_order_is_card_then_region_then_plane() -> None:
     tree = changed("regions/a", {**REGION, "window_s": 2.0, "bit_planes": {1: {"window_s": 3.0}}})
     tree["regions"]["b"] = {"tensors": ["x"], "cell": {"electrons": 60}}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any, Final
 
 from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
@@ -268,7 +269,7 @@ class DeviceCard(CardPart):
                 step = hint if "?" in hint else did_you_mean(field, leaf_names(DeviceCard))
                 raise CardError(f"unknown field {field}", where=f"card {self.name}", rule="a dotted field of the card",
                                 value=field, next_step=step)
-            put(tree, field, value)
+            put(tree, field, deepcopy(value))
         return DeviceCard(**tree)
 
 
