@@ -44,6 +44,11 @@ PlanMethod = Annotated[
 Cells = Annotated[
     str | None, typer.Option("--cells", help=f"Cells per weight, {OF_CELLS}; default 8.")
 ]
+Margin = Annotated[
+    float | None,
+    typer.Option("--margin", help="Design margin on the raw bit error rate: words and codes are made for so many times "
+                 f"the flip probability, {OF_CELLS}. 1.2 holds at 1.2 p. Default: 1."),
+]
 Budget = Annotated[
     str, typer.Option("--budget", help="Protected-bit fraction; 0.05 or 5% of the stored bits.")
 ]
@@ -84,6 +89,7 @@ class TrialOptions:
         typer.Option("--cells", help=f"Cells per weight, comma separated, {OF_CELLS}; they take the place of a budget. "
                      "Plain codes take 8. Default: 8."),
     ] = None
+    margin: Margin = None
     method: Annotated[
         list[str] | None,
         typer.Option("--method", help=f"{METHOD_LIST}; several comma separated, or repeat it. Default: tac and "

@@ -159,9 +159,10 @@ class Measurement:
         """The plan of each point; those that the store knows are not made again."""
         ids, requests = [], {}
         for point in points:
-            request = PlanRequest(self.network.digest, point.choice.method, point.choice.budget, self.options.seed,
-                                  self.options.allocation, self.options.sensitivity, point.place.profile,
-                                  point.choice.cells)
+            method, budget, cells = point.choice
+            request = PlanRequest(self.network.digest, method, budget, self.options.seed, self.options.allocation,
+                                  self.options.sensitivity_of(method), point.place.profile, cells,
+                                  self.options.margin_of(method))
             ids.append(request.request_id)
             requests[ids[-1]] = request
         known = self.store.plans(requests)

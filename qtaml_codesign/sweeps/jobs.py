@@ -20,6 +20,7 @@ from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.sweeps.handle import WorkloadHandle, resolve
 from qtaml_codesign.sweeps.task import ENGINE_VERSION, SweepTask, TaskGroup, content_digest
 from qtaml_codesign.tac.api import TacPlan, plan
+from qtaml_codesign.tac.choices import MOST_FLIPS
 from qtaml_codesign.tac.methods import METHOD_RULES
 
 
@@ -35,6 +36,7 @@ class PlanRequest:
     sensitivity: str
     profile: BitErrorProfile
     cells: float | None = None
+    margin: float = 1.0
 
     @property
     def needs_gains(self) -> bool:
@@ -49,7 +51,14 @@ class PlanRequest:
             "budget": self.budget, "seed": self.seed, "allocation": self.allocation, "sensitivity": self.sensitivity,
             "profile": self.profile.to_json(),
         }
-        return content_digest(content if self.cells is None else content | {"cells": self.cells})
+        of_stores = {"cells": (self.cells, None), "margin": (self.margin, 1.0)}
+        return content_digest(content | {name: value for name, (value, usual) in of_stores.items() if value != usual})
+
+    @property
+    def usable_margin(self) -> float:
+        """The design margin, less where it would go beyond a flip probability of 1/2: a curve runs on to there."""
+        highest = max(float(max(law.one_to_zero.max(), law.zero_to_one.max())) for law in self.profile.regions)
+        return max(1.0, min(self.margin, MOST_FLIPS / highest)) if highest > 0.0 else self.margin
 
 
 def make_plan(handle: WorkloadHandle | Parcel, request: PlanRequest, gains: JacobianGains | None) -> TacPlan:
@@ -66,7 +75,7 @@ def make_plan(handle: WorkloadHandle | Parcel, request: PlanRequest, gains: Jaco
     """
     with single_threaded():
         return plan(resolve(handle), request.method, request.profile, request.budget, request.seed,
-                    cells=request.cells, sensitivity=request.sensitivity, gains=gains,
+                    cells=request.cells, margin=request.usable_margin, sensitivity=request.sensitivity, gains=gains,
                     allocation=request.allocation if METHOD_RULES[request.method].spend == "allocate" else None)
 
 

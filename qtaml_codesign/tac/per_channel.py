@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from qtaml_codesign.memory.deploy import deploy
 from qtaml_codesign.memory.reader import Reader
-from qtaml_codesign.nets.weight_gains import weight_gains
+from qtaml_codesign.nets.weight_gains import gains_method, weight_gains
 from qtaml_codesign.tac.cell_allocation import allocate_cells
 from qtaml_codesign.tac.layers import StoredLayer
 from qtaml_codesign.tac.plan import TacPlan, weights_digest
@@ -166,7 +166,7 @@ def _plan(
     score = {name: float(np.abs(weight).max()) ** 2 * mean_gain[name] for name, weight in weights.items()}
     return TacPlan(
         method=request.method, workload=request.workload.name, weights_digest=weights_digest(weights),
-        budget=request.budget, seed=request.seed, allocation="none", sensitivity="reverse",
+        budget=request.budget, seed=request.seed, allocation="none", sensitivity=gains_method(request.workload),
         rho_star=None, predicted_variance=error, uniform_variance=None, warnings=(), statistics=statistics,
         layers=tuple(StoredLayer(name=name, weights=weight.size, codec=stores[name].holding, score=score[name],
                                  jacobian_gain=float(np.sqrt(mean_gain[name])))

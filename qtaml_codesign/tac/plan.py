@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 else:
     Method = Literal[METHODS]
 
-OF_STORES = ("cells", "error_floor", "statistics", "reason")
-"""Fields that stand in files of version 3 alone."""
+OF_STORES: dict[str, Any] = {"cells": None, "error_floor": None, "statistics": {}, "reason": "", "margin": 1.0}
+"""Fields that stand in files of version 3 alone, and what they are where the file does not name them."""
 _AGAIN = "or make the plan again with `codesign plan`"
 
 
@@ -59,6 +59,8 @@ class TacPlan(Frozen):
         statistics: buffers of the network that go with the stored weights, flat, by name: those of normalisation layers
             re-estimated under the flips; empty where it keeps its own.
         reason: why this method, where it was left to `auto`.
+        margin: design margin on the raw bit error rate: the store was made for so many times the flip probability, at
+            which predicted_variance and error_floor hold; 1 where it was made for the flip probability itself.
 
     Example:
         >>> plan = TacPlan.from_json(TacPlan(method="none", workload="toy", weights_digest="0" * 64, budget=0.0,
@@ -86,6 +88,7 @@ class TacPlan(Frozen):
     error_floor: NonNegative | None = None
     reason: str = ""
     statistics: dict[str, tuple[Finite, ...]] = Field(default_factory=dict)
+    margin: Annotated[float, Field(ge=1.0, allow_inf_nan=False)] = 1.0
 
     @property
     def codecs(self) -> dict[str, Holding]:
@@ -168,7 +171,7 @@ class TacPlan(Frozen):
     def to_json(self) -> str:
         """The plan as JSON text; floats round-trip exactly."""
         content = self.model_dump(mode="json")
-        of_store = {name: value for name in OF_STORES if (value := content.pop(name)) not in (None, "", {})}
+        of_store = {name: value for name, usual in OF_STORES.items() if (value := content.pop(name)) != usual}
         stores = bool(of_store) or any(isinstance(layer, StoredLayer) for layer in self.layers)
         header = {"format": PLAN_FORMAT, "version": PLAN_VERSION if stores else PAPER_VERSION}
         return json.dumps(without_repeated_tables({**header, **content, **of_store}), indent=1, allow_nan=False)

@@ -22,6 +22,7 @@ class StoreRequest:
         cells: cells per weight, of methods that spend them; else None.
         seed: key of every random choice.
         progress: called with (stage, steps done, steps known so far).
+        margin: design margin on the raw bit error rate: the store is made for rates so many times those of `laws`.
     """
 
     workload: Workload
@@ -31,3 +32,10 @@ class StoreRequest:
     cells: float | None
     seed: int
     progress: StageProgress
+    margin: float = 1.0
+
+    @property
+    def design_laws(self) -> dict[str, CellLaw]:
+        """The flip rates that the store is made for, by tensor: those of `laws`, times the margin."""
+        scaled = {law: law.scaled(self.margin) for law in dict.fromkeys(self.laws.values())}
+        return {name: scaled[law] for name, law in self.laws.items()}

@@ -24,7 +24,9 @@ from qtaml_codesign.codecs.codebook import MOST_CELLS, Codebook, Source, design_
 from qtaml_codesign.codecs.codec import Codec
 from qtaml_codesign.codecs.coded import Coded
 from qtaml_codesign.codecs.dropped import Dropped
+from qtaml_codesign.ecc.code import flip_rates
 from qtaml_codesign.ecc.family import RatedCode, cheapest_code
+from qtaml_codesign.ecc.kept_laws import kept_law
 from qtaml_codesign.errors import InputError
 
 SOURCE_ATOMS = 2**12
@@ -90,25 +92,32 @@ def word_ways(law: CellLaw) -> list[Way]:
     return ways
 
 
-def coded_ways(law: CellLaw, most_bits: int = MOST_CELLS - 2) -> list[Way]:
+def coded_ways(law: CellLaw, most_bits: int = MOST_CELLS - 2, margin: float = 1.0) -> list[Way]:
     """Words of 1 to 10 bits under the code that takes fewest cells and leaves hardly an error at these rates.
 
     Args:
         law: flip rates of the raw cells; none where its planes differ, as a code is known for one rate.
         most_bits: of a word.
+        margin: code and tables are made for so many times the rates; what the code then leaves at `law` itself is
+            measured there.
     """
     down, up = (np.unique(rates) for rates in (law.one_to_zero, law.zero_to_one))
     if len(down) > 1 or len(up) > 1:
         return []
-    rated = cheapest_code((float(up[0]), float(down[0])), MOST_RESIDUAL, laws_folder())
-    return [] if rated is None else [_coded_way(bits, rated, law) for bits in range(1, most_bits + 1)]
+    rates = (float(up[0]), float(down[0]))
+    worst = cheapest_code((margin * rates[0], margin * rates[1]), MOST_RESIDUAL, laws_folder())
+    if worst is None:
+        return []
+    used = worst if margin == 1.0 else RatedCode(worst.code, kept_law(worst.code, flip_rates(rates), laws_folder()))
+    return [_coded_way(bits, worst, used, law.name) for bits in range(1, most_bits + 1)]
 
 
-def _coded_way(bits: int, rated: RatedCode, law: CellLaw) -> Way:
-    left = np.full(bits, rated.law.expected.bit)
-    book, error = gaussian_codebook(CellLaw(law.name, BitFormat(bits), left, left))
-    code = rated.code
-    return Way(bits * code.cells_per_bit, error, partial(_in_code, rated=rated, book=book), code.n - code.k)
+def _coded_way(bits: int, worst: RatedCode, used: RatedCode, region: str) -> Way:
+    """A way whose table and error are those of the worst rates, and whose codec knows what is left at those in use."""
+    left = np.full(bits, worst.law.expected.bit)
+    book, error = gaussian_codebook(CellLaw(region, BitFormat(bits), left, left))
+    code = worst.code
+    return Way(bits * code.cells_per_bit, error, partial(_in_code, rated=used, book=book), code.n - code.k)
 
 
 def _in_code(weights: NDArray[np.floating], rated: RatedCode, book: Codebook) -> Codec:
