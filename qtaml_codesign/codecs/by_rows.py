@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qtaml_codesign.bits.formats import BitFormat
-from qtaml_codesign.codecs.codec import Codec
+from qtaml_codesign.codecs.codec import Codec, whole
 from qtaml_codesign.errors import InputError
 
 Rows = tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ByRows:
     """Which rows of a tensor, by its first axis, each codec holds.
 
@@ -39,11 +39,15 @@ class ByRows:
     def __post_init__(self) -> None:
         """Check that the rows are 0, 1, 2, ... once each."""
         found = sorted(row for rows, _ in self.parts for row in rows)
-        if not self.parts or found != list(range(len(found))) or any(list(rows) != sorted(rows) or not rows
-                                                                      for rows, _ in self.parts):
+        rising = all(rows and list(rows) == sorted(rows) for rows, _ in self.parts)
+        if not self.parts or not whole(*found) or found != list(range(len(found))) or not rising:
             raise InputError("the rows of a tensor are not shared out over its codecs", where="ByRows",
                              rule="each row 0, 1, 2, ... in one part, rising within it", value=found,
                              next_step="name every output channel once")
+
+    def __repr__(self) -> str:
+        """Rows and the stores that hold them."""
+        return f"ByRows({self.rows} rows: {self.summary})"
 
     @property
     def rows(self) -> int:
@@ -57,8 +61,12 @@ class ByRows:
 
     @property
     def summary(self) -> str:
-        """The stores with their numbers of rows."""
-        return ", ".join(f"{len(rows)} x {codec.summary}" for rows, codec in self.parts)
+        """Numbers of rows x stores; what several stores are told to be after their first word stands there once."""
+        by_rest: dict[str, list[str]] = {}
+        for rows, codec in self.parts:
+            first, _, rest = codec.summary.partition(" ")
+            by_rest.setdefault(rest, []).append(f"{len(rows)} x {first}")
+        return "; ".join(f"{', '.join(some)} {rest}".rstrip() for rest, some in by_rest.items())
 
     @property
     def cells(self) -> float:

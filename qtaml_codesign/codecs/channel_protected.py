@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from qtaml_codesign.bits.cell_law import CellLaw
 from qtaml_codesign.bits.formats import BitFormat, Codes
 from qtaml_codesign.bits.law import ReadLaw
-from qtaml_codesign.codecs.codec import Codec
+from qtaml_codesign.codecs.codec import LARGEST, Codec, whole
 from qtaml_codesign.errors import InputError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ChannelProtected(Codec):
     """Rows of a tensor in plain codes, all with the same protected planes.
 
@@ -61,7 +61,7 @@ class ChannelProtected(Codec):
 
     def __post_init__(self) -> None:
         """Check every number."""
-        if not 0 <= self.depth <= self.format.bits:
+        if not whole(self.depth) or not 0 <= self.depth <= self.format.bits:
             raise _refused("the protection depth is out of bounds", "depth", f"0 <= depth <= {self.format.bits}",
                            self.depth)
         by_row = (self.scale, self.gain, self.offset)
@@ -70,6 +70,10 @@ class ChannelProtected(Codec):
                            "a finite number of each for every row, at least one row", [len(part) for part in by_row])
         if min(self.scale) < 0.0:
             raise _refused("the scale of a row is out of bounds", "scale", "numbers >= 0", min(self.scale))
+        most = max(abs(gain) + abs(offset) for gain, offset in zip(self.gain, self.offset, strict=True))
+        if not max(most, *self.scale) <= LARGEST:
+            raise _refused("a row of a store reads numbers that float32 does not hold", "scale, gain, offset",
+                           f"scale, and |gain| + |offset|, <= {LARGEST:.3g}", most)
         _ = self.means
 
     @cached_property

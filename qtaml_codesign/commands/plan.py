@@ -89,8 +89,8 @@ def plan(
         made.save(out)
     _print(made, network.exposure.text, as_profile(flips).assign(list(network.weights)), price)
     if made.cells is not None and spent is None and not made.reason:
-        say(f"note: no --cells were given, so {made.cells:g} cells per weight may be spent, as many as plain 8-bit codes "
-            "take", sys.stderr)
+        say(f"note: no --cells were given, so {made.cells:g} cells per weight may be spent, as many as plain 8-bit "
+            "codes take", sys.stderr)
     if out is not None:
         print(f"written: {out}")
 

@@ -161,8 +161,8 @@ def _protection_note(rows: Sequence[Sequence[str]]) -> str:
     texts = {text for row in rows for text in row[:3]}
     found = ""
     if any(text.startswith(">= ") for text in texts):
-        found += ("\n>= cells: of the plain codes, and the fewest in which any code holds their protected bits at this p "
-                  "(Shannon); codesign plan --price names a real code")
+        found += ("\n>= cells: of the plain codes, and the fewest in which any code holds their protected bits at this "
+                  "p (Shannon); codesign plan --price names a real code")
     if any(text.endswith("+ ECC") for text in texts):
         found += "\n+ ECC: cells of the plain codes; those of a code for the protected bits come on top"
     return found

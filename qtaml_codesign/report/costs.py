@@ -31,8 +31,8 @@ def cost_lines(plan: TacPlan, laws: Mapping[str, CellLaw], measure: bool = False
     lines = [f"cells: {plan.cells_per_weight:.4g} for each weight; scales and statistics, taken to be safe, make "
              f"{beside:.3g} bits for each"]
     if plan.margin != 1.0:
-        lines.append(f"design margin: made for {plan.margin:g} times the raw bit error rate; the expected errors below hold "
-                     "there")
+        lines.append(f"design margin: made for {plan.margin:g} times the raw bit error rate; the expected errors below "
+                     "hold there")
     if plan.cells is not None and plan.cells_per_weight < WELL_SPENT * plan.cells:
         lines.append(f"  of {plan.cells:g} cells asked for; no further step fits into the rest, or lowers the error")
     if plan.table_bits:

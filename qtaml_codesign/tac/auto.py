@@ -27,7 +27,7 @@ USUAL = (f"neither a budget nor cells were given, so {USUAL_CELLS:g} cells per w
 
 
 def candidates(budget: float, cells: float | None) -> list[str]:
-    """The methods that come into question: those that protect bits where there is a budget, else those that spend cells.
+    """The methods in question: those that protect bits where there is a budget, else those that spend cells.
 
     Args:
         budget: protected-bit fraction.

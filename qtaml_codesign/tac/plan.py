@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
-from qtaml_codesign.codecs.plane_protected import PlaneProtected
 from qtaml_codesign.codecs.registry import Holding
-from qtaml_codesign.errors import InputError, PlanError
+from qtaml_codesign.errors import PlanError
 from qtaml_codesign.tac.layers import AnyLayer, Finite, Frozen, LayerPlan, NonNegative, StoredLayer
 from qtaml_codesign.tac.methods import METHODS
+from qtaml_codesign.tac.plan_checks import AGAIN, check_layers, check_statistics
 from qtaml_codesign.tac.plan_file import (
     PAPER_VERSION,
     PLAN_FORMAT,
@@ -33,7 +33,6 @@ else:
 
 OF_STORES: dict[str, Any] = {"cells": None, "error_floor": None, "statistics": {}, "reason": "", "margin": 1.0}
 """Fields that stand in files of version 3 alone, and what they are where the file does not name them."""
-_AGAIN = "or make the plan again with `codesign plan`"
 
 
 class TacPlan(Frozen):
@@ -89,6 +88,17 @@ class TacPlan(Frozen):
     reason: str = ""
     statistics: dict[str, tuple[Finite, ...]] = Field(default_factory=dict)
     margin: Annotated[float, Field(ge=1.0, allow_inf_nan=False)] = 1.0
+
+    def __repr__(self) -> str:
+        """What was planned for which network, and what it costs, without tables."""
+        spent = f"budget {self.budget:g}" if self.cells is None else f"{self.cells:g} cells"
+        margin = "" if self.margin == 1.0 else f", margin {self.margin:g}"
+        return (f"TacPlan({self.method}, {spent}{margin}, for {self.workload}: {len(self.layers)} layers, "
+                f"{self.weights} weights, {self.cells_per_weight:.4g} cells per weight, {self.overhead:.4%} of the bits protected)")
+
+    def __str__(self) -> str:
+        """As `repr`."""
+        return repr(self)
 
     @property
     def codecs(self) -> dict[str, Holding]:
@@ -192,7 +202,8 @@ class TacPlan(Frozen):
             found = cls.model_validate_json(json.dumps(content))
         except ValidationError as failure:
             raise _plan_error(failure, where) from None
-        _check_layers(found, where)
+        check_layers(found.layers, where)
+        check_statistics(found.statistics, where)
         return found
 
     def save(self, path: str | Path) -> None:
@@ -251,26 +262,4 @@ def _plan_error(failure: ValidationError, where: str) -> PlanError:
     missing = first["type"] == "missing"
     return PlanError(f"the plan's field {field} is {'missing' if missing else 'not usable'}", where=f"{where}, {field}",
                      rule=first["msg"], value="(missing)" if missing else first["input"],
-                     next_step=f"correct the field, {_AGAIN}")
-
-
-def _check_layers(plan: TacPlan, where: str) -> None:
-    for layer in plan.layers:
-        try:
-            if isinstance(layer.codec, PlaneProtected):
-                layer.codec.check_size(layer.weights)
-        except InputError as failure:
-            raise PlanError(failure.what, where=f"{where}, {layer.name}, {failure.where}", rule=failure.rule,
-                            value=failure.value, next_step=f"correct the field, {_AGAIN}") from None
-        if isinstance(layer, StoredLayer):
-            continue
-        if layer.corrected == ((layer.factor, layer.gain, layer.offset) == (1.0, 1.0, 0.0)):
-            raise PlanError("a layer's readout does not fit its mean correction",
-                            where=f"{where}, {layer.name}, corrected",
-                            rule="corrected is true exactly when factor, gain, offset are not 1, 1, 0",
-                            value=(layer.corrected, layer.factor, layer.gain, layer.offset),
-                            next_step=f"correct the fields, {_AGAIN}")
-    names = [layer.name for layer in plan.layers]
-    if len(set(names)) != len(names):
-        raise PlanError("a tensor stands in the plan twice", where=f"{where}, layers", rule="one entry per tensor",
-                        value=names, next_step="remove the second entry")
+                     next_step=f"correct the field, {AGAIN}")
