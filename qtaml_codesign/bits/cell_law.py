@@ -101,21 +101,6 @@ class CellLaw:
         flips = ~np.isin(np.arange(bits), silent)
         return replace(self, one_to_zero=self.one_to_zero * flips, zero_to_one=self.zero_to_one * flips)
 
-    def scaled(self, factor: float) -> CellLaw:
-        """The same region with every rate multiplied, as for a design margin on the raw bit error rate.
-
-        Args:
-            factor: >= 0, and so small that no rate exceeds 1.
-
-        Raises:
-            InputError: a rate above 1.
-
-        Example:
-            >>> CellLaw("default", BitFormat(2), [0.125, 0.25], 0.0).scaled(1.5).one_to_zero.tolist()
-            [0.1875, 0.375]
-        """
-        return replace(self, one_to_zero=self.one_to_zero * factor, zero_to_one=self.zero_to_one * factor)
-
     def to_json(self) -> dict[str, Any]:
         """Plain dict; every float survives JSON exactly; `block` and `spread` only where they act."""
         written = {

@@ -135,8 +135,7 @@ class Codebook:
                 and all(low <= high for low, high in pairwise(self.thresholds))):
             raise InputError(
                 "the table of a store does not fit its words", where="Codebook",
-                rule=f"{count} values within +-{FURTHEST:g}, words below {count}, and between them thresholds in rising "
-                     "order",
+                rule=f"{count} values within +-{FURTHEST:g}, words below {count}, and between them rising thresholds",
                 value=f"{len(self.table)} values, {len(self.words)} words, {len(self.thresholds)} thresholds",
                 next_step="make it with design_codebook(source, law)",
             )

@@ -94,7 +94,8 @@ class TacPlan(Frozen):
         spent = f"budget {self.budget:g}" if self.cells is None else f"{self.cells:g} cells"
         margin = "" if self.margin == 1.0 else f", margin {self.margin:g}"
         return (f"TacPlan({self.method}, {spent}{margin}, for {self.workload}: {len(self.layers)} layers, "
-                f"{self.weights} weights, {self.cells_per_weight:.4g} cells per weight, {self.overhead:.4%} of the bits protected)")
+                f"{self.weights} weights, {self.cells_per_weight:.4g} cells per weight, {self.overhead:.4%} of its "
+                "bits protected)")
 
     def __str__(self) -> str:
         """As `repr`."""

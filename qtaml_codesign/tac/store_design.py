@@ -32,7 +32,7 @@ from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.tac.cell_allocation import allocate_cells
 from qtaml_codesign.tac.layers import StoredLayer
 from qtaml_codesign.tac.plan import TacPlan, weights_digest
-from qtaml_codesign.tac.request import StoreRequest
+from qtaml_codesign.tac.request import StoreRequest, with_margin
 from qtaml_codesign.tac.ways import DROP, Way, coded_ways, word_ways
 
 STATISTICS = "statistics"
@@ -90,7 +90,7 @@ def joint(request: StoreRequest) -> TacPlan:
     for law in laws:
         request.progress("measuring what codes leave", len(by_law), len(laws))
         coded = coded_ways(law, margin=request.margin)
-        by_law[law] = [DROP, *word_ways(law.scaled(request.margin)), *coded]
+        by_law[law] = [DROP, *word_ways(with_margin(law, request.margin)), *coded]
     return design_store(request, groups, {name: by_law[law] for name, law in request.laws.items()})
 
 
