@@ -381,3 +381,23 @@ def test_method_colours_stay_apart(sight):
 def test_the_first_method_colours_stay_apart_in_grey():
     lightness = sorted(lab(colour, np.eye(3))[0] for colour in style.COLOURS[:4])
     assert min(np.diff(lightness)) > 10.0
+
+
+def test_no_number_of_cells_looks_like_the_target():
+    """CIE distance; that of the method colours from one another is 15 at least."""
+    for count in range(2, 8):
+        points = pd.DataFrame({"method": "joint", "budget": 0.0, "cells": np.arange(1.0, count + 1.0)})
+        seen = [lab(tuple(colour)[:3], np.eye(3)) for colour in style.colours_of(points).values()]
+        assert len(seen) == count
+        assert min(np.linalg.norm(one - lab(style.TARGET, np.eye(3))) for one in seen) > 40.0
+
+
+def test_a_refined_sweep_shows_every_knot(tiny, tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr(result, "save_sweep", lambda points, *given, **more: shown.append(points))
+    found = qc.sweep(qc.load_workload(tiny), "3nm", np.linspace(1.7, 2.1, 3), [0.3], ["tac"], trials=2, workers=1)
+    found.save(tmp_path)
+    assert found.knots is not None
+    assert len(found.knots) > len(found.points)
+    assert len(shown[0]) == len(found.knots)
+    assert set(found.grid_nm) <= set(shown[0]["thickness_nm"])
