@@ -15,14 +15,15 @@ from typing import Any, Final
 
 import yaml
 
-from qtaml_codesign.card_schema.card import DEFAULT_REGION, CellParameters, DeviceCard, place_of
+from qtaml_codesign.card_schema.card import DEFAULT_REGION, DeviceCard, place_of
+from qtaml_codesign.card_schema.cell import CellParameters
 from qtaml_codesign.card_schema.parts import Encoding, FlipDirection, Storage
 from qtaml_codesign.card_schema.quantities import Provenance
 from qtaml_codesign.errors import CardError, did_you_mean, nearest, shorten, shown
 
 __all__ = [
     "DEFAULT_REGION", "CellParameters", "DeviceCard", "Encoding", "FlipDirection", "Provenance", "Storage",
-    "list_cards", "load_card", "with_settings",
+    "card_text", "list_cards", "load_card", "with_settings",
 ]
 
 _MOST_BYTES: Final = 1_000_000
@@ -106,6 +107,19 @@ def with_settings(card: DeviceCard, settings: Iterable[str]) -> DeviceCard:
                             next_step="for instance --set barrier.height_eV=3.2")
         values[field] = _parse(text, Path(f"--set {field}"))
     return card.with_fields(values) if values else card
+
+
+def card_text(card: DeviceCard) -> str:
+    """A card as the text of a YAML file that `load_card` reads back to the same card.
+
+    Args:
+        card: any card.
+
+    Example:
+        >>> card_text(load_card("3nm")).splitlines()[:2]
+        ['schema_version: 1', 'name: 3nm']
+    """
+    return yaml.safe_dump(card.to_dict(), sort_keys=False, allow_unicode=True, width=110)
 
 
 def _devices() -> Path:

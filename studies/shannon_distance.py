@@ -30,7 +30,8 @@ from qtaml_codesign.nets.threads import single_threaded
 from qtaml_codesign.statistics import Interval
 from qtaml_codesign.tac.cell_allocation import allocate_cells
 from qtaml_codesign.tac.evaluation import deploy_plan
-from qtaml_codesign.tac.store_design import gains_of, row_groups
+from qtaml_codesign.tac.groups import small_groups
+from qtaml_codesign.tac.store_design import gains_of
 from qtaml_codesign.tac.ways import DROP, coded_ways, word_ways
 
 RATES = {"small-cnn": 0.10, "wide-cnn": 0.10, "deep-cnn": 0.10, "res-cnn": 0.10, "transformer": 0.05}
@@ -95,7 +96,7 @@ def foretold(workload: qc.Workload, case: dict[str, Any], at_capacity: bool, ide
     costs = np.concatenate([[way.cells for way in plain], cells])
     errors = np.concatenate([[way.error for way in plain], losses])
     groups = [group for name, weight in workload.weights.items()
-              for group in row_groups(name, weight, gains_of(workload))]
+              for group in small_groups(name, weight, gains_of(workload))]
     by_group = [errors * group.stake for group in groups]
     chosen = allocate_cells([costs * group.size for group in groups], by_group,
                             case["amount"] * sum(group.size for group in groups))

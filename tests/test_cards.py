@@ -148,7 +148,7 @@ RULES: dict[str, tuple[str, object, list[str]]] = {
     "encoding": ("storage/encoding", "twos-complement", ["did you mean twos_complement"]),
     "flips": ("flips", "symetric", ["did you mean symmetric"]),
     "charged bit": ("storage/charged_bit", 2, ["0 <= charged_bit <= 1"]),
-    "shape": ("barrier/model", "trapezoidal", ["one of rectangular"]),
+    "shape": ("barrier/model", "parabolic", ["one of rectangular"]),
     "newer": ("schema_version", 2, ["newer version", "update qtaml-codesign"]),
     "older": ("schema_version", 0, ["write `schema_version: 1`"]),
     "no version": ("schema_version", GONE, ["schema_version is missing"]),

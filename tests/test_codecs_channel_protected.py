@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from qtaml_codesign.bits.formats import ENCODINGS, BitFormat
-from qtaml_codesign.codecs.by_rows import ByRows
+from qtaml_codesign.codecs.by_groups import ByGroups
 from qtaml_codesign.codecs.channel_protected import ChannelProtected
 from qtaml_codesign.codecs.registry import codec_from_json
 from qtaml_codesign.errors import InputError
@@ -65,7 +65,7 @@ def test_every_open_plane_flips_where_flips_are_certain(depth: int) -> None:
 
 
 def test_rows_of_different_depth_read_as_each_alone() -> None:
-    held = ByRows((((0, 2), CODEC), ((1,), ChannelProtected(FORM, (3.0,), (3.0,), (0.5,), depth=4))))
+    held = ByGroups((((0, 2), CODEC), ((1,), ChannelProtected(FORM, (3.0,), (3.0,), (0.5,), depth=4))))
     weights = np.array([[1.0, -1.0], [2.0, 0.5], [1.5, 0.0]], np.float32)
     model = deploy({"w": weights}, {"w": held}, {"w": uniform(1.0, FORM)})
     read = model.prepare(0).read(0).weights["w"].numpy()

@@ -11,7 +11,7 @@ import qtaml_codesign as qc
 from qtaml_codesign.bits.cell_law import CellLaw
 from qtaml_codesign.bits.flips import flip_key
 from qtaml_codesign.bits.formats import BitFormat
-from qtaml_codesign.codecs.by_rows import ByRows
+from qtaml_codesign.codecs.by_groups import ByGroups
 from qtaml_codesign.codecs.channel_optimised import ChannelOptimised, design
 from qtaml_codesign.codecs.coded import Coded, DecodedWords, FailedWords
 from qtaml_codesign.codecs.registry import codec_from_json
@@ -125,7 +125,7 @@ def test_a_plan_counts_the_checks_of_the_codeword_that_is_not_full() -> None:
     """100 weights x 4 bits = 400 data bits in words of 64: seven codewords of 72 cells, whatever tensor they end in."""
     secded = Coded(WORDS, "secded-72-64", 0.01, 0.01, 1e-3, 0.05)
     plan = qc.plan("small-cnn", "none", 0.01)
-    held = ByRows((((0,), WORDS), ((1,), secded)))
+    held = ByGroups((((0,), WORDS), ((1,), secded)))
     layers = tuple(StoredLayer(name=name, weights=weights, jacobian_gain=None, score=None, codec=codec)
                    for name, weights, codec in (("a", 60, secded), ("b", 80, held)))
     found = plan.model_copy(update={"layers": layers})

@@ -401,3 +401,24 @@ def test_a_refined_sweep_shows_every_knot(tiny, tmp_path, monkeypatch):
     assert len(found.knots) > len(found.points)
     assert len(shown[0]) == len(found.knots)
     assert set(found.grid_nm) <= set(shown[0]["thickness_nm"])
+
+
+def test_panels_of_both_currencies_lie_beside_one_another_and_show_every_answer():
+    """The panel of cells is as wide as its text, and nothing lies over anything."""
+    protected = [curve("tac", budget, 1.84 - 0.25 * budget).assign(cells=8.0) for budget in (0.01, 0.05, 0.25)]
+    chosen = [curve("joint", 0.0, 1.95 - 0.06 * np.log2(cells)).assign(cells=cells) for cells in (2.0, 8.0)]
+    points = pd.concat([*protected, *chosen], ignore_index=True)
+    table = Frontier(points).to_frame()
+    figure = draw(points)
+    figure.draw_without_rendering()
+    curves, overhead, cells = figure.axes
+    spent = table[table.method == "joint"]
+    (line,) = [line for line in cells.lines if line.get_drawstyle() == "steps-post"]
+    np.testing.assert_array_equal(line.get_xydata(), spent[["cells", "thickness_nm"]])
+    (line,) = [line for line in overhead.lines if line.get_drawstyle() == "steps-post"]
+    np.testing.assert_allclose(line.get_xdata(), [0.9, 4.5, 22.5], rtol=1e-12)
+    boxes = [axes.get_tightbbox() for axes in (curves, overhead, cells)]
+    assert all(left.x1 <= right.x0 for left, right in itertools.pairwise(boxes))
+    assert cells.xaxis.label.get_window_extent().width < cells.get_window_extent().width
+    assert boxes[-1].x1 <= figure.bbox.x1
+    assert not any(box.overlaps(legend.get_window_extent()) for box in boxes for legend in figure.legends)

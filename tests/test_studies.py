@@ -165,7 +165,8 @@ def test_the_marked_blocks_of_a_page_hold_what_was_measured(outputs: Path, tmp_p
 def test_the_page_past_the_paper_is_at_full_scale() -> None:
     text = (SCRIPTS.parent / "docs" / "beyond.md").read_text()
     for name in beyond.STUDIES:
-        assert f"(`python studies/{name}.py`, 5 training seeds x 30 trials)" in text
+        sample = "the shipped network" if study_of(name).most_seeds == 1 else "5 training seeds"
+        assert f"(`python studies/{name}.py`, {sample} x 30 trials)" in text
         assert (SCRIPTS.parent / f"docs/beyond/{name}.png").exists()
     assert set(re.findall(r"<!-- measured: (\w+) -->", text)) == {"goals", *beyond.STUDIES}
     assert text.count("| **missed** |") == len(re.findall(r"^Missed: ", text, flags=re.MULTILINE))

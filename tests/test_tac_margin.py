@@ -28,22 +28,35 @@ from tests.in_memory import uniform
 from tests.test_tac_stores import linear_workload
 
 
+def plan_of_words(p: float, margin: float = 1.0, block: int | None = None) -> qc.TacPlan:
+    return qc.plan(linear_workload(), "channel-optimised", p, cells=3.0, margin=margin, block=block)
+
+
 @pytest.fixture(scope="module")
 def stored() -> qc.TacPlan:
-    return qc.plan(linear_workload(), "channel-optimised", 0.1, cells=3.0)
+    return plan_of_words(0.1)
 
 
-def test_words_with_a_margin_are_those_of_the_wider_rate_and_the_plan_says_so(stored: qc.TacPlan) -> None:
+@pytest.fixture(scope="module")
+def in_blocks() -> qc.TacPlan:
+    """Tensors of 1,500 and 200 weights; the last blocks of both are shorter."""
+    return plan_of_words(0.1, block=64)
+
+
+@pytest.mark.parametrize("block", [None, 64])
+def test_words_with_a_margin_are_those_of_the_wider_rate_and_the_plan_says_so(
+    stored: qc.TacPlan, in_blocks: qc.TacPlan, block: int | None
+) -> None:
     """The oracle is a plan for 1.5 p itself; only the laws that statistics and trials see differ, and here are none."""
-    wide, there = (qc.plan(linear_workload(), "channel-optimised", p, cells=3.0, margin=m)
-                   for p, m in ((0.1, 1.5), (0.1 * 1.5, 1.0)))
+    bare = stored if block is None else in_blocks
+    wide, there = (plan_of_words(p, margin, block) for p, margin in ((0.1, 1.5), (0.1 * 1.5, 1.0)))
     assert [layer.codec for layer in wide.layers] == [layer.codec for layer in there.layers]
-    assert [layer.codec for layer in wide.layers] != [layer.codec for layer in stored.layers]
+    assert [layer.codec for layer in wide.layers] != [layer.codec for layer in bare.layers]
     assert (wide.predicted_variance, wide.error_floor) == (there.predicted_variance, there.error_floor)
     assert qc.TacPlan.from_json(wide.to_json()) == wide
     assert json.loads(wide.to_json())["margin"] == wide.margin == 1.5
-    assert "margin" not in stored.to_json()
-    assert qc.plan(linear_workload(), "channel-optimised", 0.1, cells=3.0, margin=1.0).to_json() == stored.to_json()
+    assert "margin" not in bare.to_json()
+    assert plan_of_words(0.1, 1.0, block).to_json() == bare.to_json()
 
 
 def test_a_code_with_a_margin_suffices_at_the_wider_rate_and_is_rated_at_the_true_one() -> None:
@@ -69,15 +82,19 @@ def test_margins_that_act_on_nothing_are_refused(method: str, p: float, margin: 
 
 
 def test_a_sweep_passes_its_margin_to_the_methods_that_have_one() -> None:
-    options = sweep_options(qc.load_card("3nm"), methods=["tac", "joint"], margin=1.2, sensitivity="reverse")
+    options = sweep_options(qc.load_card("3nm"), methods=["tac", "joint"], margin=1.2, block=64,
+                            sensitivity="reverse")
     assert [options.margin_of(method) for method in options.methods] == [1.0, 1.2]
+    assert [options.block_of(method) for method in options.methods] == [None, 64]
     assert [options.sensitivity_of(method) for method in options.methods] == ["reverse", "auto"]
-    assert options.to_json()["margin"] == 1.2
-    assert "margin" not in sweep_options(qc.load_card("3nm")).to_json()
+    assert (options.to_json()["margin"], options.to_json()["block"]) == (1.2, 64)
+    assert not {"margin", "block"} & sweep_options(qc.load_card("3nm")).to_json().keys()
     with pytest.raises(InputError, match="changes nothing here"):
         sweep_options(qc.load_card("3nm"), methods=["tac"], margin=1.2)
-    request = PlanRequest("digest", "joint", 0.0, 0, "greedy", "auto", BitErrorProfile.uniform(0.1), 3.0, 1.2)
-    assert request.request_id != replace(request, margin=1.0).request_id
+    request = PlanRequest("digest", "joint", 0.0, 0, "greedy", "auto", BitErrorProfile.uniform(0.1), 3.0,
+                          margin=1.2)
+    asked = [replace(request, margin=margin, block=block) for margin in (1.0, 1.2) for block in (None, 64)]
+    assert len({one.request_id for one in asked}) == 4
     found = [replace(request, profile=BitErrorProfile.uniform(p)).usable_margin for p in (0.1, 0.45, 0.7, 0.0)]
     assert found == pytest.approx([1.2, 0.5 / 0.45, 1.0, 1.2])
 
@@ -113,13 +130,15 @@ def test_a_store_says_whether_signs_were_drawn() -> None:
         assert qc.plan(workload, "channel-optimised", 0.1, cells=2.0).sensitivity == way
 
 
-def test_reprs_are_a_line(stored: qc.TacPlan) -> None:
-    for found in (stored, stored.layers[0], stored.layers[0].codec, qc.plan(linear_workload(), "tac-c", 0.1, 0.1),
-                  qc.plan(linear_workload(), "tac-c", 0.1, 0.1).layers[0].codec):
+def test_reprs_are_a_line(stored: qc.TacPlan, in_blocks: qc.TacPlan) -> None:
+    by_rows = qc.plan(linear_workload(), "tac-c", 0.1, 0.1)
+    for found in (stored, stored.layers[0], stored.layers[0].codec, in_blocks.layers[0], by_rows,
+                  by_rows.layers[0].codec):
         assert len(repr(found)) < 200
         assert str(found) == repr(found)
     assert repr(stored).startswith("TacPlan(channel-optimised, 3 cells, for linear: 2 layers, 1700 weights, ")
     assert repr(stored.layers[0].codec.codebook).startswith("Codebook(")  # type: ignore[union-attr]
+    assert repr(in_blocks.layers[0].codec) == "ByGroups(24 blocks of 64: 24 x 2 cells, 4 words)"
 
 
 def edited(plan: qc.TacPlan, change: Callable[[dict[str, Any]], object]) -> str:
@@ -154,6 +173,22 @@ def test_a_store_that_cannot_be_is_refused_when_it_is_loaded(
     assert qc.TacPlan.from_json(edited(stored, lambda content: None)) == stored
     with pytest.raises(PlanError):
         qc.TacPlan.from_json(edited(stored, change))
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    (lambda layer: layer.update(weights=1499), "blocks of 1500"),
+    (lambda layer: layer["codec"].update(size=1499), "blocks of 1499"),
+    (lambda layer: [layer["codec"]["parts"][0][1][name].pop() for name in ("mean", "scale")], "22, 23"),
+    (lambda layer: [layer["codec"]["parts"][1][1][name].append(0.5) for name in ("mean", "scale")], "2, 1"),
+    (lambda layer: layer["codec"]["parts"][1][0].__setitem__(0, 23.0), "ByGroups"),
+])
+def test_blocks_that_do_not_fit_the_layer_are_refused(
+    in_blocks: qc.TacPlan, change: Callable[[dict[str, Any]], object], message: str
+) -> None:
+    """1,500 is no multiple of its 24 blocks: the last has 28 weights."""
+    assert qc.TacPlan.from_json(edited(in_blocks, lambda content: None)) == in_blocks
+    with pytest.raises(PlanError, match=message):
+        qc.TacPlan.from_json(edited(in_blocks, lambda content: change(content["layers"][0])))
 
 
 def test_statistics_of_another_network_are_refused(stored: qc.TacPlan) -> None:

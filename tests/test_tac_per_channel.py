@@ -14,7 +14,7 @@ import qtaml_codesign as qc
 from qtaml_codesign.bits.cell_law import as_profile
 from qtaml_codesign.bits.formats import BitFormat
 from qtaml_codesign.bits.law import ReadLaw
-from qtaml_codesign.codecs.by_rows import ByRows
+from qtaml_codesign.codecs.by_groups import ByGroups
 from qtaml_codesign.codecs.channel_protected import ChannelProtected
 from qtaml_codesign.memory.deploy import deploy
 from qtaml_codesign.nets.weight_gains import weight_gains
@@ -110,7 +110,7 @@ def test_fitting_brings_logits_under_new_flips_nearer_and_leaves_words_as_they_a
     workload = a_workload()
     request = asked(workload, 0.1)
     stores, _ = design_rows(request, weight_gains(workload), ALL_PARTS)
-    assert isinstance(stores["0.weight"].holding, ByRows)
+    assert isinstance(stores["0.weight"].holding, ByGroups)
 
     def deployed(some):  # type: ignore[no-untyped-def]
         return deploy(workload.weights, {name: store.holding for name, store in some.items()}, request.laws)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import qtaml_codesign as qc
-from qtaml_codesign.codecs.by_rows import ByRows
+from qtaml_codesign.codecs.by_groups import ByGroups
 from qtaml_codesign.codecs.channel_optimised import design
 from qtaml_codesign.codecs.plane_protected import PlaneProtected
 from qtaml_codesign.errors import InputError
@@ -33,7 +33,7 @@ def test_the_expected_error_is_the_mean_over_many_readings() -> None:
     law = uniform(0.05, qc_format())
     plain = PlaneProtected.fitted(weights, law.format, depth=2, factor=1.1, gain=0.9, offset=0.01)
     rows = (0, 2, 5)
-    held = ByRows(((rows, design(weights[list(rows)], law)), ((1, 3, 4), plain)))
+    held = ByGroups(((rows, design(weights[list(rows)], law)), ((1, 3, 4), plain)))
     for codec in (plain, held):
         model = deploy({"w": weights}, {"w": codec}, {"w": law})
         reader = model.prepare(0)

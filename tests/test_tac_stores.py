@@ -20,9 +20,10 @@ from qtaml_codesign.memory.deploy import deploy
 from qtaml_codesign.nets.normalisation import reestimated_statistics
 from qtaml_codesign.tac import store_design
 from qtaml_codesign.tac.evaluation import deploy_plan
+from qtaml_codesign.tac.groups import Group, small_groups, stakes
 from qtaml_codesign.tac.plan import TacPlan
 from qtaml_codesign.tac.request import StoreRequest
-from qtaml_codesign.tac.store_design import READINGS, Group, coherences_of, design_store, row_groups, stakes
+from qtaml_codesign.tac.store_design import READINGS, coherences_of, design_store
 from qtaml_codesign.tac.ways import DROP, coded_ways, word_ways
 from tests.in_memory import uniform
 
@@ -80,8 +81,8 @@ def test_stakes_are_the_error_of_reading_every_row_as_its_mean() -> None:
     gain = np.broadcast_to(np.arange(1.0, 6.0)[:, None, None], weight.shape).astype(np.float32)
     by_hand = [row * ((weight[row - 1] - weight[row - 1].mean()) ** 2).sum() for row in range(1, 6)]
     np.testing.assert_allclose(stakes(weight, gain), by_hand, rtol=1e-12)
-    groups = list(row_groups("w", weight, {"w": gain}))
-    assert [group.rows for group in groups] == [(row,) for row in range(5)]
+    groups = list(small_groups("w", weight, {"w": gain}))
+    assert [group.members for group in groups] == [(row,) for row in range(5)]
     assert [group.size for group in groups] == [12] * 5
 
 
@@ -107,7 +108,7 @@ def test_a_tensor_whose_errors_add_up_gets_more_cells(monkeypatch: pytest.Monkey
     cells = {}
     for coherence in (1.0, 300.0):
         found = dict.fromkeys(qc.load_workload("small-cnn").weights, 1.0) | {"conv2.weight": coherence}
-        monkeypatch.setattr(store_design, "coherences_of", lambda workload, found=found: found)
+        monkeypatch.setattr(store_design, "coherences_of", lambda workload, block, found=found: found)
         plan = qc.plan("small-cnn", "channel-optimised", 0.1, cells=2.0)
         cells[coherence] = {layer.name: layer.codec.cells for layer in plan.layers}["conv2.weight"]
     assert cells[300.0] > cells[1.0]

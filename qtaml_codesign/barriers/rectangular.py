@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import ClassVar, final
 
 from qtaml_codesign.barriers.barrier import Barrier, Number
+from qtaml_codesign.barriers.bounds import ENERGY, HEIGHT, MASS, DECAY_PER_nm
+from qtaml_codesign.barriers.landscape import Array, Landscape
+from qtaml_codesign.barriers.piecewise import check_below, straight
+from qtaml_codesign.barriers.trapezoidal import Trapezoidal
 from qtaml_codesign.checks import Quantity
-from qtaml_codesign.constants import ELECTRON_MASS_kg, HBAR_J_s, JOULE_PER_eV, METRE_PER_nm
-from qtaml_codesign.errors import InputError
-
-_DECAY_PER_nm = math.sqrt(2.0 * ELECTRON_MASS_kg * JOULE_PER_eV) / HBAR_J_s * METRE_PER_nm
 
 
 @final
@@ -43,21 +43,16 @@ class Rectangular(Barrier):
     effective_mass_m0: float
 
     numbers: ClassVar[Mapping[str, Quantity]] = {
-        "height_eV": Quantity(1e-3, 20.0, "electronvolts", si=JOULE_PER_eV, si_unit="joules"),
-        "electron_energy_eV": Quantity(0.0, 20.0, "electronvolts"),
-        "effective_mass_m0": Quantity(1e-3, 10.0, "free electron masses", si=ELECTRON_MASS_kg, si_unit="kilograms"),
+        "height_eV": HEIGHT, "electron_energy_eV": ENERGY, "effective_mass_m0": MASS,
     }
 
     def __post_init__(self) -> None:
-        if not self.electron_energy_eV < self.height_eV:
-            raise InputError("the electron is above the barrier: there is no tunnelling", where="electron_energy_eV",
-                             rule=f"electron_energy_eV < height_eV = {self.height_eV:g}", value=self.electron_energy_eV,
-                             next_step="lower the energy or raise the barrier")
+        check_below(self.electron_energy_eV, self.height_eV)
 
     @property
     def decay_per_nm(self) -> float:
         """Decay constant kappa of the wave function inside the barrier, in 1/nm."""
-        return _DECAY_PER_nm * math.sqrt(self.effective_mass_m0 * (self.height_eV - self.electron_energy_eV))
+        return DECAY_PER_nm * math.sqrt(self.effective_mass_m0 * (self.height_eV - self.electron_energy_eV))
 
     def action(self, thickness_nm: Number) -> Number:
         """S = 2 kappa d.
@@ -82,3 +77,28 @@ class Rectangular(Barrier):
             action: S.
         """
         return action / (2.0 * self.decay_per_nm)
+
+    def log_transmission_per_eV(self, thickness_nm: Number) -> Number:
+        """d ln T / dE = kappa d / (V0 - E).
+
+        Args:
+            thickness_nm: d, a number or an array of any shape.
+        """
+        return self.decay_per_nm / (self.height_eV - self.electron_energy_eV) * thickness_nm
+
+    def with_bias(self, bias_V: float) -> Barrier:
+        """The trapezoid that a voltage makes of it.
+
+        Args:
+            bias_V: V >= 0.
+        """
+        return Trapezoidal(self.height_eV, self.electron_energy_eV, self.effective_mass_m0, bias_V)
+
+    def landscape(self, thickness_nm: Array) -> Landscape:
+        """One flat piece.
+
+        Args:
+            thickness_nm: d, (points,).
+        """
+        above = self.height_eV - self.electron_energy_eV
+        return straight((0.0, 1.0), (above, above), thickness_nm, self.effective_mass_m0, self.electron_energy_eV, 0.0)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
-from qtaml_codesign.barriers.barrier import Barrier as Shape
-from qtaml_codesign.barriers.registry import BARRIERS, make_barrier
+from qtaml_codesign.barriers.registry import BARRIERS
+from qtaml_codesign.card_schema.cell import CellParameters
+from qtaml_codesign.card_schema.effects import NO_EFFECTS, Escape, Variation, set_numbers
 from qtaml_codesign.card_schema.parts import (
     Barrier,
     BitPlanes,
@@ -25,43 +25,18 @@ from qtaml_codesign.card_schema.parts import (
     RegionOverride,
     Storage,
     ThicknessRange,
+    barrier_numbers,
 )
 from qtaml_codesign.card_schema.problems import broken, card_error, keys_at, leaf_names, unknown_key
-from qtaml_codesign.card_schema.quantities import SCHEMA_VERSION, Provenance, plain_number, split_provenance
+from qtaml_codesign.card_schema.quantities import SCHEMA_VERSION, Provenance, plain_number, quantity, split_provenance
+from qtaml_codesign.card_schema.shaping import barrier_of, check_anchor
+from qtaml_codesign.card_schema.trees import put
 from qtaml_codesign.checks import is_one_of, is_whole_within
 from qtaml_codesign.errors import CardError, InputError, did_you_mean, shorten
 
 DEFAULT_REGION: Final = "default"
 """What holds the tensors that no region names, on a card and in a profile of flip rates."""
 _NOTHING: Final = RegionOverride.model_construct(tensors=[])
-
-
-@dataclass(frozen=True)
-class CellParameters:
-    """One resolved cell (card, then region, then bit plane), in card units.
-
-    Attributes:
-        barrier: the shape of its barrier, with its numbers.
-        thickness_nm: thickness of the barrier in nm.
-        electrons: N, stored on a charged cell.
-        flip_threshold: k_th; the bit flips when MORE than this many electrons escape.
-        attempt_frequency_Hz: nu, how often an electron meets the barrier.
-        window_s: tau, the inference window.
-        own_thickness: True when a region or plane override set the thickness, so that a sweep leaves it alone.
-    """
-
-    barrier: Shape
-    thickness_nm: float
-    electrons: int
-    flip_threshold: int
-    attempt_frequency_Hz: float
-    window_s: float
-    own_thickness: bool = False
-
-    @property
-    def attempts(self) -> float:
-        """Escape attempts of one electron in the window, M = nu tau (dimensionless)."""
-        return self.attempt_frequency_Hz * self.window_s
 
 
 class DeviceCard(CardPart):
@@ -81,6 +56,9 @@ class DeviceCard(CardPart):
     barrier: Barrier
     cell: Cell
     window_s: float
+    temperature_K: float | None = None
+    escape: Escape | None = None
+    variation: Variation | None = None
     storage: Storage = Storage()
     flips: FlipDirection = "symmetric"
     sweep: ThicknessRange | None = None
@@ -111,6 +89,8 @@ class DeviceCard(CardPart):
 
     @model_validator(mode="after")
     def _consistent(self) -> DeviceCard:
+        if self.escape is not None:
+            self.escape.check_temperature(self.temperature_K)
         self._check_region(None, "")
         for name in self.regions:
             if name == DEFAULT_REGION or not re.fullmatch(r"[\w-]+", name):
@@ -142,6 +122,7 @@ class DeviceCard(CardPart):
         except InputError as failure:
             raise broken(failure.what, failure.rule, failure.value, failure.next_step,
                          f"{prefix}barrier.{failure.where}") from None
+        check_anchor(cell, prefix)
         low, high = self.validity.thickness_nm
         if not low <= cell.thickness_nm <= high:
             raise broken("thickness is outside the card's validity", f"{low:g} <= thickness_nm <= {high:g}",
@@ -185,7 +166,12 @@ class DeviceCard(CardPart):
             ('cell.attempt_frequency_Hz', 'window_s')
         """
         shape = (f"barrier.{name}" for name in BARRIERS[self.barrier.model].numbers)
-        return (*shape, "barrier.thickness_nm", *(f"cell.{name}" for name in Cell.model_fields), "window_s")
+        switched_on = (("escape", self.escape), ("variation", self.variation))
+        effects = (name for part, held in switched_on if held is not None for name in set_numbers(held, f"{part}."))
+        warm = () if self.temperature_K is None else ("temperature_K",)
+        held = (f"barrier.{name}" for name in barrier_numbers(self.barrier))
+        cell = (f"cell.{name}" for name in Cell.model_fields if quantity(name))
+        return (*shape, *held, "barrier.thickness_nm", *cell, *warm, *effects, "window_s")
 
     def resolve(self, region: str | None = None, plane: int | None = None) -> CellParameters:
         """The cell of a region and bit plane; the most specific wins: card, then region, then bit plane.
@@ -206,14 +192,16 @@ class DeviceCard(CardPart):
                                 rule=f"0 <= plane < {bits}", value=plane, next_step="plane 0 is the least significant")
             override = self._planes_of(region).get(int(plane), _NOTHING)
         layers = [layer for layer in (self._region(region), override) if layer is not _NOTHING]
-        barrier, cell = self.barrier.model_dump(), {**self.cell.model_dump(), "window_s": self.window_s}
+        barrier = self.barrier.model_dump(exclude_none=True)
+        cell = {**self.cell.model_dump(), "window_s": self.window_s}
         for layer in layers:
             given = layer.model_dump(include={"barrier", "cell", "window_s"}, exclude_none=True)
             barrier |= given.pop("barrier")
             cell |= given.pop("cell") | given
-        model, thickness = barrier.pop("model"), barrier.pop("thickness_nm")
         own = any(layer.barrier.thickness_nm is not None for layer in layers)
-        return CellParameters(make_barrier(model, barrier), thickness, **cell, own_thickness=own)
+        return CellParameters(barrier_of(barrier), barrier["thickness_nm"], **cell, own_thickness=own,
+                              temperature_K=self.temperature_K, escape=self.escape or NO_EFFECTS,
+                              variation=self.variation)
 
     def storage_of(self, region: str | None = None) -> Storage:
         """Bits, encoding and charged bit of a region.
@@ -243,11 +231,7 @@ class DeviceCard(CardPart):
         """The card as it would stand in a file, provenance included; `DeviceCard(**card.to_dict()) == card`."""
         tree = self.model_dump(mode="json", exclude_none=True)
         for field, origin in self._provenance.items():
-            *path, last = field.split(".")
-            node: Any = tree
-            for step in path:
-                node = node[step]
-            node[int(last) if isinstance(node, list) else last] = origin.model_dump(exclude_none=True)
+            put(tree, field, origin.model_dump(exclude_none=True))
         return tree
 
     def with_field(self, field: str, value: object) -> DeviceCard:
@@ -283,10 +267,7 @@ class DeviceCard(CardPart):
                 step = hint if "?" in hint else did_you_mean(field, leaf_names(DeviceCard))
                 raise CardError(f"unknown field {field}", where=f"card {self.name}", rule="a dotted field of the card",
                                 value=field, next_step=step)
-            node = tree
-            for step in path:
-                node = node.setdefault(step, {})
-            node[last] = value
+            put(tree, field, value)
         return DeviceCard(**tree)
 
 

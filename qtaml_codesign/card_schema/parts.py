@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -17,12 +17,15 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from qtaml_codesign.barriers.bounds import EDGE, SHARE
 from qtaml_codesign.card_schema.problems import broken
 from qtaml_codesign.card_schema.quantities import QUANTITIES, plain_number, quantity, read_number
 from qtaml_codesign.records import Record
 
 Encoding = Literal["offset_binary", "twos_complement", "sign_magnitude"]
 FlipDirection = Literal["symmetric", "charge_loss"]
+Transmission = Literal["wkb", "prefactor", "exact"]
+Anchor = Literal["rectangular_wkb", "this_barrier", "forced"]
 
 
 class CardPart(Record):
@@ -60,19 +63,78 @@ class ShapedPart(CardPart):
         return read
 
 
+class Layer(CardPart):
+    """One layer of a `stack`; the one without thickness takes that of the barrier."""
+
+    height_eV: float
+    effective_mass_m0: float
+    relative_permittivity: float
+    thickness_nm: float | None = None
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _read_number_of_a_shape(cls, raw: object, info: ValidationInfo) -> object:
+        name = str(info.field_name)
+        bounds = quantity(name)
+        return raw if bounds is None or raw is None else read_number(name, raw, bounds)
+
+
 class Barrier(ShapedPart):
-    """The barrier an electron tunnels through: its shape by name, its thickness, and the numbers of that shape."""
+    """The barrier an electron tunnels through: its shape by name, its thickness, and the numbers of that shape.
+
+    Attributes:
+        model: the shape.
+        thickness_nm: of the barrier; of a stack, of the one layer that has none of its own.
+        transmission: "wkb" (where it is left out), "prefactor" or "exact".
+        electrode_mass_m0: effective mass in the electrodes, for the latter two.
+        layers: of a `stack`, from the electrode that emits.
+        points: of a `profile`, (share of the thickness, height in eV).
+    """
 
     model: str = "rectangular"
     thickness_nm: float
+    transmission: Transmission | None = None
+    electrode_mass_m0: float | None = None
+    layers: list[Layer] | None = None
+    points: list[tuple[float, float]] | None = None
+
+    @field_validator("points", mode="before")
+    @classmethod
+    def _pairs(cls, raw: object) -> object:
+        rule = "points: [[share of the thickness, height_eV], ...]"
+        if raw is None or (isinstance(raw, list | tuple)
+                           and all(isinstance(point, list | tuple) and len(point) == 2 for point in raw)):
+            return raw and [(read_number("share", share, SHARE), read_number("height_eV", height, EDGE))
+                            for share, height in raw]
+        raise broken("points is not a list of pairs", rule, raw, "write for instance [[0, 3.1], [1, 2.8]]")
+
+
+def barrier_numbers(barrier: Barrier) -> Iterator[str]:
+    """Dotted names, below `barrier.`, of the numbers that a barrier holds beside those of its shape and its thickness.
+
+    Args:
+        barrier: of a card.
+    """
+    if barrier.electrode_mass_m0 is not None:
+        yield "electrode_mass_m0"
+    for place, layer in enumerate(barrier.layers or ()):
+        yield from (f"layers.{place}.{name}" for name in layer.model_dump(exclude_none=True))
 
 
 class Cell(CardPart):
-    """The charge of one cell; its bit flips when MORE than `flip_threshold` electrons escape."""
+    """The charge of one cell; its bit flips when MORE than `flip_threshold` electrons escape.
+
+    Attributes:
+        electrons: N.
+        flip_threshold: k_th.
+        attempt_frequency_Hz: nu.
+        attempt_frequency_anchor: the barrier that nu was fitted with; "rectangular_wkb" where it is left out.
+    """
 
     electrons: int
     flip_threshold: int
     attempt_frequency_Hz: float
+    attempt_frequency_anchor: Anchor | None = None
 
 
 class Storage(CardPart):
@@ -112,6 +174,7 @@ class CellOverride(CardPart):
     electrons: int | None = None
     flip_threshold: int | None = None
     attempt_frequency_Hz: float | None = None
+    attempt_frequency_anchor: Anchor | None = None
 
 
 class StorageOverride(CardPart):

@@ -68,9 +68,9 @@ def keys_at(model: type[BaseModel], path: Sequence[str]) -> list[str]:
 
 
 def _part_at(model: type[BaseModel], name: str) -> tuple[type[BaseModel] | None, bool]:
-    """The part that a key of a model holds, if any, and whether it holds several of them by free names."""
+    """The part that a key of a model holds, if any, and whether it holds several, by free names or in a list."""
     annotation = model.model_fields[name].annotation if name in model.model_fields else None
-    return next(_models_in(annotation), None), "dict" in str(annotation)
+    return next(_models_in(annotation), None), any(kind in str(annotation) for kind in ("dict[", "list["))
 
 
 def _keys_of(model: type[BaseModel]) -> list[str]:
@@ -82,7 +82,7 @@ def _keys_of(model: type[BaseModel]) -> list[str]:
 def leaf_names(model: type[BaseModel], prefix: str = "") -> list[str]:
     """Dotted names of the plain fields of a model, in the order of the schema.
 
-    Fields that map free names to overrides (regions, bit planes) are left out.
+    Fields that hold several parts (regions, bit planes, layers) are left out.
 
     Args:
         model: the schema.

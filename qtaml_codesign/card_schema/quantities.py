@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 from pydantic import ValidationError, field_validator, model_validator
 
+from qtaml_codesign.barriers.bounds import MASS
 from qtaml_codesign.barriers.registry import BARRIERS
 from qtaml_codesign.card_schema.problems import broken, card_error
 from qtaml_codesign.checks import Quantity, as_float
@@ -27,6 +28,17 @@ QUANTITIES: Final[dict[str, Quantity]] = {
     "flip_threshold": Quantity(0, 1e9, "electrons", whole=True),
     "attempt_frequency_Hz": Quantity(1e-3, 1e18, "hertz"),
     "window_s": Quantity(1e-18, 1e12, "seconds"),
+    "temperature_K": Quantity(1.0, 1e3, "kelvin"),
+    "reference_temperature_K": Quantity(1.0, 1e3, "kelvin"),
+    "roughness_nm": Quantity(0.0, 1.0, "nanometres rms", si=METRE_PER_nm, si_unit="metres"),
+    "thickness_sigma_nm": Quantity(0.0, 1.0, "nanometres", si=METRE_PER_nm, si_unit="metres"),
+    "activation_energy_eV": Quantity(0.0, 5.0, "electronvolts"),
+    "node_capacitance_aF": Quantity(1e-3, 1e9, "attofarads", si=1e-18, si_unit="farads"),
+    "charge_noise_electrons": Quantity(0.0, 1e6, "electrons rms"),
+    "density_per_cm3": Quantity(0.0, 1e22, "traps per cubic centimetre"),
+    "area_nm2": Quantity(1e-2, 1e9, "square nanometres"),
+    "leakage_pA": Quantity(0.0, 1e9, "picoamperes"),
+    "electrode_mass_m0": MASS,
     "bits": Quantity(2, 16, "bits", whole=True),
     "charged_bit": Quantity(0, 1, "the logical value stored as charge", whole=True),
 }
@@ -141,8 +153,11 @@ def split_provenance(
     for key, item in raw.items():
         inner = [*path, str(key)]
         if quantity(str(key)) is None:
-            if isinstance(item, Mapping) and len(path) < _DEPTH:
-                plain[key], deeper = split_provenance(item, where, inner)
+            listed = isinstance(item, list) and any(isinstance(entry, Mapping) for entry in item)
+            if (listed or isinstance(item, Mapping)) and len(path) < _DEPTH:
+                inside = {str(place): entry for place, entry in enumerate(item)} if listed else item
+                entries, deeper = split_provenance(inside, where, inner)
+                plain[key] = list(entries.values()) if listed else entries
                 found |= deeper
         elif isinstance(item, list | tuple):
             plain[key] = [_value(entry, where, [*inner, str(place)], found) for place, entry in enumerate(item)]

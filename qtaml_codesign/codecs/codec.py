@@ -28,9 +28,10 @@ class Drawing(Protocol):
 class Codec(ABC):
     """How a group of weights is held in cells: a frozen value that can be compared, hashed and sent.
 
-    A group is a tensor, or some of its rows, (rows, ...). Each weight has one word, an unsigned integer of B bits, and
-    each bit plane of a word is a cell. A group is written with `encode`. Its cells flip by the law that `residual`
-    leaves of the raw one; the read words go through `corrected`, and `readout` makes weights of `values[words]`.
+    A group is a tensor (rows, ...), some of its rows, or some blocks of it, each of which is a row here. Each weight
+    has one word, an unsigned integer of B bits, and each bit plane of a word is a cell. A group is written with
+    `encode`. Its cells flip by the law that `residual` leaves of the raw one; the read words go through `corrected`,
+    and `readout` makes weights of `values[words]`.
 
     A kind of store from outside derives from this class; `memory.deploy` takes it as it takes those shipped.
     """

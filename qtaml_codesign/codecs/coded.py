@@ -19,7 +19,7 @@ from qtaml_codesign.bits.cell_law import CellLaw
 from qtaml_codesign.bits.flips import FlipKey
 from qtaml_codesign.bits.formats import BitFormat, Codes
 from qtaml_codesign.bits.transition import law_of_words
-from qtaml_codesign.codecs.by_rows import ByRows
+from qtaml_codesign.codecs.by_groups import ByGroups
 from qtaml_codesign.codecs.channel_optimised import ChannelOptimised
 from qtaml_codesign.codecs.codec import Codec, Drawing
 from qtaml_codesign.ecc.code import Code, FlipRates
@@ -167,14 +167,14 @@ class Coded(Codec):
         return named_code(self.code)
 
 
-def decoding(held: Codec | ByRows) -> Codec | ByRows:
+def decoding(held: Codec | ByGroups) -> Codec | ByGroups:
     """The same store, but codewords are really decoded in every reading; others stay as they are.
 
     Args:
         held: how a tensor is held.
     """
-    if isinstance(held, ByRows):
-        return ByRows(tuple((rows, _decoding(codec)) for rows, codec in held.parts))
+    if isinstance(held, ByGroups):
+        return replace(held, parts=tuple((groups, _decoding(codec)) for groups, codec in held.parts))
     return _decoding(held)
 
 

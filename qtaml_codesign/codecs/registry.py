@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from qtaml_codesign.checks import one_of
-from qtaml_codesign.codecs.by_rows import ByRows
+from qtaml_codesign.codecs.by_groups import Blocks, ByGroups
 from qtaml_codesign.codecs.channel_optimised import ChannelOptimised
 from qtaml_codesign.codecs.channel_protected import ChannelProtected
 from qtaml_codesign.codecs.codec import Codec
@@ -14,8 +14,8 @@ from qtaml_codesign.codecs.coded import Coded
 from qtaml_codesign.codecs.dropped import Dropped
 from qtaml_codesign.codecs.plane_protected import PlaneProtected
 
-Holding = Codec | ByRows
-"""How a tensor is held: in one way, or its rows in several."""
+Holding = Codec | ByGroups
+"""How a tensor is held: in one way, or its rows, or blocks, in several."""
 
 CODECS: dict[str, Callable[[Mapping[str, Any]], Codec]] = {
     "channel-protected": ChannelProtected.from_json,
@@ -41,9 +41,11 @@ def codec_from_json(fields: Mapping[str, Any]) -> Holding:
         >>> codec_from_json(codec.to_json()) == codec
         True
     """
-    if fields.get("codec") == "by-rows":
-        return ByRows(tuple((tuple(rows), _single(part)) for rows, part in fields["parts"]))
-    return _single(fields)
+    kind = fields.get("codec")
+    if kind not in ("by-rows", "by-blocks"):
+        return _single(fields)
+    parts = tuple((tuple(groups), _single(part)) for groups, part in fields["parts"])
+    return ByGroups(parts, None if kind == "by-rows" else Blocks(fields["block"], fields["size"]))
 
 
 def _single(fields: Mapping[str, Any]) -> Codec:

@@ -105,6 +105,8 @@ def _fields(card: DeviceCard) -> list[list[str]]:
 def _leaves(tree: dict[str, object], prefix: str = "") -> list[tuple[str, object]]:
     found: list[tuple[str, object]] = []
     for key, value in tree.items():
+        if isinstance(value, list) and any(isinstance(part, dict) for part in value):
+            value = {str(place): part for place, part in enumerate(value)}
         found += _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else [(prefix + key, value)]
     return found
 
@@ -113,7 +115,7 @@ def _unit(field: str) -> str:
     last = field.rsplit(".", 1)[-1]
     if last in ("electrons", "flip_threshold"):
         return "electrons"
-    units = {"nm": "nm", "eV": "eV", "m0": "m0", "Hz": "Hz", "s": "s"}
+    units = {"nm": "nm", "eV": "eV", "m0": "m0", "Hz": "Hz", "s": "s", "V": "V"}
     return units.get(last.rsplit("_", 1)[-1], "") if "_" in last else ""
 
 
@@ -121,7 +123,9 @@ def _derived(card: DeviceCard, flip: FlipProbability) -> list[list[str]]:
     from qtaml_codesign.commands.show import power_of_ten, short
     from qtaml_codesign.physics.flip import log_slope_per_nm
 
+    figures = flip.cell.barrier.figures(flip.cell.thickness_nm)
     return [
+        *([name, short(figure)] for name, figure in figures.items()),
         ["decay constant kappa, (dS/dd)/2 (1/nm)", short(flip.cell.barrier.slope_per_nm(flip.cell.thickness_nm) / 2)],
         ["WKB action S", short(-flip.log_transmission)],
         ["transmission T", short(flip.transmission)],

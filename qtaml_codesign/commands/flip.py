@@ -79,7 +79,9 @@ def _notes(card: DeviceCard, table: FlipTable, tail: str, csv: Path | None) -> N
 
     flips = card.flips_of(table.region)
     direction = {"symmetric": "either stored value flips", "charge_loss": "only a charged cell flips"}[flips]
-    say(f"assumed: {tail}; flips {flips} ({direction}); {card.barrier.model} WKB barrier", sys.stderr)
+    ways = {"prefactor": "barrier, WKB with its prefactor", "exact": "barrier, exact transmission"}
+    barrier = f"{card.barrier.model} {ways.get(card.barrier.transmission or '', 'WKB barrier')}"
+    say(f"assumed: {tail}; flips {flips} ({direction}); {barrier}", sys.stderr)
     if len(table.rows) > _SHOWN_ROWS:
         say(f"note: {_SHOWN_ROWS} of {len(table.rows)} rows shown; --csv writes them all", sys.stderr)
     if card.regions or card.bit_planes:

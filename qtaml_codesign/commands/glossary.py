@@ -29,8 +29,11 @@ TERMS: tuple[tuple[str, str], ...] = (
      "currency in place of a budget, and what a memory designer pays for. Plain codes take as many as they have bits, "
      "8 mostly, however many of these are protected."),
     ("store",
-     "how the weights of a tensor, or of some of its output channels, are held in cells: which word each weight is "
-     "written as, and what a read word is taken for."),
+     "how the weights of a tensor, or of some of its output channels or blocks, are held in cells: which word each "
+     "weight is written as, and what a read word is taken for."),
+    ("block",
+     "a run of weights of a flattened tensor, such as lie in one line of the memory, with a mean and a scale of its "
+     "own (64 bits beside the cells), in place of the output channels; the last one may be shorter."),
     ("channel-optimised",
      "a store whose words and reader are those of least expected squared error under the flips; nothing is protected "
      "and nothing decoded. The tables of the reader hang on the cells alone and serve every network."),

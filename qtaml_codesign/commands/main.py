@@ -8,7 +8,7 @@ import traceback
 import typer
 
 from qtaml_codesign import __version__
-from qtaml_codesign.commands import card, evaluate, flip, frontier, glossary, plan, sweep, verify
+from qtaml_codesign.commands import calibrate, card, evaluate, flip, frontier, glossary, plan, sweep, verify
 from qtaml_codesign.commands.show import say
 from qtaml_codesign.errors import CodesignError
 
@@ -32,6 +32,7 @@ app.command("plan", short_help="One protection plan: which bits and layers.")(pl
 app.command("evaluate", short_help="Accuracy of a plan under flips, with its interval.")(evaluate.evaluate)
 app.command("verify", short_help="The theorems of the noise law, by Monte Carlo.")(verify.verify)
 app.command("glossary", short_help="What the words of the tables mean.")(glossary.glossary)
+app.command("calibrate", short_help="Numbers of a card from a retention or leakage curve.")(calibrate.calibrate)
 app.add_typer(card.app, name="card")
 
 

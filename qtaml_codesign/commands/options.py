@@ -49,6 +49,10 @@ Margin = Annotated[
     typer.Option("--margin", help="Design margin on the raw bit error rate: words and codes are made for so many times "
                  f"the flip probability, {OF_CELLS}. 1.2 holds at 1.2 p. Default: 1."),
 ]
+Block = Annotated[
+    int | None,
+    typer.Option("--block", help=f"Weights that share a mean and a scale, {OF_CELLS}. Default: an output channel's."),
+]
 Budget = Annotated[
     str, typer.Option("--budget", help="Protected-bit fraction; 0.05 or 5% of the stored bits.")
 ]
@@ -90,6 +94,7 @@ class TrialOptions:
                      "Plain codes take 8. Default: 8."),
     ] = None
     margin: Margin = None
+    block: Block = None
     method: Annotated[
         list[str] | None,
         typer.Option("--method", help=f"{METHOD_LIST}; several comma separated, or repeat it. Default: tac and "

@@ -12,6 +12,7 @@ import typer
 from qtaml_codesign.commands.inputs import flip_input, tell_extremes
 from qtaml_codesign.commands.options import (
     Allocation,
+    Block,
     Budget,
     Cells,
     Changed,
@@ -41,6 +42,7 @@ def plan(
     budget: Budget = "0",
     cells: Cells = None,
     margin: Margin = None,
+    block: Block = None,
     method: PlanMethod = "tac",
     allocation: Allocation = None,
     sensitivity: Sensitivity = None,
@@ -82,8 +84,8 @@ def plan(
         say(f"warning: {warning}", sys.stderr)
     with progress_shown() as show:
         made = make(
-            network, method, flips, fraction, seed, cells=spent, allocation=allocation, bits=bits, encoding=encoding,
-            progress=lambda *state: show(SweepProgress(*state)), **more,
+            network, method, flips, fraction, seed, cells=spent, block=block, allocation=allocation, bits=bits,
+            encoding=encoding, progress=lambda *state: show(SweepProgress(*state)), **more,
         )
     if out is not None:
         made.save(out)

@@ -56,7 +56,7 @@ def run_trials(
         "budgets": None if asked.budget is None else parse_fractions(asked.budget, "--budget"),
         "cells": None if asked.cells is None else parse_range(asked.cells, "--cells").tolist(),
         "methods": [name.strip() for text in asked.method or [] for name in text.split(",")] or None,
-        "margin": asked.margin, "half_width": asked.half_width, "max_trials": asked.max_trials,
+        "margin": asked.margin, "block": asked.block, "half_width": asked.half_width, "max_trials": asked.max_trials,
         "allocation": asked.allocation,
         "sensitivity": asked.sensitivity, "workers": usable_cpus() if asked.workers is None else asked.workers, **more,
     }

@@ -26,11 +26,11 @@ class DeployedModel:
     """Every stored group of a network; reading it returns new arrays and changes nothing.
 
     Args:
-        groups: one for each stored tensor, or for some of its rows.
+        groups: one for each stored tensor, or for some of its rows or blocks.
         statistics: buffers of the network, such as those of its normalisation, that go with these weights.
 
     Raises:
-        InputError: a tensor or row is stored twice.
+        InputError: a tensor, or a group of its weights, is stored twice.
     """
 
     groups: tuple[StoredGroup[Codec], ...]
@@ -129,5 +129,5 @@ def _written(
     if isinstance(held, Codec):
         yield StoredGroup(name, held.encode(weights), held, held.cell_law(law))
         return
-    for rows, codec, part in held.split(weights):
-        yield StoredGroup(name, codec.encode(part), codec, codec.cell_law(law), rows)
+    for place, codec, part in held.split(weights):
+        yield StoredGroup(name, codec.encode(part), codec, codec.cell_law(law), place)

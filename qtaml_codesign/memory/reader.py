@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -19,6 +19,7 @@ from qtaml_codesign.bits.flips import LARGEST_TRIAL, FlipDrawing, FlipKey, flip_
 from qtaml_codesign.bits.formats import Codes
 from qtaml_codesign.bits.kernels import rate_patterns
 from qtaml_codesign.checks import whole_number_within
+from qtaml_codesign.codecs.by_groups import Place
 from qtaml_codesign.codecs.codec import Codec, Drawing, histogram, planes_of
 from qtaml_codesign.errors import InputError
 from qtaml_codesign.memory.kernels import look_up, read_together
@@ -35,7 +36,7 @@ class StoredGroup(Generic[C]):
         words: unsigned integers of `codec.format`, in the shape of the weights; made read-only.
         codec: how they are held.
         law: flip rates of its raw cells, in the format of the codec.
-        rows: the rows of the tensor that the group is; None for the whole tensor.
+        place: which rows or blocks of the tensor the group is; None for the whole tensor.
 
     Raises:
         InputError: the law belongs to another format, or the words do not fit that of the codec.
@@ -54,7 +55,7 @@ class StoredGroup(Generic[C]):
     words: Codes
     codec: C
     law: CellLaw
-    rows: tuple[int, ...] | None = None
+    place: Place | None = None
 
     def __post_init__(self) -> None:
         """Check the formats, and lock the words."""
@@ -77,8 +78,8 @@ class StoredGroup(Generic[C]):
 
     @property
     def key(self) -> str:
-        """What names the group's flips: the tensor, and its first row where it is not the whole of it."""
-        return self.name if self.rows is None else f"{self.name}[{self.rows[0]}]"
+        """What names the group's flips: the tensor, and its first row or block where that is named."""
+        return self.name if self.place is None else f"{self.name}[{self.place.groups[0]}]"
 
     @property
     def bits_stored(self) -> int:
@@ -186,7 +187,7 @@ class HostReader(Reader):
         groups: what is read; the words of the packed ones are copied.
         seed: key of the flips, >= 0.
         purpose: readings for different purposes get unrelated flips.
-        join: whether the rows of a tensor that lie in several groups are put together.
+        join: whether tensors that lie in several groups are put together.
 
     Raises:
         InputError: no such seed.
@@ -216,27 +217,37 @@ class HostReader(Reader):
 
 
 class DividedTensor:
-    """A tensor whose rows lie in several groups, and how they come together again.
+    """A tensor whose rows or blocks lie in several groups, and how they come together again.
 
     Args:
-        groups: those of one tensor.
+        name: of the tensor.
+        places: of its groups, by key.
     """
 
-    def __init__(self, groups: Sequence[StoredGroup[Codec]]) -> None:
-        self.name, self._keys = groups[0].name, [group.key for group in groups]
-        rows = [row for group in groups for row in group.rows or ()]
-        self._order = torch.argsort(torch.tensor(rows))
+    def __init__(self, name: str, places: Mapping[str, Place]) -> None:
+        self.name, self._shape = name, next(iter(places.values())).shape
+        self._short = [key for key, place in places.items() if place.short]
+        self._whole = [key for key in places if key not in self._short]
+        groups = [group for key in self._whole for group in places[key].groups]
+        self._order = None if groups == sorted(groups) else torch.argsort(torch.tensor(groups))
 
     def join(self, weights: dict[str, Tensor]) -> None:
         """Put the tensor in the place of its groups' weights, which are looked up by key."""
-        parts = torch.cat([weights.pop(key) for key in self._keys])
-        weights[self.name] = parts[self._order.to(parts.device)]
+        parts = [weights.pop(key) for key in self._whole]
+        if self._order is not None:
+            parts = [(whole := torch.cat(parts))[self._order.to(whole.device)]]
+        parts += [weights.pop(key) for key in self._short]
+        flat = [part.reshape(-1) for part in parts]
+        weights[self.name] = (torch.cat(flat) if len(flat) > 1 else flat[0]).reshape(self._shape)
 
 
 def divided(groups: Sequence[StoredGroup[Codec]]) -> list[DividedTensor]:
-    """Every tensor of which rows are stored in groups of their own, from all `groups` of a network."""
-    names = dict.fromkeys(group.name for group in groups if group.rows is not None)
-    return [DividedTensor([group for group in groups if group.name == name]) for name in names]
+    """Every tensor that is stored in groups of its rows or blocks, from all `groups` of a network."""
+    found: dict[str, dict[str, Place]] = {}
+    for group in groups:
+        if group.place is not None:
+            found.setdefault(group.name, {})[group.key] = group.place
+    return [DividedTensor(name, places) for name, places in found.items()]
 
 
 class PackedGroups:

@@ -28,7 +28,7 @@ The bound needs nothing but G, H, a1 and x at the knots, so that every table car
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -39,7 +39,8 @@ from scipy import special
 from qtaml_codesign.cards import CellParameters, DeviceCard, as_card
 from qtaml_codesign.checks import plain_array
 from qtaml_codesign.physics import binomial, kernels
-from qtaml_codesign.physics.escape import escape_logs, log_flips
+from qtaml_codesign.physics.chain import log_flip
+from qtaml_codesign.physics.escape import escape_logs
 from qtaml_codesign.physics.flip import checked_thickness
 
 Array = NDArray[np.float64]
@@ -113,15 +114,16 @@ def flip_probability_of_cells(
     card = as_card(card)
     given = plain_array("thickness_nm", thickness_nm, "an array of numbers, in nm", "for instance [1.76, 1.77]")
     points, thinnest, thickest = checked_thickness(card, given)
-    cell, out = card.resolve(region, plane), np.empty(points.shape)
-    table = table_for(cell, cell.barrier.action(thinnest), cell.barrier.action(thickest), most_intervals=points.size)
+    cell, out = replace(card.resolve(region, plane), variation=None), np.empty(points.shape)
+    ends = (cell.barrier.action(thinnest), cell.barrier.action(thickest))
+    table = table_for(cell, *ends, most_intervals=points.size) if cell.plain else None
     flat, places = out.reshape(-1), points.reshape(-1)
     for first in range(0, places.size, _BLOCK):
-        block, action = flat[first:first + _BLOCK], cell.barrier.action(places[first:first + _BLOCK])
+        block, thickness = flat[first:first + _BLOCK], places[first:first + _BLOCK]
         if table is None:
-            block[:] = log_flips(action, cell.attempts, cell.electrons, cell.flip_threshold)
+            block[:] = log_flip(cell, thickness)
         else:
-            table.read(action, block)
+            table.read(cell.barrier.action(thickness), block)
         if not log:
             np.exp(block, out=block)
     return out

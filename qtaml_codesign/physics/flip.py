@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from qtaml_codesign.cards import CellParameters, DeviceCard, Encoding, FlipDirection, as_card
 from qtaml_codesign.checks import plain_array
 from qtaml_codesign.errors import InputError
-from qtaml_codesign.physics.escape import EscapeLogs, Tail, check_tail, escape_logs, log_flips
+from qtaml_codesign.physics.chain import effective_action, flip_logs, log_flip
+from qtaml_codesign.physics.escape import EscapeLogs, Tail, check_tail
 from qtaml_codesign.physics.inverse import log_slope_per_nm, thickness_for
 from qtaml_codesign.physics.validity import regime, warnings_for
 
@@ -71,8 +72,8 @@ class FlipProbability:
 
     @property
     def log_transmission(self) -> float | Array:
-        """ln T = -S, the WKB action."""
-        return _scalar(-self._action)
+        """ln T of one attempt, -S; with effects beside the barrier, of a barrier of the same escape probability."""
+        return _scalar(-effective_action(self.cell, np.asarray(self.thickness_nm)))
 
     @property
     def log_escape_probability(self) -> float | Array:
@@ -85,17 +86,12 @@ class FlipProbability:
         return _scalar(self._logs.log_no_flip)
 
     @property
-    def _action(self) -> Array:
-        return self.cell.barrier.action(np.asarray(self.thickness_nm))
-
-    @property
     def _logs(self) -> EscapeLogs:
-        cell = self.cell
-        return escape_logs(self._action, cell.attempts, cell.electrons, cell.flip_threshold, self.tail)
+        return flip_logs(self.cell, np.asarray(self.thickness_nm), self.tail)
 
     @property
     def transmission(self) -> float | Array:
-        """WKB transmission per attempt, T = exp(-S)."""
+        """Transmission per attempt, T = exp(-S)."""
         return _exp(self.log_transmission)
 
     @property
@@ -194,8 +190,7 @@ def flip_probability(
 
     @cache
     def log_flip_of(cell: CellParameters) -> Array:
-        action = cell.barrier.action(_widths(cell, points))
-        return log_flips(action, cell.attempts, cell.electrons, cell.flip_threshold, used)
+        return log_flip(cell, _widths(cell, points), used)
 
     regions = tuple(_region(card, name, log_flip_of) for name in card.region_names)
     return FlipProbability(card.name, used, one, _scalar(_widths(one, points)), _scalar(log_flip_of(one)), regions)

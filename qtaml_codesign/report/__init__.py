@@ -148,12 +148,12 @@ def _amounts(choice: Choice, sweep: Sweep, answer: pd.Series | None = None) -> t
 
 def _protected_cells(codes: float, sweep: Sweep, answer: pd.Series | None) -> str:
     """Cells of plain codes and, at the flip probability of an answer, the fewest that could hold what protects them."""
-    if answer is None or answer.status == BEYOND:
+    if answer is None:
         return f"{codes:.4g} + ECC"
-    extra = least_extra_cells(sweep.card, float(answer.flip_probability))
-    if extra is None:
-        return f"{codes:.4g} + ECC"
-    return f">= {codes * (1.0 + answer.overhead * extra):.4g}" if answer.overhead else f"{codes:.4g}"
+    if answer.overhead == 0.0:
+        return f"{codes:.4g}"
+    extra = None if answer.status == BEYOND else least_extra_cells(sweep.card, float(answer.flip_probability))
+    return f"{codes:.4g} + ECC" if extra is None else f">= {codes * (1.0 + answer.overhead * extra):.4g}"
 
 
 def _protection_note(rows: Sequence[Sequence[str]]) -> str:

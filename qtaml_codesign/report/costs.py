@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from qtaml_codesign.bits.cell_law import CellLaw
-from qtaml_codesign.codecs.by_rows import ByRows
+from qtaml_codesign.codecs.by_groups import ByGroups
 from qtaml_codesign.codecs.coded import Coded
 from qtaml_codesign.ecc.code import Code
 from qtaml_codesign.ecc.currencies import price
@@ -50,7 +50,7 @@ def _coded(plan: TacPlan) -> Iterator[Coded]:
     """One store under each code of a plan."""
     found: dict[str, Coded] = {}
     for held in plan.codecs.values():
-        for _, codec in held.parts if isinstance(held, ByRows) else (((), held),):
+        for _, codec in held.parts if isinstance(held, ByGroups) else (((), held),):
             if isinstance(codec, Coded):
                 found.setdefault(codec.code, codec)
     yield from found.values()

@@ -72,6 +72,7 @@ def sweep(
             stands what the codes of the other methods take, without what protects them.
         margin: design margin on the raw bit error rate, >= 1 (default), of the methods that spend cells: at each
             thickness they design the store for so many times its flip probability, or for 1/2 where that is less.
+        block: weights that share a mean and a scale, for the same methods; default: those of an output channel.
         target: what the frontier keeps: 0.95 (or "0.95 x clean") of the clean value, "clean + 0.1", "clean - 0.02", or
             "= 12.5"; default 0.95, or 1.05 where smaller is better. It must be worse than the clean value.
         metric: what is measured, a name or a `Metric`; default: the workload's own.
@@ -138,9 +139,9 @@ def find_frontier(
     Args:
         workload, card, budgets, methods, seed: as in `sweep`.
         thickness_nm: the range to search, from the smallest to the largest of these; default: the card's sweep range.
-        more: `cells`, `margin`, `target`, `metric`, `half_width`, `max_trials`, `allocation`, `sensitivity`, `workers`,
-            `executor`, `out`, `reuse` and `progress` as in `sweep`. A point that stays undecided is left when its 95 %
-            interval is +- `half_width` (default 0.01), or after `max_trials` drawings (default 320).
+        more: `cells`, `margin`, `block`, `target`, `metric`, `half_width`, `max_trials`, `allocation`, `sensitivity`,
+            `workers`, `executor`, `out`, `reuse` and `progress` as in `sweep`. A point that stays undecided is left
+            when its 95 % interval is +- `half_width` (default 0.01), or after `max_trials` drawings (default 320).
 
     Returns:
         What `sweep` returns; its points are the knots, each curve's own.

@@ -160,9 +160,11 @@ class Measurement:
         ids, requests = [], {}
         for point in points:
             method, budget, cells = point.choice
-            request = PlanRequest(self.network.digest, method, budget, self.options.seed, self.options.allocation,
-                                  self.options.sensitivity_of(method), point.place.profile, cells,
-                                  self.options.margin_of(method))
+            request = PlanRequest(
+                self.network.digest, method, budget, self.options.seed, self.options.allocation,
+                self.options.sensitivity_of(method), point.place.profile, cells,
+                margin=self.options.margin_of(method), block=self.options.block_of(method),
+            )
             ids.append(request.request_id)
             requests[ids[-1]] = request
         known = self.store.plans(requests)

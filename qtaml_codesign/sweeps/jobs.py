@@ -37,6 +37,7 @@ class PlanRequest:
     profile: BitErrorProfile
     cells: float | None = None
     margin: float = 1.0
+    block: int | None = None
 
     @property
     def needs_gains(self) -> bool:
@@ -51,7 +52,7 @@ class PlanRequest:
             "budget": self.budget, "seed": self.seed, "allocation": self.allocation, "sensitivity": self.sensitivity,
             "profile": self.profile.to_json(),
         }
-        of_stores = {"cells": (self.cells, None), "margin": (self.margin, 1.0)}
+        of_stores = {"cells": (self.cells, None), "margin": (self.margin, 1.0), "block": (self.block, None)}
         return content_digest(content | {name: value for name, (value, usual) in of_stores.items() if value != usual})
 
     @property
@@ -75,7 +76,8 @@ def make_plan(handle: WorkloadHandle | Parcel, request: PlanRequest, gains: Jaco
     """
     with single_threaded():
         return plan(resolve(handle), request.method, request.profile, request.budget, request.seed,
-                    cells=request.cells, margin=request.usable_margin, sensitivity=request.sensitivity, gains=gains,
+                    cells=request.cells, margin=request.usable_margin, block=request.block,
+                    sensitivity=request.sensitivity, gains=gains,
                     allocation=request.allocation if METHOD_RULES[request.method].spend == "allocate" else None)
 
 

@@ -19,7 +19,14 @@ from qtaml_codesign.nets.target import Target, as_target
 from qtaml_codesign.sweeps.grid import checked_grid, ends_of, thickness_grid
 from qtaml_codesign.sweeps.stopping import DEFAULT_MAX_TRIALS, StoppingRule
 from qtaml_codesign.tac.allocation import checked_allocation
-from qtaml_codesign.tac.choices import Choice, checked_cells, checked_margin, checked_methods, need_method
+from qtaml_codesign.tac.choices import (
+    Choice,
+    checked_block,
+    checked_cells,
+    checked_margin,
+    checked_methods,
+    need_method,
+)
 from qtaml_codesign.tac.methods import BUDGET_FREE_METHODS, CELL_METHODS, METHOD_RULES, METHODS, SPENDING_METHODS
 
 DEFAULT_BUDGETS = (0.0, 0.01, 0.02, 0.03, 0.05, 0.10, 0.125, 0.25, 0.375)
@@ -50,6 +57,7 @@ class SweepOptions:
             curve bends, or the "knots" of a search for the frontier alone.
         refine: whether further knots are measured where a curve crosses the target.
         margin: design margin on the raw bit error rate, of methods that spend cells.
+        block: weights that share a mean and a scale; None: those of an output channel do.
     """
 
     thickness_nm: tuple[float, ...]
@@ -65,6 +73,7 @@ class SweepOptions:
     rows: Rows
     refine: bool
     margin: float = 1.0
+    block: int | None = None
 
     def margin_of(self, method: str) -> float:
         """The design margin of a method, 1 where it designs nothing for the flip probability.
@@ -73,6 +82,14 @@ class SweepOptions:
             method: one of `METHODS`.
         """
         return self.margin if method in CELL_METHODS else 1.0
+
+    def block_of(self, method: str) -> int | None:
+        """Weights that share a mean and a scale under a method, None where their number is no choice.
+
+        Args:
+            method: one of `METHODS`.
+        """
+        return self.block if method in CELL_METHODS else None
 
     def sensitivity_of(self, method: str) -> str:
         """How the gains of a method are measured; one that chooses the store has its own way.
@@ -126,8 +143,8 @@ class SweepOptions:
         return replace(self, stopping=replace(self.stopping, threshold=self.stopping.far_from))
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values that survive JSON; without `cells` where no method spends any, or a margin of 1."""
-        unused = {"cells": (), "margin": 1.0}
+        """Plain values that survive JSON; without `cells`, `margin` and `block` where they are not asked for."""
+        unused = {"cells": (), "margin": 1.0, "block": None}
         plain = {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()
                  if name not in unused or value != unused[name]}
         return plain | {"stopping": self.stopping.describe(), "target": self.wanted.plain,
@@ -157,14 +174,14 @@ def sweep_options(
     target: float | str | Target | None = None, metric: str | Metric | None = None, trials: int | None = None,
     half_width: float | None = None, max_trials: int | None = None, allocation: str | None = None,
     sensitivity: str = "auto", interpolate: bool | None = None, refine: bool | None = None, margin: float = 1.0,
-    search: bool = False,
+    block: int | None = None, search: bool = False,
 ) -> SweepOptions:
     """The options of a sweep, checked; `sweep` and `find_frontier` say what each means.
 
     Args:
         card: whose range is the default.
         thickness_nm, budgets, cells, methods, seed, target, metric, trials, half_width, max_trials, allocation,
-            sensitivity, interpolate, refine, margin: as in `sweep`.
+            sensitivity, interpolate, refine, margin, block: as in `sweep`.
         search: look for the frontier alone.
 
     Raises:
@@ -179,7 +196,7 @@ def sweep_options(
         target=None if target is None else as_target(target), metric=None if metric is None else as_metric(metric),
         stopping=_stopping(trials, half_width, max_trials), allocation=checked_allocation(allocation, chosen),
         sensitivity=_sensitivity(sensitivity, chosen), rows=rows, refine=refine is not False,
-        margin=checked_margin(margin, chosen),
+        margin=checked_margin(margin, chosen), block=checked_block(block, chosen),
     )
 
 

@@ -99,6 +99,7 @@ class Sweep:
             f"methods {', '.join(options.methods)}",
             f"budgets {', '.join(f'{budget:g}' for budget in options.budgets)}",
             *([f"cells per weight {', '.join(f'{cells:g}' for cells in options.cells)}"] if options.cells else []),
+            *([f"blocks of {options.block} weights"] if options.block else []),
             f"clean {self.metric.name} {self.metric.text(self.clean_value)}",
             repr(self.frontier()),
         ])

@@ -22,7 +22,7 @@ from qtaml_codesign.physics.flip import FlipProbability
 from qtaml_codesign.tac.algorithm import Planner, StageProgress
 from qtaml_codesign.tac.allocation import checked_allocation
 from qtaml_codesign.tac.auto import AUTO, best_plan, candidates
-from qtaml_codesign.tac.choices import checked_cells, checked_margin, need_method
+from qtaml_codesign.tac.choices import checked_block, checked_cells, checked_margin, need_method
 from qtaml_codesign.tac.layers import LayerPlan
 from qtaml_codesign.tac.methods import BUDGET_FREE_METHODS, METHOD_RULES, METHODS, SPENDING_METHODS
 from qtaml_codesign.tac.plan import TacPlan, weights_digest
@@ -47,6 +47,7 @@ def plan(
     *,
     cells: float | None = None,
     margin: float = 1.0,
+    block: int | None = None,
     allocation: str | None = None,
     sensitivity: str = "auto",
     bits: int | None = None,
@@ -73,6 +74,8 @@ def plan(
         margin: design margin on the raw bit error rate, >= 1, for the methods that spend cells: words, tables and codes
             are made for so many times the flip probability, so that the store holds where it turns out higher; at most
             a flip probability of 1/2. What a code leaves is still that of `flip_probability`.
+        block: weights that share a mean and a scale, runs of each flattened tensor such as a line of the memory holds;
+            for the same methods. Those of an output channel do when left out; one larger than a tensor is the tensor.
         allocation: `greedy` (the paper's, default) or `exact` (integer programme), for methods that allocate by score.
         sensitivity: how Jacobian gains are measured. `auto`: only for methods that allocate by them, by reverse passes
             up to 128 logits per input and random signs beyond. `reverse`, `finite-difference` or `random-sign`: so, for
@@ -104,7 +107,8 @@ def plan(
     whole_number("seed", seed, least=0)
     whole_number("correction_trials", correction_trials, least=1)
     spent = [method] if method != AUTO else candidates(budget, cells)
-    solver, wanted = checked_allocation(allocation, spent), checked_cells(cells, spent)
+    solver = checked_allocation(allocation, spent)
+    wanted, run = checked_cells(cells, spent), checked_block(block, spent)
     checked_margin(margin, spent)
     if sensitivity != "auto":
         need_method("sensitivity", sensitivity, "weighs whole tensors", spent, PLANE_METHODS)
@@ -121,7 +125,8 @@ def plan(
 
     def make(name: str) -> TacPlan:
         if METHOD_RULES[name].chooses_store:
-            return STORES[name](StoreRequest(network, errors, name, float(budget), wanted, seed, told, wider))
+            return STORES[name](StoreRequest(network, errors, name, float(budget), wanted, seed, told, margin=wider,
+                                             block=run))
         return planner.make(name, float(budget))
 
     with single_threaded():

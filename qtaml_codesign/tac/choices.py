@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from qtaml_codesign.checks import number_within, one_of, several
+from qtaml_codesign.checks import number_within, one_of, several, whole_number
 from qtaml_codesign.errors import InputError
 from qtaml_codesign.tac.methods import CELL_METHODS, METHODS
 
@@ -165,6 +165,27 @@ def checked_margin(margin: float, methods: Sequence[str], highest: float = 0.0) 
                          next_step=f"take a margin of {MOST_FLIPS / highest:.4g} at most" if highest <= MOST_FLIPS
                          else "leave the margin out")
     return found
+
+
+def checked_block(block: int | None, methods: Sequence[str], where: str = "block (--block)") -> int | None:
+    """Weights that share a mean and a scale, as they are asked for; None: those of an output channel do.
+
+    Args:
+        block: a whole number > 0, or None; one as large as a tensor or larger stands for the tensor.
+        methods: the methods that are asked for.
+        where: argument or option at fault.
+
+    Raises:
+        InputError: another number, or one that none of the methods would use.
+
+    Example:
+        >>> checked_block(64, ["channel-optimised"])
+        64
+    """
+    if block is None:
+        return None
+    need_method(where, block, "gives weights a mean and a scale by block", methods, CELL_METHODS)
+    return whole_number(where, block, least=1)
 
 
 def need_method(where: str, choice: object, doing: str, methods: Sequence[str], those: Collection[str]) -> None:

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Instance
 
 from qtaml_codesign.bits.formats import BitFormat
 from qtaml_codesign.cards import Encoding
-from qtaml_codesign.codecs.by_rows import ByRows
+from qtaml_codesign.codecs.by_groups import ByGroups
 from qtaml_codesign.codecs.codec import Codec
 from qtaml_codesign.codecs.plane_protected import PlaneProtected
 from qtaml_codesign.codecs.registry import codec_from_json
@@ -111,7 +111,7 @@ class StoredLayer(Frozen):
     weights: Annotated[int, Field(ge=1)]
     jacobian_gain: NonNegative | None
     score: NonNegative | None
-    codec: Annotated[InstanceOf[Codec] | InstanceOf[ByRows], BeforeValidator(_as_holding),
+    codec: Annotated[InstanceOf[Codec] | InstanceOf[ByGroups], BeforeValidator(_as_holding),
                      PlainSerializer(lambda held: held.to_json())]
 
     def __repr__(self) -> str:
@@ -123,19 +123,11 @@ class StoredLayer(Frozen):
         return repr(self)
 
     @property
-    def rows(self) -> int:
-        """Rows that the store has numbers for; 1 where one number serves them all."""
-        held = self.codec
-        if isinstance(held, ByRows):
-            return held.rows
-        return 1 if held.readout is None else len(held.readout[0])
-
-    @property
     def shape(self) -> tuple[Hashable, ...]:
-        """What changes by steps from one flip probability to the next: cells and protection of the rows."""
+        """What changes by steps from one flip probability to the next: cells and protection of the groups."""
         held = self.codec
-        parts = held.parts if isinstance(held, ByRows) else (((), held),)
-        return tuple((rows, type(codec), codec.cells, codec.protected_bits(1)) for rows, codec in parts)
+        parts = held.parts if isinstance(held, ByGroups) else (((), held),)
+        return tuple((groups, type(codec), codec.cells, codec.protected_bits(1)) for groups, codec in parts)
 
 
 AnyLayer = Annotated[

@@ -19,12 +19,13 @@ from qtaml_codesign.memory.deploy import deploy
 from qtaml_codesign.memory.reader import Reader
 from qtaml_codesign.nets.weight_gains import gains_method, weight_gains
 from qtaml_codesign.tac.cell_allocation import allocate_cells
+from qtaml_codesign.tac.groups import Gains
 from qtaml_codesign.tac.layers import StoredLayer
 from qtaml_codesign.tac.plan import TacPlan, weights_digest
 from qtaml_codesign.tac.readout_fit import fit_readouts
 from qtaml_codesign.tac.request import StoreRequest
 from qtaml_codesign.tac.row_stores import Array, RowParts, RowStore, TensorRows, floored
-from qtaml_codesign.tac.store_design import Gains, gains_of, statistics_of
+from qtaml_codesign.tac.store_design import gains_of, statistics_of
 
 READINGS = 3
 """Drawings of the memory that gains are averaged over."""

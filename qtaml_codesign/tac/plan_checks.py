@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from qtaml_codesign.codecs.codec import LARGEST
+from qtaml_codesign.codecs.by_groups import ByGroups
+from qtaml_codesign.codecs.codec import LARGEST, Codec
 from qtaml_codesign.codecs.plane_protected import PlaneProtected
 from qtaml_codesign.errors import InputError, PlanError
 from qtaml_codesign.tac.layers import LayerPlan, StoredLayer
@@ -26,7 +27,7 @@ def check_layers(layers: Sequence[LayerPlan | StoredLayer], where: str) -> None:
     """
     for layer in layers:
         if isinstance(layer, StoredLayer):
-            _check_rows(layer, where)
+            _check_groups(layer, where)
         else:
             _check_readout(layer, where)
     names = [layer.name for layer in layers]
@@ -69,9 +70,24 @@ def _check_readout(layer: LayerPlan, where: str) -> None:
                         next_step=f"correct the fields, {AGAIN}")
 
 
-def _check_rows(layer: StoredLayer, where: str) -> None:
-    """Refuse a store with numbers for more rows than the tensor can have, or for others than its parts hold."""
-    if layer.weights % layer.rows:
-        raise PlanError("the store of a layer has other rows than the layer", where=f"{where}, {layer.name}, codec",
-                        rule=f"rows of equal length in {layer.weights} weights", value=f"{layer.rows} rows",
-                        next_step=f"correct the field, {AGAIN}")
+def _check_groups(layer: StoredLayer, where: str) -> None:
+    """Refuse a store of more rows than the layer can have, of other blocks, or with a part of another size than its."""
+    held, weights = layer.codec, layer.weights
+    count, blocks, parts = ((held.count, held.blocks, held.parts) if isinstance(held, ByGroups)
+                            else (_rows(held, 1), None, ()))
+    sizes = [(_rows(codec, len(groups)), len(groups)) for groups, codec in parts]
+    if blocks is None and weights % count:
+        rule, value = f"rows of equal length in {weights} weights", f"{count} rows"
+    elif blocks is not None and blocks.size != weights:
+        rule, value = f"blocks of {weights} weights", f"blocks of {blocks.size}"
+    elif any(own != named for own, named in sizes):
+        rule, value = "each part has numbers for its rows or blocks", f"numbers for, and named: {sizes}"
+    else:
+        return
+    raise PlanError("the store of a layer does not fit the layer", where=f"{where}, {layer.name}, codec", rule=rule,
+                    value=value, next_step=f"correct the field, {AGAIN}")
+
+
+def _rows(codec: Codec, otherwise: int) -> int:
+    """Rows that a codec has numbers for; `otherwise` where one number serves them all."""
+    return otherwise if codec.readout is None else len(codec.readout[0])

@@ -41,7 +41,8 @@ def _error_of(group: StoredGroup[Codec], weights: NDArray[np.floating], gains: N
     """Sum of gain x E[(read - w)^2] over the weights of a group."""
     values = group.codec.values.astype(np.float64)
     mean, square = expected_values(group.residual, [values, values**2])
-    given, gain_of = ((part if group.rows is None else part[list(group.rows)]).reshape(-1) for part in (weights, gains))
+    place = group.place
+    given, gain_of = ((part if place is None else place.take(part)).reshape(-1) for part in (weights, gains))
     gain, offset = _by_weight(group)
     total = 0.0
     for words, weight, importance, a, b in zip(*map(pieces, (group.words, given, gain_of, gain, offset)), strict=True):

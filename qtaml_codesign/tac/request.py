@@ -38,6 +38,7 @@ class StoreRequest:
         seed: key of every random choice.
         progress: called with (stage, steps done, steps known so far).
         margin: design margin on the raw bit error rate: the store is made for rates so many times those of `laws`.
+        block: weights of a block with a mean and a scale of its own, in place of rows; None for rows.
     """
 
     workload: Workload
@@ -48,6 +49,7 @@ class StoreRequest:
     seed: int
     progress: StageProgress
     margin: float = 1.0
+    block: int | None = None
 
     @property
     def design_laws(self) -> dict[str, CellLaw]:

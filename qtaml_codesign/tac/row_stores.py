@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from qtaml_codesign.bits.cell_law import CellLaw
 from qtaml_codesign.bits.formats import BitFormat
 from qtaml_codesign.bits.law import ReadLaw
-from qtaml_codesign.codecs.by_rows import ByRows
+from qtaml_codesign.codecs.by_groups import ByGroups
 from qtaml_codesign.codecs.channel_protected import ChannelProtected, row_words
 from qtaml_codesign.codecs.registry import Holding
 
@@ -75,7 +75,7 @@ class RowStore:
         """The codec of the tensor; one for each depth that a row has."""
         parts = tuple((tuple(rows.tolist()), self._of(rows, depth)) for depth in np.unique(self.depths).tolist()
                       for rows in [np.flatnonzero(self.depths == depth)])
-        return ByRows(parts) if len(parts) > 1 else parts[0][1]
+        return ByGroups(parts) if len(parts) > 1 else parts[0][1]
 
     def _of(self, rows: Counts, depth: int) -> ChannelProtected:
         scale, gain, offset = (tuple(part[rows].tolist()) for part in (self.scale, self.gain, self.offset))

@@ -1,4 +1,4 @@
-"""Plans that choose the store: every tensor, or every row of it, is held in the way that serves the output best.
+"""Plans that choose the store: every tensor, row or block of it is held in the way that serves the output best.
 
 A group g of n_g weights with Jacobian gain J_g^2 per weight and variance v_g about the mean of its rows, held in a way
 of relative error d, adds n_g J_g^2 v_g d to the expected squared error of the logits, if errors are independent. They
@@ -7,19 +7,21 @@ all rows of a tensor together, and the logits see K times the sum over weights; 
 (`coherences_of`), and n_g J_g^2 v_g (d + (K - 1) d^2) is made small. One Lagrange multiplier on the cells shares a
 budget out over all groups (`cell_allocation.py`). Where the network keeps statistics of its
 normalisation, they are estimated again under the flips, on the unlabelled calibration inputs.
+
+Blocks of the memory with a mean and a scale of their own stand in the place of rows, where they are asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qtaml_codesign.bits.cell_law import CellLaw
-from qtaml_codesign.codecs.by_rows import ByRows
+from qtaml_codesign.codecs.by_groups import Blocks, ByGroups, Groups, Place, in_groups
+from qtaml_codesign.codecs.codec import Codec
 from qtaml_codesign.codecs.registry import Holding
 from qtaml_codesign.ecc.limits import capacity_of_channel
 from qtaml_codesign.ecc.rate_distortion import error_floor
@@ -30,6 +32,7 @@ from qtaml_codesign.nets.normalisation import reestimated_statistics
 from qtaml_codesign.nets.weight_gains import gains_method, weight_gains
 from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.tac.cell_allocation import allocate_cells
+from qtaml_codesign.tac.groups import Gains, Group, small_groups, stakes, tensor_group
 from qtaml_codesign.tac.layers import StoredLayer
 from qtaml_codesign.tac.plan import TacPlan, weights_digest
 from qtaml_codesign.tac.request import StoreRequest, with_margin
@@ -45,25 +48,6 @@ LEAST_DROPPED = 10.0
 The shipped transformer keeps 0.96 of its accuracy at 4 cells per weight with it, and 0.74 without.
 """
 
-Gains = Mapping[str, NDArray[np.float32]]
-
-
-@dataclass(frozen=True)
-class Group:
-    """Weights that are held in one way.
-
-    Attributes:
-        tensor: its name.
-        rows: of the tensor; None for all of it.
-        size: how many weights.
-        stake: squared error of the logits if only the rows' means were read: sum of J^2 (w - mean of the row)^2.
-    """
-
-    tensor: str
-    rows: tuple[int, ...] | None
-    size: int
-    stake: float
-
 
 def channel_optimised(request: StoreRequest) -> TacPlan:
     """Every tensor in words of its own length, nothing protected: method `channel-optimised`.
@@ -72,7 +56,8 @@ def channel_optimised(request: StoreRequest) -> TacPlan:
         request: with cells per weight, on average over the tensors.
     """
     gains = gains_of(request.workload)
-    groups = [group for name, weight in request.workload.weights.items() for group in tensor_group(name, weight, gains)]
+    groups = [group for name, weight in request.workload.weights.items()
+              for group in tensor_group(name, weight, gains, request.block)]
     worst = request.design_laws
     by_law = {law: [DROP, *word_ways(law)] for law in dict.fromkeys(worst.values())}
     return design_store(request, groups, {name: by_law[law] for name, law in worst.items()})
@@ -82,43 +67,17 @@ def joint(request: StoreRequest) -> TacPlan:
     """Every row dropped, in channel-optimised words, or in bits under a real code, all cells flipping: method `joint`.
 
     Args:
-        request: with cells per weight, on average over all rows.
+        request: with cells per weight, on average over all rows; of blocks, if it has some, instead.
     """
     gains = gains_of(request.workload)
-    groups = [group for name, weight in request.workload.weights.items() for group in row_groups(name, weight, gains)]
+    groups = [group for name, weight in request.workload.weights.items()
+              for group in small_groups(name, weight, gains, request.block)]
     by_law, laws = dict[CellLaw, list[Way]](), list(dict.fromkeys(request.laws.values()))
     for law in laws:
         request.progress("measuring what codes leave", len(by_law), len(laws))
         coded = coded_ways(law, margin=request.margin)
         by_law[law] = [DROP, *word_ways(with_margin(law, request.margin)), *coded]
     return design_store(request, groups, {name: by_law[law] for name, law in request.laws.items()})
-
-
-def tensor_group(name: str, weight: NDArray[np.floating], gains: Gains) -> Iterable[Group]:
-    """The tensor `name` as one group, its `weight` with the `gains` of the network."""
-    yield Group(name, None, weight.size, float(stakes(weight, gains[name]).sum()))
-
-
-def row_groups(name: str, weight: NDArray[np.floating], gains: Gains) -> Iterable[Group]:
-    """Every row of the tensor `name` on its own, its `weight` with the `gains`; a tensor with one axis is one row."""
-    if weight.ndim == 1:
-        yield from tensor_group(name, weight, gains)
-        return
-    for row, stake in enumerate(stakes(weight, gains[name]).tolist()):
-        yield Group(name, (row,), weight.size // len(weight), stake)
-
-
-def stakes(weight: NDArray[np.floating], gain: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(rows,) n J^2 v of each row: mean gain of its weights, times their squared distance from the row's mean.
-
-    Args:
-        weight: (rows, ...).
-        gain: of each weight, in its shape.
-    """
-    rows = len(weight) if weight.ndim > 1 else 1
-    flat = np.asarray(weight, np.float64).reshape(rows, -1)
-    mean_gain = gain.reshape(rows, -1).mean(axis=1, dtype=np.float64)
-    return np.asarray(mean_gain * flat.var(axis=1) * flat.shape[1], np.float64)
 
 
 def design_store(request: StoreRequest, groups: Sequence[Group], ways: Mapping[str, Sequence[Way]]) -> TacPlan:
@@ -129,7 +88,7 @@ def design_store(request: StoreRequest, groups: Sequence[Group], ways: Mapping[s
         groups: every weight in one of them.
         ways: by tensor.
     """
-    coherences = coherences_of(request.workload)
+    coherences = coherences_of(request.workload, request.block)
     chosen = _chosen(groups, ways, coherences, checked(request.cells) * sum(group.size for group in groups))
     held = _held(request, groups, chosen)
     gains = gains_of(request.workload)
@@ -144,7 +103,7 @@ def design_store(request: StoreRequest, groups: Sequence[Group], ways: Mapping[s
         layers=tuple(
             StoredLayer(name=name, weights=weight.size, codec=held[name],
                         jacobian_gain=float(np.sqrt(gains[name].mean(dtype=np.float64))),
-                        score=float(stakes(weight, gains[name]).sum()))
+                        score=float(stakes(weight, gains[name], request.block).sum()))
             for name, weight in request.workload.weights.items()
         ),
     )
@@ -159,8 +118,9 @@ def _taken(groups: Sequence[Group], chosen: Sequence[Way]) -> float:
 def shannon_floor(request: StoreRequest, cells: float) -> float:
     """Least expected squared error of the logits that any store of so many cells can reach, by reverse water-filling.
 
-    Every row of every tensor is a Gaussian source of its own. Where regions of the memory differ, all cells are taken
-    to be as good as the best of them, at the rates that the store is made for.
+    Every row of every tensor, or every block where they have means and scales, is a Gaussian source of its own. Where
+    regions of the memory differ, all cells are taken to be as good as the best of them, at the rates that the store is
+    made for.
 
     Args:
         request: of which network, in which memory.
@@ -168,7 +128,7 @@ def shannon_floor(request: StoreRequest, cells: float) -> float:
     """
     gains, sizes, losses = gains_of(request.workload), list[int](), list[float]()
     for name, weight in request.workload.weights.items():
-        for group in row_groups(name, weight, gains):
+        for group in small_groups(name, weight, gains, request.block):
             sizes.append(group.size)
             losses.append(group.stake / group.size)
     capacity = max(float(np.max(capacity_of_channel(law.one_to_zero, law.zero_to_one)))
@@ -230,16 +190,29 @@ def _held(request: StoreRequest, groups: Sequence[Group], chosen: Sequence[Way])
     """How each tensor is held, when each group has its way."""
     by_way: dict[str, dict[Way, list[int]]] = {}
     for group, way in zip(groups, chosen, strict=True):
-        by_way.setdefault(group.tensor, {}).setdefault(way, []).extend(group.rows or ())
+        by_way.setdefault(group.tensor, {}).setdefault(way, []).extend(group.members or ())
     held: dict[str, Holding] = {}
     for name, parts in by_way.items():
         weight = request.workload.weights[name]
-        if len(parts) == 1:
+        if request.block is not None:
+            held[name] = _in_blocks(weight, Blocks(request.block, weight.size), parts)
+        elif len(parts) == 1:
             held[name] = next(iter(parts)).hold(weight)
         else:
-            held[name] = ByRows(tuple((tuple(rows), way.hold(weight[rows])) for way, rows in parts.items()))
+            held[name] = ByGroups(tuple((tuple(rows), way.hold(weight[rows])) for way, rows in parts.items()))
         request.progress("stores", len(held), len(by_way))
     return held
+
+
+def _in_blocks(weight: NDArray[np.floating], blocks: Blocks, parts: Mapping[Way, Sequence[int]]) -> ByGroups:
+    """A tensor whose blocks are held in several ways, by way; in one way if it has no blocks. A short one is alone."""
+    found: list[tuple[Groups, Codec]] = []
+    for way, members in parts.items():
+        own = tuple(members) or tuple(range(blocks.count))
+        cuts = (own[:-1], own[-1:]) if own[-1:] == blocks.short else (own,)
+        found += [(groups, way.hold(Place(groups, weight.shape, blocks.block).take(weight))) for groups in cuts
+                  if groups]
+    return ByGroups(tuple(found), blocks)
 
 
 def statistics_of(request: StoreRequest, held: Mapping[str, Holding]) -> dict[str, tuple[float, ...]]:
@@ -266,18 +239,27 @@ def gains_of(workload: Workload) -> Gains:
 
 
 @lru_cache(maxsize=4)
-def coherences_of(workload: Workload) -> Mapping[str, float]:
+def coherences_of(workload: Workload, block: int | None = None) -> Mapping[str, float]:
     """How much more the logits move when all rows of a tensor shrink to their means together, by tensor; 1 or more.
 
     In units of the sum over its weights, each on its own (`stakes`). Measured once for the plans of a workload, on the
     calibration inputs.
+
+    Args:
+        workload: network and calibration inputs.
+        block: weights of a block, whose means are taken in place of those of rows.
     """
     clean, gains, found = workload.run(workload.calibration).double(), gains_of(workload), dict[str, float]()
     for name, weight in workload.weights.items():
-        alone = float(stakes(weight, gains[name]).sum())
-        axes = tuple(range(1, weight.ndim)) or None
-        shrunk = np.broadcast_to(weight.mean(axis=axes, keepdims=True, dtype=np.float64), weight.shape)
-        moved = workload.run(workload.calibration, {name: shrunk.astype(np.float32)}).double() - clean
+        alone = float(stakes(weight, gains[name], block).sum())
+        moved = workload.run(workload.calibration, {name: _shrunk(weight, block)}).double() - clean
         together = float(moved.square().sum()) / len(clean)
         found[name] = max(1.0, together / alone) if alone > 0.0 else 1.0
     return found
+
+
+def _shrunk(weight: NDArray[np.floating], block: int | None) -> NDArray[np.float32]:
+    """The mean of its row, or block, in the place of each weight."""
+    means = [np.broadcast_to(part.mean(axis=tuple(range(1, part.ndim)), keepdims=True, dtype=np.float64), part.shape)
+             for part in in_groups(weight, block)]
+    return np.concatenate([part.reshape(-1) for part in means]).reshape(weight.shape).astype(np.float32)

@@ -18,7 +18,7 @@ from lab.networks import trained
 from lab.summary import counts_row, mean_over, pooled_accuracy
 from qtaml_codesign.bits.cell_law import as_profile
 from qtaml_codesign.bits.flips import flip_key
-from qtaml_codesign.codecs.by_rows import ByRows
+from qtaml_codesign.codecs.by_groups import ByGroups
 from qtaml_codesign.codecs.coded import keyed
 from qtaml_codesign.ecc.currencies import price
 from qtaml_codesign.ecc.family import RatedCode, cheapest_code
@@ -27,9 +27,10 @@ from qtaml_codesign.nets.counts import TrialCounts
 from qtaml_codesign.nets.normalisation import reestimated_statistics
 from qtaml_codesign.nets.threads import single_threaded
 from qtaml_codesign.statistics import Interval
+from qtaml_codesign.tac.groups import stakes
 from qtaml_codesign.tac.methods import CELL_METHODS
 from qtaml_codesign.tac.request import StoreRequest
-from qtaml_codesign.tac.store_design import READINGS, coherences_of, gains_of, shannon_floor, stakes
+from qtaml_codesign.tac.store_design import READINGS, coherences_of, gains_of, shannon_floor
 from qtaml_codesign.tac.ways import MOST_RESIDUAL, laws_folder
 
 LIMIT = "limit"
@@ -65,7 +66,7 @@ def shares(plan: qc.TacPlan) -> dict[str, float]:
     found: Counter[str] = Counter()
     for layer in plan.layers:
         held = layer.codec
-        parts = held.parts if isinstance(held, ByRows) else ((None, held),)
+        parts = held.parts if isinstance(held, ByGroups) else ((None, held),)
         rows = sum(len(rows or ()) for rows, _ in parts) or 1
         for own, codec in parts:
             found[type(codec).__name__] += layer.weights * (len(own) / rows if own else 1.0) / plan.weights

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 import qtaml_codesign as qc
 from qtaml_codesign.bits.flips import draw_flips, flip_key
 from qtaml_codesign.bits.formats import BitFormat
-from qtaml_codesign.codecs.by_rows import ByRows
+from qtaml_codesign.codecs.by_groups import ByGroups
 from qtaml_codesign.codecs.plane_protected import PlaneProtected
 from qtaml_codesign.codecs.registry import codec_from_json
 from qtaml_codesign.ecc.family import named_code
@@ -33,7 +33,7 @@ from tests.in_memory import uniform
 FORM = BitFormat(8)
 WEIGHTS = np.random.default_rng(5).normal(0.0, 0.5, (6, 4, 3)).astype(np.float32)
 PARTS = (((0, 3, 4), PlaneProtected(FORM, 2.0, depth=2)), ((1, 2, 5), PlaneProtected(FORM, 1.5, deeper=3)))
-HELD = ByRows(PARTS)
+HELD = ByGroups(PARTS)
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def test_gain_and_offset_of_each_row_act_on_what_is_read() -> None:
                                    (((1, 0), PARTS[0][1]),), (((0,), PARTS[0][1]), ((), PARTS[1][1]))])
 def test_rows_that_overlap_or_lack_are_refused(parts: Any) -> None:
     with pytest.raises(InputError, match="rows"):
-        ByRows(parts)
+        ByGroups(parts)
 
 
 def test_a_tensor_with_other_rows_is_refused() -> None:
@@ -107,7 +107,7 @@ def plan_by_rows(statistics: dict[str, tuple[float, ...]] | None = None) -> tupl
     name = made.layers[1].name
     weight = workload.weights[name]
     scale, half = float(np.abs(weight).max()), len(weight) // 2
-    held = ByRows(((tuple(range(half)), PlaneProtected(FORM, scale, depth=3)),
+    held = ByGroups(((tuple(range(half)), PlaneProtected(FORM, scale, depth=3)),
                    (tuple(range(half, len(weight))), PlaneProtected(FORM, scale))))
     layer = StoredLayer(codec=held, name=name, weights=weight.size, jacobian_gain=None, score=None)
     layers = (made.layers[0], layer, *made.layers[2:])

@@ -1,0 +1,49 @@
+"""One number of a resolved cell replaced, without going through the card: what fits and draws of many cells need."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from qtaml_codesign.barriers.exact import Exact
+from qtaml_codesign.barriers.prefactor import Prefactor
+from qtaml_codesign.cards import CellParameters
+
+
+def with_number(cell: CellParameters, field: str, value: float) -> CellParameters:
+    """The cell with one number replaced.
+
+    Args:
+        cell: stays as it is.
+        field: one of the card's `cell_fields`.
+        value: in the field's own unit; not checked against its bounds.
+
+    Raises:
+        InputError: a shape of a barrier that cannot have this number.
+
+    Example:
+        >>> from qtaml_codesign.cards import load_card
+        >>> with_number(load_card("3nm").resolve(), "barrier.effective_mass_m0", 0.42).barrier.effective_mass_m0
+        0.42
+    """
+    part, _, name = field.partition(".")
+    if field == "barrier.thickness_nm":
+        return replace(cell, thickness_nm=value)
+    if part == "barrier":
+        return replace(cell, barrier=_barrier_with(cell.barrier, name, value))
+    if part in ("escape", "variation"):
+        return replace(cell, **{part: _deep(getattr(cell, part), name, value)})
+    changed: dict[str, Any] = {name or part: value}
+    return replace(cell, **changed)
+
+
+def _barrier_with(barrier: Any, name: str, value: float) -> Any:
+    """The barrier with one number replaced; that of a shape whose transmission is not WKB's is the shape's own."""
+    if isinstance(barrier, Exact | Prefactor) and name != "electrode_mass_m0":
+        return replace(barrier, shape=_barrier_with(barrier.shape, name, value))
+    return replace(barrier, **{name: value})
+
+
+def _deep(part: Any, name: str, value: float) -> Any:
+    first, _, rest = name.partition(".")
+    return part.model_copy(update={first: _deep(getattr(part, first), rest, value) if rest else value})
