@@ -3,7 +3,7 @@
 # make test-all  the same with the statistical and the kill tests at full size (minutes more), and all cases of the fuzzers
 # make fuzz   set-up, then all cases of the fuzzers (the test suite runs a quick share)
 # make lint   set-up, then ruff and mypy --strict
-# make studies  set-up, then every study, and docs/reproduction.md and docs/beyond.md made from them (resumable)
+# make studies  set-up, then every study, and docs/reproduction.md, beyond.md and physics.md made from them (resumable)
 # make bench  set-up, then the side-by-side timings in benchmarks/, and docs/performance.md made from them
 # make bench-peers  the last of these alone: other tools beside ours, in an environment of its own
 
@@ -72,6 +72,7 @@ bench-peers: $(PEERS)/installed
 studies: $(VENV)/installed
 	$(BIN)/python studies/reproduction.py
 	$(BIN)/python studies/beyond.py
+	$(BIN)/python studies/physics.py
 
 clean:
 	rm -rf $(VENV) $(PEERS) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

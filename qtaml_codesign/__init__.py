@@ -47,8 +47,13 @@ if TYPE_CHECKING:
     from qtaml_codesign.nets.workload import Workload
     from qtaml_codesign.physics.cells import flip_probability_of_cells
     from qtaml_codesign.physics.flip import FlipProbability, flip_probability, thickness_for
+    from qtaml_codesign.physics.retention import Retention, retention, retention_time_s
     from qtaml_codesign.sweeps.api import Sweep, find_frontier, sweep
+    from qtaml_codesign.sweeps.design import Design, design
+    from qtaml_codesign.sweeps.family import SweepFamily, sweep_family
+    from qtaml_codesign.sweeps.least_budget import LeastBudget, least_budget
     from qtaml_codesign.tac.api import TacPlan, plan
+    from qtaml_codesign.tac.encodings import EncodingComparison, compare_encodings
     from qtaml_codesign.tac.evaluation import Evaluation, evaluate
 
 __version__ = "0.1.0"
@@ -58,22 +63,30 @@ _HOME = {
     "BitErrorProfile": "bits.cell_law",
     "BitFormat": "bits.formats",
     "CodesignError": "errors",
+    "Design": "sweeps.design",
     "DeviceCard": "cards",
+    "EncodingComparison": "tac.encodings",
     "Evaluation": "tac.evaluation",
     "FlipProbability": "physics.flip",
     "Frontier": "frontier",
+    "LeastBudget": "sweeps.least_budget",
     "Metric": "nets.metric",
     "NOISE_MODELS": "bits.noise",
     "NoiseModel": "bits.noise",
     "ReadLaw": "bits.law",
+    "Retention": "physics.retention",
     "Sweep": "sweeps.api",
+    "SweepFamily": "sweeps.family",
     "TacPlan": "tac.api",
     "TrialCounts": "nets.counts",
     "Workload": "nets.workload",
+    "compare_encodings": "tac.encodings",
+    "design": "sweeps.design",
     "evaluate": "tac.evaluation",
     "find_frontier": "sweeps.api",
     "flip_probability": "physics.flip",
     "flip_probability_of_cells": "physics.cells",
+    "least_budget": "sweeps.least_budget",
     "list_cards": "cards",
     "load_card": "cards",
     "load_workload": "nets.loading",
@@ -81,18 +94,23 @@ _HOME = {
     "plan": "tac.api",
     "read_back": "bits.flips",
     "register_barrier": "barriers.registry",
+    "retention": "physics.retention",
+    "retention_time_s": "physics.retention",
     "sweep": "sweeps.api",
+    "sweep_family": "sweeps.family",
     "thickness_for": "physics.flip",
 }
 
 __all__ = [  # noqa: RUF022  (in the order of the pipeline)
     "load_card", "list_cards", "DeviceCard", "Barrier", "register_barrier",
     "flip_probability", "flip_probability_of_cells", "thickness_for", "FlipProbability",
+    "retention", "retention_time_s", "Retention",
     "BitFormat", "BitErrorProfile", "ReadLaw", "read_back",
     "noise_model", "NoiseModel", "NOISE_MODELS",
     "load_workload", "Workload", "Metric", "TrialCounts",
-    "plan", "TacPlan", "evaluate", "Evaluation",
-    "sweep", "Sweep", "find_frontier", "Frontier",
+    "plan", "TacPlan", "evaluate", "Evaluation", "compare_encodings", "EncodingComparison",
+    "sweep", "Sweep", "find_frontier", "Frontier", "sweep_family", "SweepFamily",
+    "design", "Design", "least_budget", "LeastBudget",
     "CodesignError",
 ]
 

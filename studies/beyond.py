@@ -17,7 +17,7 @@ import pandas as pd
 from lab.tables import markdown
 from reproduction import copied_figures, run_and_write
 
-STUDIES = ("joint_design", "channel_store", "channel_wise", "shannon_distance", "blocks")
+STUDIES = ("joint_design", "channel_store", "channel_wise", "code_residuals", "shannon_distance", "blocks")
 PAGE = Path("docs/beyond.md")
 GOALS = "goals"
 BLOCK = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- end -->)", flags=re.DOTALL)

@@ -11,7 +11,7 @@ from qtaml_codesign.bits.cell_law import BitErrorProfile, CellLaw
 from qtaml_codesign.bits.formats import BitFormat
 from qtaml_codesign.codecs.plane_protected import PlaneProtected
 from qtaml_codesign.memory.deploy import DeployedModel, deploy
-from qtaml_codesign.memory.reader import StoredGroup
+from qtaml_codesign.memory.stored import StoredGroup
 from qtaml_codesign.nets.workload import Workload
 
 

@@ -172,6 +172,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "no electrode": ({**RECTANGLE, "transmission": "exact"}, "barrier.electrode_mass_m0", "add `electrode_mass_m0:`"),
     "electrode of WKB": ({**RECTANGLE, "electrode_mass_m0": 0.9}, "barrier.electrode_mass_m0", "leave it out"),
     "at rest": ({**RECTANGLE, **EXACT, "electron_energy_eV": 0.0}, "barrier.electron_energy_eV", "> 0"),
+    "prefactor at rest": ({**EVERY["prefactor"], "electron_energy_eV": 0.0}, "barrier.electron_energy_eV", "> 0"),
     "prefactor of a triangle": ({**EVERY["prefactor"], "bias_V": 3.5}, "barrier.transmission", "transmission: exact"),
 }
 

@@ -142,7 +142,7 @@ class TestSlopes:
         assert ratio(way(stack, SILICON), hafnia) == pytest.approx(published, abs=5e-4)
 
     def test_image_force(self) -> None:
-        """Against a solution of the differential equation, cut off at the electrode's band edge: 2e-3 of T."""
+        """Against a solution of the differential equation, cut off at the electrode's band edge: 1e-3 of T."""
         shape = replace(LOWERED, bias_V=0.4)
         depth = 3.05 * _peak_share(shape, 1.765)
 
@@ -157,7 +157,7 @@ class TestSlopes:
         wave = integrate.solve_ivp(back, (1.765, 0.0), np.array([1.0, 1j * after]), rtol=1e-9, atol=1e-9, max_step=2e-3)
         psi, flow = wave.y[:, -1]
         truth = math.log(after / before) - 2.0 * math.log(abs(psi + flow / (1j * before)) / 2.0)
-        assert float(-Exact(shape, SILICON).action(1.765)) == pytest.approx(truth, rel=0.0, abs=2e-3)
+        assert float(-Exact(shape, SILICON).action(1.765)) == pytest.approx(truth, rel=0.0, abs=1e-3)
 
 
 def _peak_share(shape: ImageForce, thickness_nm: float) -> float:

@@ -19,7 +19,7 @@ def region(name="default", flips="symmetric", charged_bit=1, tensors=(), rates=R
     """What physics hands over for one region."""
     return SimpleNamespace(
         name=name, bits=8, encoding=encoding, flips=flips, charged_bit=charged_bit, tensors=tensors,
-        log_probability=np.log(rates),
+        log_probability=np.log(rates), own_thickness=None,
     )
 
 

@@ -20,7 +20,8 @@ from qtaml_codesign.errors import InputError
 from qtaml_codesign.memory import cuda_reader, deploy
 from qtaml_codesign.memory.cuda_reader import CudaReader, DeviceCells
 from qtaml_codesign.memory.deploy import DeployedModel
-from qtaml_codesign.memory.reader import HostReader, StoredGroup
+from qtaml_codesign.memory.reader import HostReader
+from qtaml_codesign.memory.stored import StoredGroup
 from tests.bits_oracles import slow_read
 from tests.in_memory import stored
 from tests.test_bits_kernels import KNOWN_ANSWERS, words

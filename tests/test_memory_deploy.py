@@ -12,7 +12,7 @@ from qtaml_codesign.bits.law import ReadLaw
 from qtaml_codesign.codecs.plane_protected import PlaneProtected
 from qtaml_codesign.errors import InputError
 from qtaml_codesign.memory.deploy import DeployedModel, deploy
-from qtaml_codesign.memory.reader import StoredGroup
+from qtaml_codesign.memory.stored import StoredGroup
 from tests.in_memory import stored, uniform
 
 KEY = 77

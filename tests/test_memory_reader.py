@@ -16,7 +16,7 @@ from qtaml_codesign.bits.kernels import WORDS_AT_ONCE
 from qtaml_codesign.codecs.plane_protected import PlaneProtected
 from qtaml_codesign.errors import InputError
 from qtaml_codesign.memory.deploy import DeployedModel
-from qtaml_codesign.memory.reader import StoredGroup
+from qtaml_codesign.memory.stored import StoredGroup
 from tests.in_memory import stored, uniform
 
 rates = st.one_of(st.sampled_from([0.0, 1.0, 5e-324, 0.5]), st.floats(0.0, 1.0))

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 import beyond
 import interval_coverage
+import physics
 import qtaml_codesign as qc
 from lab import cases as lab_cases
 from lab import stores as lab_stores
@@ -24,7 +25,7 @@ from qtaml_codesign.ecc import family
 from reproduction import STUDIES, study_of, write_page
 from tests.conftest import sketch
 
-EVERY = (*STUDIES, *beyond.STUDIES)
+EVERY = (*STUDIES, *beyond.STUDIES, *physics.STUDIES)
 SCRIPTS = Path(__file__).parent.parent / "studies"
 DRAWN_AGAIN = ("mismatch", "saturation", "allocation")
 """Studies whose figures are rendered twice, in both formats; all others save theirs, as SVG, by the same function."""
@@ -38,7 +39,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_script_is_listed() -> None:
-    scripts = {path.stem for path in SCRIPTS.glob("*.py")} - {"reproduction", "beyond", "train_zoo"}
+    scripts = {path.stem for path in SCRIPTS.glob("*.py")} - {"reproduction", "beyond", "physics", "train_zoo"}
     assert scripts == set(EVERY)
 
 
@@ -165,8 +166,9 @@ def test_the_marked_blocks_of_a_page_hold_what_was_measured(outputs: Path, tmp_p
 def test_the_page_past_the_paper_is_at_full_scale() -> None:
     text = (SCRIPTS.parent / "docs" / "beyond.md").read_text()
     for name in beyond.STUDIES:
-        sample = "the shipped network" if study_of(name).most_seeds == 1 else "5 training seeds"
-        assert f"(`python studies/{name}.py`, {sample} x 30 trials)" in text
+        study = study_of(name)
+        networks = "the shipped network" if study.most_seeds == 1 else "5 training seeds"
+        assert f"(`python studies/{name}.py`, {study.sample or f'{networks} x 30 trials'})" in text
         assert (SCRIPTS.parent / f"docs/beyond/{name}.png").exists()
     assert set(re.findall(r"<!-- measured: (\w+) -->", text)) == {"goals", *beyond.STUDIES}
     assert text.count("| **missed** |") == len(re.findall(r"^Missed: ", text, flags=re.MULTILINE))

@@ -13,14 +13,16 @@ import torch
 from torch import nn
 
 import qtaml_codesign as qc
-from qtaml_codesign.bits.cell_law import BitErrorProfile
+from qtaml_codesign.bits.cell_law import BitErrorProfile, CellLaw
 from qtaml_codesign.bits.formats import BitFormat
 from qtaml_codesign.ecc.family import RatedCode
 from qtaml_codesign.errors import InputError, PlanError
 from qtaml_codesign.nets.sensitivity import jacobian_gains
 from qtaml_codesign.nets.weight_gains import gains_method
+from qtaml_codesign.sweeps.codes import know_codes
 from qtaml_codesign.sweeps.jobs import PlanRequest
 from qtaml_codesign.sweeps.options import sweep_options
+from qtaml_codesign.sweeps.workers import Job
 from qtaml_codesign.tac import ways
 from qtaml_codesign.tac.auto import USUAL
 from qtaml_codesign.tac.ways import coded_ways, word_ways
@@ -97,6 +99,31 @@ def test_a_sweep_passes_its_margin_to_the_methods_that_have_one() -> None:
     assert len({one.request_id for one in asked}) == 4
     found = [replace(request, profile=BitErrorProfile.uniform(p)).usable_margin for p in (0.1, 0.45, 0.7, 0.0)]
     assert found == pytest.approx([1.2, 0.5 / 0.45, 1.0, 1.2])
+
+
+class Listing:
+    """Workers, and one to be told, that only note the arguments of the jobs."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+
+    def drain(self, following: Callable[[], Job | None], _: object) -> None:
+        while (job := following()) is not None:
+            self.asked.append(job.arguments)
+
+    def tell(self, state: object) -> None: ...
+
+    def add(self, stage: str, **more: int) -> None: ...
+
+
+def test_a_sweep_measures_codes_for_each_margin_before_its_plans() -> None:
+    law = BitErrorProfile.uniform(0.1)
+    plain, wide = (PlanRequest("digest", "joint", 0.0, 0, "greedy", "auto", law, 3.0, margin=m) for m in (1.0, 1.2))
+    listing, known = Listing(), set[tuple[CellLaw, float]]()
+    for requests in ([plain, wide, replace(wide, cells=4.0)], [wide, replace(wide, method="channel-optimised")]):
+        know_codes(requests, ["w"], known, listing, listing)  # type: ignore[arg-type]
+    laws = law.assign(["w"])
+    assert listing.asked == [(laws["w"], 1.0), (laws["w"], 1.2)]
 
 
 def test_auto_has_one_currency_and_tells_what_it_took() -> None:

@@ -32,15 +32,17 @@ def enumerated(tensor: TensorRows, codec: ChannelProtected, row: int) -> float:
     """E sum of g (w - read)^2 of a row, by going through every pattern of flips of every weight."""
     law, form, error = tensor.law, tensor.law.format, 0.0
     part = ChannelProtected(form, codec.scale[row : row + 1], codec.gain[row : row + 1], codec.offset[row : row + 1],
-                            codec.depth, codec.rates)
+                            codec.depth, codec.rates, codec.planes)
     for weight, gain, word in zip(tensor.weights[row], tensor.gains[row],
                                   part.encode(tensor.weights[row][None])[0].tolist(), strict=True):
-        for flips in product((0, 1), repeat=form.bits - codec.depth):
+        free = [plane for plane in range(form.bits) if plane not in codec.protected_planes]
+        for flips in product((0, 1), repeat=len(free)):
             chance = 1.0
-            for plane, flip in enumerate(flips):
+            for plane, flip in zip(free, flips, strict=True):
                 rate = (law.one_to_zero if word >> plane & 1 else law.zero_to_one)[plane]
                 chance *= rate if flip else 1.0 - rate
-            read = int(form.codes_to_levels([word ^ sum(flip << plane for plane, flip in enumerate(flips))])[0])
+            flipped = sum(flip << plane for plane, flip in zip(free, flips, strict=True))
+            read = int(form.codes_to_levels([word ^ flipped])[0])
             error += gain * chance * (weight - codec.gain[row] * read * form.step - codec.offset[row]) ** 2
     return float(error)
 
@@ -59,6 +61,19 @@ def test_the_error_of_a_row_is_that_over_all_flips(encoding: Any, parts: RowPart
         codec = held(tensor, depth)
         by_hand = [enumerated(tensor, codec, row) for row in range(ROWS)]
         np.testing.assert_allclose(tensor.errors[depth], by_hand, rtol=1e-5)
+
+
+def test_a_top_plane_that_hardly_flips_is_protected_last() -> None:
+    rates = np.array([0.1, 0.1, 0.1, 1e-4])
+    tensor = a_tensor(law=CellLaw("default", BitFormat(4), rates, rates))
+    assert tensor.order == (2, 1, 0, 3)
+    codec = held(tensor, 2)
+    assert codec.protected_planes == (1, 2)
+    assert codec.open_cells(codec.encode(tensor.weights)).sum(axis=0).tolist() == [ROWS * COLUMNS, 0, 0, ROWS * COLUMNS]
+    np.testing.assert_allclose(tensor.errors[2], [enumerated(tensor, codec, row) for row in range(ROWS)], rtol=1e-5)
+    assert ChannelProtected.from_json(codec.to_json()) == codec
+    assert held(tensor, 4).planes == ()
+    assert "planes" not in held(tensor, 4).to_json()
 
 
 def test_the_scale_is_as_good_as_the_best_of_a_search() -> None:

@@ -127,7 +127,7 @@ class ImageForce(Barrier):
         return place_of(self.action, action, action / float(self._scale(np.array(math.sqrt(self._above_eV)))))
 
     def landscape(self, thickness_nm: Array) -> Landscape:
-        """400 flat pieces at the heights of their middles, cut off at the band edges of the electrodes.
+        """400 flat pieces at the heights of their middles, cut off at the electrodes' band edges: 1e-3 of the exact T.
 
         Args:
             thickness_nm: d, (points,).

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qtaml_codesign.bits.formats import BitFormat
+from qtaml_codesign.bits.formats import BitFormat, rates_by_plane
 from qtaml_codesign.cards import DEFAULT_REGION
-from qtaml_codesign.checks import number_within, probabilities, whole_number, whole_number_within
+from qtaml_codesign.checks import number_within, whole_number, whole_number_within
 from qtaml_codesign.errors import InputError, did_you_mean, shown
+from qtaml_codesign.physics.own_rates import OwnRates, check_own_rates
 
 if TYPE_CHECKING:
     from qtaml_codesign.physics.flip import FlipProbability, RegionFlip
@@ -31,9 +32,11 @@ class CellLaw:
         block: runs of this many weights (in flattened order) share their flips, 1 = every weight on its own.
         spread: sigma of the logarithm of the rate from cell to cell, 0 = all cells alike. A cell keeps its rate over
             all trials of a seed; the mean over cells is exactly `one_to_zero` and `zero_to_one` (see `bits.variation`).
+        own_rates: rates by the thickness that each cell keeps likewise, a table for all planes or for each; or none.
 
     Raises:
-        InputError: rates outside [0, 1], not one per plane, a block below 1, or a spread outside [0, 5].
+        InputError: rates outside [0, 1], not one per plane, a block below 1, a spread outside [0, 5], or own rates
+            that do not fit.
 
     Example:
         >>> CellLaw("default", BitFormat(2), [0.1, 0.2], [0.0, 0.0]).protect(1).one_to_zero.tolist()
@@ -47,6 +50,7 @@ class CellLaw:
     tensors: tuple[str, ...] = ()
     block: int = 1
     spread: float = 0.0
+    own_rates: tuple[OwnRates, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the rates and make them read-only."""
@@ -54,20 +58,32 @@ class CellLaw:
         object.__setattr__(self, "block", whole_number("block", self.block, least=1))
         object.__setattr__(self, "spread", spread)
         for field in ("one_to_zero", "zero_to_one"):
-            object.__setattr__(self, field, _rates(field, getattr(self, field), self.format.bits))
+            object.__setattr__(self, field, rates_by_plane(field, getattr(self, field), self.format.bits))
         object.__setattr__(self, "tensors", tuple(self.tensors))
+        check_own_rates(self.own_rates, np.stack([self.one_to_zero, self.zero_to_one]), spread)
 
     def __eq__(self, other: object) -> bool:
         return self.to_json() == other.to_json() if isinstance(other, CellLaw) else NotImplemented
 
     def __hash__(self) -> int:
         rates = (self.one_to_zero.tobytes(), self.zero_to_one.tobytes())
-        return hash((self.name, self.format, *rates, self.tensors, self.block, self.spread))
+        return hash((self.name, self.format, *rates, self.tensors, self.block, self.spread, self.own_rates))
 
     @property
     def silent(self) -> bool:
         """True when no plane can flip."""
         return not (self.one_to_zero.any() or self.zero_to_one.any())
+
+    @property
+    def even(self) -> bool:
+        """True when all planes have one rate, the same in both directions."""
+        rates = np.concatenate([self.one_to_zero, self.zero_to_one])
+        return bool((rates == rates[0]).all())
+
+    @property
+    def alike(self) -> bool:
+        """True when every cell flips on its own with the rate of its plane."""
+        return self.block == 1 and self.spread == 0.0 and not self.own_rates
 
     def protect(self, depth: int) -> CellLaw:
         """The same region with the rates of its top `depth` planes zero (ideal protection), 0 <= depth <= B.
@@ -102,17 +118,15 @@ class CellLaw:
         return replace(self, one_to_zero=self.one_to_zero * flips, zero_to_one=self.zero_to_one * flips)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain dict; every float survives JSON exactly; `block` and `spread` only where they act."""
-        written = {
+        """Plain dict; every float survives JSON exactly; `block`, `spread` and `own_rates` where they act."""
+        written: dict[str, Any] = {
             "name": self.name, "bits": self.format.bits, "encoding": self.format.encoding,
             "one_to_zero": self.one_to_zero.tolist(), "zero_to_one": self.zero_to_one.tolist(),
             "tensors": list(self.tensors),
         }
-        if self.block != 1:
-            written["block"] = self.block
-        if self.spread != 0.0:
-            written["spread"] = self.spread
-        return written
+        tables = [table.to_json() for table in self.own_rates]
+        cells = {"block": (self.block, 1), "spread": (self.spread, 0.0), "own_rates": (tables, [])}
+        return written | {name: value for name, (value, alike) in cells.items() if value != alike}
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> CellLaw:
@@ -126,6 +140,7 @@ class CellLaw:
         """
         fmt = BitFormat(fields["bits"], fields["encoding"])
         cells = {name: fields[name] for name in ("block", "spread") if name in fields}
+        cells["own_rates"] = tuple(OwnRates.from_json(table) for table in fields.get("own_rates", ()))
         return cls(fields["name"], fmt, fields["one_to_zero"], fields["zero_to_one"], tuple(fields["tensors"]), **cells)
 
 
@@ -168,7 +183,7 @@ class BitErrorProfile:
             InputError: rates outside [0, 1], or not one per plane.
         """
         fmt = format or BitFormat()
-        rates = _rates("flip_probability", flip_probability, fmt.bits)
+        rates = rates_by_plane("flip_probability", flip_probability, fmt.bits)
         return cls((CellLaw(DEFAULT_REGION, fmt, rates, rates),))
 
     @classmethod
@@ -270,23 +285,10 @@ def _region_errors(region: RegionFlip) -> CellLaw:
                          rule="a FlipProbability at one thickness", value=f"thickness array of shape {logs.shape[:-1]}",
                          next_step="pick one point with .at(index)")
     rates, none = np.exp(logs), np.zeros_like(logs)
-    fmt = BitFormat(region.bits, region.encoding)
-    if region.flips == "symmetric":
-        one_to_zero, zero_to_one = rates, rates
-    else:
-        one_to_zero, zero_to_one = (rates, none) if region.charged_bit == 1 else (none, rates)
-    return CellLaw(region.name, fmt, one_to_zero, zero_to_one, tuple(region.tensors))
-
-
-def _rates(name: str, values: ArrayLike, bits: int) -> NDArray[np.float64]:
-    rates = probabilities(name, values)
-    if rates.shape not in ((), (bits,)):
-        raise InputError("the flip probabilities do not fit the bit planes", where=name,
-                         rule=f"one number, or {bits} (plane 0 = LSB first)", value=f"shape {rates.shape}",
-                         next_step=f"give one rate per plane of the {bits}-bit format, or one for all")
-    rates = np.array(np.broadcast_to(rates, (bits,)))
-    rates.setflags(write=False)
-    return rates
+    fmt, charged = BitFormat(region.bits, region.encoding), region.charged_bit
+    one_to_zero, zero_to_one = (rates if region.flips == "symmetric" or charged == bit else none for bit in (1, 0))
+    tables = () if region.own_thickness is None else region.own_thickness.tables(rates)
+    return CellLaw(region.name, fmt, one_to_zero, zero_to_one, tuple(region.tensors), own_rates=tables)
 
 
 def _holds(region: CellLaw, tensor: str) -> bool:

@@ -91,7 +91,7 @@ def draw_flips(
     A stored 1 flips with `errors.one_to_zero[b]`, a stored 0 with `errors.zero_to_one[b]`, against the same u; the top
     `depth` planes never flip. u does not depend on the array's size, the codes, the bit count or the encoding, so flips
     at a smaller rate or a larger depth are a subset of those at a larger rate or a smaller depth. `errors.spread`
-    gives every cell a rate of its own, and `errors.block` ties neighbours together (`bits.variation`).
+    or `errors.own_rates` gives every cell a rate of its own, and `errors.block` ties neighbours (`bits.variation`).
 
     Args:
         codes: any shape, uint8 or uint16, codes of `errors.format`; not changed.
@@ -217,7 +217,7 @@ class FlipDrawing:
             out: where the read codes go; default a new array like the codes.
         """
         read = np.empty_like(codes) if out is None else out
-        if self._law.block != 1 or self._law.spread != 0.0:
+        if not self._law.alike:
             return read, flip_cells(codes, self._law, self._key, trial, first_index, read)
         flips = np.zeros((2, 8), np.int64)
         for byte, (lanes, sure, digits) in enumerate(self._bytes[: codes.itemsize]):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qtaml_codesign.cards import Encoding as Encoding
-from qtaml_codesign.checks import one_of, whole_number_within
+from qtaml_codesign.checks import one_of, probabilities, whole_number_within
 from qtaml_codesign.errors import InputError
 
 Codes = NDArray[np.uint8] | NDArray[np.uint16]
@@ -202,3 +202,24 @@ def _integers(name: str, values: ArrayLike, lowest: int, highest: int, next_step
         raise InputError(f"{name} do not fit the format", where=name, rule=f"{lowest} <= {name} <= {highest}",
                          value=f"{outside.flat[0]} ({outside.size} of {given.size} outside)", next_step=next_step)
     return given
+
+
+def rates_by_plane(name: str, values: ArrayLike, bits: int) -> NDArray[np.float64]:
+    """A rate for each bit plane, (bits,) and read-only.
+
+    Args:
+        name: of the argument, for errors.
+        values: one number, or one for each plane, 0 = LSB; each in [0, 1].
+        bits: of the format.
+
+    Raises:
+        InputError: rates outside [0, 1], or not one per plane.
+    """
+    rates = probabilities(name, values)
+    if rates.shape not in ((), (bits,)):
+        raise InputError("the flip probabilities do not fit the bit planes", where=name,
+                         rule=f"one number, or {bits} (plane 0 = LSB first)", value=f"shape {rates.shape}",
+                         next_step=f"give one rate per plane of the {bits}-bit format, or one for all")
+    rates = np.array(np.broadcast_to(rates, (bits,)))
+    rates.setflags(write=False)
+    return rates

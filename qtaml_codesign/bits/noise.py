@@ -65,7 +65,7 @@ class NoiseModel:
         name, summary: for tables and help.
         ramp: a in [-1, 1]; plane i of B has its rate times 1 + a (2 i / (B - 1) - 1), so the MSB flips 1 + a times as
             often as the mean plane, the LSB 1 - a times; unequal plane rates are rescaled to keep their mean.
-        cell_spread: sigma of ln rate from cell to cell, >= 0; above 0 it replaces the spread of the given rates.
+        cell_spread: sigma of ln rate from cell to cell, >= 0; above 0 it replaces that of the given rates.
         block: weights that share their flips, >= 1; above 1 it replaces the block of the given rates.
         layer_spread: sigma of ln rate from tensor to tensor, >= 0.
 
@@ -135,6 +135,7 @@ class NoiseModel:
             name: replace(
                 errors, name=f"tensor {name}", tensors=(glob.escape(name),),
                 block=self.block if self.block > 1 else errors.block, spread=self.cell_spread or errors.spread,
+                own_rates=() if self.cell_spread else errors.own_rates,
                 one_to_zero=np.minimum(factors[name] * errors.one_to_zero, 1.0),
                 zero_to_one=np.minimum(factors[name] * errors.zero_to_one, 1.0),
             )

@@ -5,8 +5,8 @@ Each cell flips on its own, so that the channel is a product of B channels of on
     A_i = [[1 - up_i, up_i], [down_i, 1 - down_i]]      rows: stored bit, columns: read bit
 
 and P(read | stored) = A_(B-1) x ... x A_0 (Kronecker). A vector of 2^B numbers is multiplied by it in B passes of
-2 x 2. `spread` and `block` of a law change nothing here: they tie words to one another, or fix what a cell draws, and
-leave the law of one word, averaged over cells, as it is.
+2 x 2. `spread`, `own_rates` and `block` of a law change nothing here: they tie words to one another, or fix what a cell
+draws, and leave the law of one word, averaged over cells, as it is.
 
 Source: Good, "The interaction algorithm and practical Fourier analysis", J. R. Statist. Soc. B 20 (1958).
 """

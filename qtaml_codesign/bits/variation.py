@@ -9,6 +9,8 @@ Cell variation: every cell (weight, plane) has a rate of its own, log-normal aro
 z belongs to the cell and the key, not to the trial: one seed is one chip, whose weak cells stay weak. Over all chips
 the flips of one reading are those of identical cells again, because a mixture of independent Bernoulli variables with
 mean rate p is a Bernoulli variable with rate p; cell variation acts only through repeated reading of one chip.
+Where a card gives the cells oxides of their own (`variation.cells: own_rate`), z is the deviation of the cell's
+thickness and r = p_flip(d + sigma z) comes from a table (`physics.own_rates`) in place of m exp(s z).
 
 Blocks: runs of `block` weights share the uniform numbers of their cells, as if one defect reached over all of them.
 Every single cell keeps its law; only the correlation between neighbours changes.
@@ -33,6 +35,10 @@ from qtaml_codesign.bits.cell_law import CellLaw
 
 PIECE = 2**16
 """Weights per piece: what bounds the memory."""
+
+ONE_CHIP = ("each cell keeps a rate of its own, so that all trials read one chip, which the seed names: the intervals "
+            "do not hold what differs from chip to chip")
+"""What to know of results over trials where cells have own rates."""
 
 
 def mean_rate(median: float, spread: float) -> float:
@@ -93,13 +99,15 @@ def flip_cells(
 
     Args:
         codes: (n,) uint8 or uint16.
-        errors: rates after protection, with `block` and `spread`.
+        errors: rates after protection, with `block`, and `spread` or `own_rates`.
         key: (2,) of the tensor (`FlipKey.words`); the cells' rates hang on a second key made from it.
         trial: index of the drawing.
         first_index: weight index of codes[0] in its tensor.
         read: where the read codes go, like codes.
     """
     flips, down, up = np.zeros(errors.format.bits, np.int64), errors.one_to_zero, errors.zero_to_one
+    if errors.own_rates:
+        down, up = (np.where(rates > 0.0, 1.0, 0.0) for rates in (down, up))
     if errors.spread != 0.0:
         down, up = (np.array([median_rate(rate, errors.spread) for rate in rates.tolist()]) for rates in (down, up))
     for start in range(0, codes.size, PIECE):
@@ -110,12 +118,17 @@ def flip_cells(
 
 
 def _cell_factors(key: NDArray[np.uint64], first: np.uint64, count: int, errors: CellLaw) -> NDArray[np.float64]:
-    """(count, B) exp(spread z) of every cell; ones without spread."""
+    """(count, B) exp(spread z) of every cell, or its own rate where it has one; ones where all cells are alike."""
     bits = errors.format.bits
-    if errors.spread == 0.0:
+    if errors.spread == 0.0 and not errors.own_rates:
         return np.ones((count, bits))
     digest = hashlib.blake2b(f"cell rates {key[0]} {key[1]}".encode(), digest_size=16).digest()
     uniforms = np.empty((count, bits))
     kernels.cell_uniforms(np.frombuffer(digest, dtype="<u8").astype(np.uint64), first, uniforms)
+    if len(errors.own_rates) > 1:
+        planes = zip(errors.own_rates, special.ndtri(uniforms).T, strict=True)
+        return np.stack([table.rates(z) for table, z in planes], axis=-1)
+    if errors.own_rates:
+        return errors.own_rates[0].rates(special.ndtri(uniforms))
     factors: NDArray[np.float64] = np.exp(errors.spread * special.ndtri(uniforms))
     return factors

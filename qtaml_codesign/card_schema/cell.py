@@ -48,3 +48,8 @@ class CellParameters:
     def plain(self) -> bool:
         """Whether nothing acts but N independent electrons behind one barrier."""
         return self.variation is None and self.escape == NO_EFFECTS
+
+    @property
+    def keeps_rate(self) -> bool:
+        """Whether each cell of an array keeps its own thickness and rate."""
+        return self.variation is not None and self.variation.cells == "own_rate"

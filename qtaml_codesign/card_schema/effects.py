@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Final, Literal
 
 from pydantic import model_validator
 
+from qtaml_codesign.barriers.barrier import Barrier
 from qtaml_codesign.card_schema.parts import CardPart
 from qtaml_codesign.card_schema.problems import broken
+from qtaml_codesign.constants import ELEMENTARY_CHARGE_C, FARAD_PER_aF
+
+LARGEST_VOLTAGE_V: Final = 20.0
+LARGEST_NOISE: Final = 0.25
+"""Of the charge, as an rms: more would leave many cells without any."""
+
 
 
 class Traps(CardPart):
@@ -65,14 +73,46 @@ class Escape(CardPart):
     access: AccessLeakage | None = None
 
     @model_validator(mode="after")
-    def _one_charge_noise(self) -> Escape:
+    def _complete(self) -> Escape:
         if self.charge_noise is not None and self.charge_noise_electrons is not None:
             raise broken("the charge noise is given twice", "charge_noise or charge_noise_electrons",
                          self.charge_noise_electrons, "drop one of the two")
         if self.charge_noise is not None and self.node_capacitance_aF is None:
             raise broken("kTC noise needs the capacitance of the node", "node_capacitance_aF beside charge_noise: kTC",
                          "nothing", "add `node_capacitance_aF:`, or give charge_noise_electrons")
+        if self.field is not None and self.node_capacitance_aF is None:
+            raise broken("a self-limiting field needs the capacitance of the node", "node_capacitance_aF beside field",
+                         "nothing", "add `node_capacitance_aF:`, C = N q / V of a full cell")
         return self
+
+    def check_cell(self, barrier: Barrier, electrons: int) -> None:
+        """Whether the effects fit a cell.
+
+        Args:
+            barrier: of the cell.
+            electrons: N.
+
+        Raises:
+            InputError: a self-limiting field over a shape that no bias can be put on.
+            PydanticCustomError: such a field over a barrier without bias, a voltage that no cell holds, or noise as
+                large as the charge.
+        """
+        if self.field is not None and self.node_capacitance_aF is not None:
+            full_V = electrons * ELEMENTARY_CHARGE_C / (self.node_capacitance_aF * FARAD_PER_aF)
+            if math.isclose(barrier.action(1.0), barrier.with_bias(0.0).action(1.0), rel_tol=1e-9):
+                raise broken("a self-limiting field over a barrier without bias", "a bias on the card's barrier, that "
+                             f"of a full cell: electrons q / node_capacitance_aF = {full_V:.4g} V", "no bias",
+                             "give the barrier a `bias_V` (model: trapezoidal), or leave out escape.field",
+                             "escape.field")
+            if full_V > LARGEST_VOLTAGE_V:
+                raise broken("the electrons would put a voltage on the node that no cell holds",
+                             f"electrons q / node_capacitance_aF = {full_V:.4g} V <= {LARGEST_VOLTAGE_V:g} V",
+                             self.node_capacitance_aF, "correct the capacitance: C = N q / V of a full cell",
+                             "escape.node_capacitance_aF")
+        if (self.charge_noise_electrons or 0.0) > LARGEST_NOISE * electrons:
+            raise broken("the charge noise is not small beside the charge",
+                         f"charge_noise_electrons <= {LARGEST_NOISE:g} electrons = {LARGEST_NOISE * electrons:g}",
+                         self.charge_noise_electrons, "give the rms in electrons", "escape.charge_noise_electrons")
 
     def check_temperature(self, temperature_K: float | None) -> None:
         """Whether the temperatures that the effects hang on are given.

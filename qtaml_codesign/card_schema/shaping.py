@@ -39,11 +39,11 @@ def barrier_of(fields: Mapping[str, Any]) -> Barrier:
                          rule="electrode_mass_m0 beside `transmission: prefactor` or `exact`",
                          next_step="add `electrode_mass_m0:`, 0.916 for silicon along <100>")
     point = np.array([fields["thickness_nm"]])
+    land = shape.landscape(point)
+    made = Prefactor(shape, mass) if way == "prefactor" else Exact(shape, mass)
     if way == "prefactor":
-        shape.landscape(point).log_prefactor(mass)
-        return Prefactor(shape, mass)
-    shape.landscape(point)
-    return Exact(shape, mass)
+        land.log_prefactor(mass)
+    return made
 
 
 def check_anchor(cell: CellParameters, prefix: str) -> None:

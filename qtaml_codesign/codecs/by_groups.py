@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from qtaml_codesign.bits.formats import BitFormat
 from qtaml_codesign.checks import whole_number
 from qtaml_codesign.codecs.codec import Codec, whole
+from qtaml_codesign.codecs.codewords import Codewords
 from qtaml_codesign.errors import InputError
 
 Groups = tuple[int, ...]
@@ -193,9 +194,9 @@ class ByGroups:
         return sum(codec.metadata_bits for _, codec in self.parts) + sum(full) * choice
 
     @property
-    def coded_bits(self) -> dict[tuple[int, int], float]:
-        """Data bits for each weight in codewords of (n, k), averaged over the weights."""
-        found: dict[tuple[int, int], float] = {}
+    def coded_bits(self) -> dict[Codewords, float]:
+        """Data bits for each weight by the codewords that hold them, averaged over the weights."""
+        found: dict[Codewords, float] = {}
         for groups, codec in self.parts:
             for code, bits in codec.coded_bits.items():
                 found[code] = found.get(code, 0.0) + bits * self._amount(groups) / self._total

@@ -1,4 +1,4 @@
-"""Plain codes with a scale, a gain and an offset for each row, of which ideal protection keeps the top planes.
+"""Plain codes with a scale, a gain and an offset for each row, of which ideal protection keeps whole planes.
 
     word   = the one whose level is nearest to W / scale of the row
     weight = gain of the row x level x D + offset of the row,   D = 2^(1-B)
@@ -36,13 +36,14 @@ class ChannelProtected(Codec):
             of scale 0 is written as zeros.
         gain: of each row; what a level of 1 stands for when it is read.
         offset: of each row; what a level of 0 stands for when it is read.
-        depth: how many top planes are protected, 0..B.
+        depth: how many planes are protected, 0..B; the top ones unless `planes` says which.
         rates: of a stored 0 and of a stored 1 to flip, for each plane, 0 = LSB; words are then chosen by what is read
             for them on average. Empty: by their levels.
+        planes: the protected planes, 0 = LSB, where they are not the top `depth` ones; then `depth` of them.
 
     Raises:
-        InputError: a depth or a scale out of bounds, rates that are not one pair per plane in [0, 1], or rows that do
-            not pair up or are not finite.
+        InputError: a depth or a scale out of bounds, planes that do not fit the depth, rates that are not one pair per
+            plane in [0, 1], or rows that do not pair up or are not finite.
 
     Example:
         >>> codec = ChannelProtected(BitFormat(4), (2.0, 1.0), (2.0, 1.0), (0.0, 1.0), depth=1)
@@ -58,12 +59,16 @@ class ChannelProtected(Codec):
     offset: tuple[float, ...]
     depth: int = 0
     rates: tuple[tuple[float, float], ...] = ()
+    planes: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Check every number."""
-        if not whole(self.depth) or not 0 <= self.depth <= self.format.bits:
+        if not whole(self.depth, *self.planes) or not 0 <= self.depth <= self.format.bits:
             raise _refused("the protection depth is out of bounds", "depth", f"0 <= depth <= {self.format.bits}",
                            self.depth)
+        if self.planes and (len(set(self.planes)) != self.depth or not {*self.planes} <= {*range(self.format.bits)}):
+            raise _refused("the protected planes do not fit its depth", "planes",
+                           f"depth = {self.depth} different planes of 0 to {self.format.bits - 1}", self.planes)
         by_row = (self.scale, self.gain, self.offset)
         if not self.scale or len({len(values) for values in by_row}) > 1 or not np.isfinite(by_row).all():
             raise _refused("the rows of a store do not fit", "scale, gain, offset",
@@ -88,7 +93,7 @@ class ChannelProtected(Codec):
         if not self.rates:
             return None
         up, down = np.array(self.rates).T
-        return ReadLaw(CellLaw("rows", self.format, down, up), self.depth).conditional_mean()
+        return ReadLaw(self.residual(CellLaw("rows", self.format, down, up))).conditional_mean()
 
     @cached_property
     def readout(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -97,8 +102,14 @@ class ChannelProtected(Codec):
 
     @property
     def metadata_bits(self) -> int:
-        """Gain and offset of each row as float32 numbers, and the depth; the reader needs no scale."""
-        return 2 * 32 * len(self.scale) + self.format.bits.bit_length()
+        """Gain and offset of each row as float32 numbers, and the depth, or which planes; the reader needs no scale."""
+        protection = self.format.bits if self.planes else self.format.bits.bit_length()
+        return 2 * 32 * len(self.scale) + protection
+
+    @property
+    def protected_planes(self) -> tuple[int, ...]:
+        """The planes that are protected, 0 = LSB."""
+        return self.planes or tuple(range(self.format.bits - self.depth, self.format.bits))
 
     @property
     def summary(self) -> str:
@@ -129,7 +140,7 @@ class ChannelProtected(Codec):
         Args:
             law: flip rates of the raw cells, of B planes.
         """
-        return law.protect(self.depth)
+        return law.without(self.protected_planes)
 
     def open_cells(self, words: Codes) -> NDArray[np.int64]:
         """(2, B) cells outside the protected planes (see `Codec.open_cells`).
@@ -138,12 +149,15 @@ class ChannelProtected(Codec):
             words: of any shape.
         """
         found = super().open_cells(words)
-        found[:, self.format.bits - self.depth :] = 0
+        found[:, list(self.protected_planes)] = 0
         return found
 
     def to_json(self) -> dict[str, Any]:
-        """Every field as plain values."""
-        return {"codec": "channel-protected", **asdict(self)}
+        """Every field as plain values; `planes` only where they are named."""
+        own = asdict(self)
+        if not self.planes:
+            del own["planes"]
+        return {"codec": "channel-protected", **own}
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> ChannelProtected:
@@ -157,7 +171,8 @@ class ChannelProtected(Codec):
         """
         rows = {name: tuple(fields[name]) for name in ("scale", "gain", "offset")}
         rates = tuple((up, down) for up, down in fields["rates"])
-        return cls(BitFormat(**fields["format"]), **rows, depth=fields["depth"], rates=rates)
+        return cls(BitFormat(**fields["format"]), **rows, depth=fields["depth"], rates=rates,
+                   planes=tuple(fields.get("planes", ())))
 
 
 def row_words(

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qtaml_codesign.bits.cell_law import CellLaw
-from qtaml_codesign.bits.flips import FlipKey
 from qtaml_codesign.bits.formats import BitFormat, Codes
+from qtaml_codesign.codecs.codewords import Codewords
 
 PIECE = 2**16
 LARGEST = float(np.finfo(np.float32).max)
 """No read weight may be larger: float32 holds no more."""
-
-
-class Drawing(Protocol):
-    """The flips of one group's words, keyed by identity."""
-
-    def draw(self, codes: Codes, trial: int) -> tuple[Codes, NDArray[np.int64]]:
-        """Words (n,) as one reading of `codes` (n,) finds them in drawing `trial`, and flips by plane (B,)."""
 
 
 class Codec(ABC):
@@ -87,8 +80,8 @@ class Codec(ABC):
         return law
 
     @property
-    def coded_bits(self) -> Mapping[tuple[int, int], float]:
-        """Data bits for each weight in codewords of (n cells, k data bits); none by default."""
+    def coded_bits(self) -> Mapping[Codewords, float]:
+        """Data bits for each weight by the codewords that hold them; none by default."""
         return {}
 
     @property
@@ -101,12 +94,11 @@ class Codec(ABC):
         """Gain (rows,) and offset (rows,) that make weights of looked-up values; None where they are the weights."""
         return None
 
-    def drawing(self, law: CellLaw, key: FlipKey) -> Drawing | None:
-        """What draws the flips of a group; None where each cell flips on its own by `residual`.
+    def codewords(self, law: CellLaw) -> Codewords | None:
+        """The codewords that the words' bits fill together with other groups; None where each cell flips on its own.
 
         Args:
             law: of the raw cells.
-            key: of the group.
         """
         return None
 

@@ -2,31 +2,34 @@
 
 The B bits of each word, weight after weight, are the data of codewords of k bits in n cells. A word of the code fails
 with a probability that was measured by decoding, or is known, and then its data bits are wrong together; so failures
-stay clustered. `decode` encodes, flips and decodes the codewords of every reading instead.
+stay clustered. Where every data bit has a codeword of its own, bits fail one by one, at exact rates that hang on the
+value that is stored. `decode` encodes, flips and decodes the codewords of every reading instead.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qtaml_codesign.bits.cell_law import CellLaw
-from qtaml_codesign.bits.flips import FlipKey
 from qtaml_codesign.bits.formats import BitFormat, Codes
 from qtaml_codesign.bits.transition import law_of_words
 from qtaml_codesign.codecs.by_groups import ByGroups
 from qtaml_codesign.codecs.channel_optimised import ChannelOptimised
-from qtaml_codesign.codecs.codec import Codec, Drawing
+from qtaml_codesign.codecs.codec import Codec
+from qtaml_codesign.codecs.codewords import Codewords, DecodedWords, FailedWords
 from qtaml_codesign.ecc.code import Code, FlipRates
 from qtaml_codesign.ecc.family import named_code
+from qtaml_codesign.ecc.residual import WordCounts
 from qtaml_codesign.errors import InputError
 
 RATES = ("one_to_zero", "zero_to_one", "word_error_rate", "damage")
+FILLED = {"codewords": "shared"}
+"""How codewords are filled: stores of which this is not said were read otherwise, and their results are others."""
 RATE_ERROR = 1e-9
 """Relative distance of two flip probabilities that count as one."""
 
@@ -42,6 +45,7 @@ class Coded(Codec):
         word_error_rate: probability that a codeword has wrong data bits.
         damage: share of its data bits that are then wrong.
         decode: encode, flip and decode in every reading.
+        measured: the words that were decoded to know this; None in plans of earlier versions.
 
     Raises:
         InputError: an unknown code, or a rate outside [0, 1].
@@ -54,6 +58,7 @@ class Coded(Codec):
     word_error_rate: float
     damage: float
     decode: bool = False
+    measured: WordCounts | None = None
     format: BitFormat = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -99,9 +104,9 @@ class Coded(Codec):
         return self.format.bits * self._code.cells_per_bit
 
     @property
-    def coded_bits(self) -> dict[tuple[int, int], int]:
-        """Data bits for each weight in words of n cells and k data bits."""
-        return {(self._code.n, self._code.k): self.format.bits}
+    def coded_bits(self) -> dict[Codewords, float]:
+        """B data bits for each weight."""
+        return {self._failing(self.word_error_rate): float(self.format.bits)}
 
     def encode(self, weights: NDArray[np.floating]) -> Codes:
         """Words of weights (rows, ...), as the words say."""
@@ -115,10 +120,11 @@ class Coded(Codec):
                 other rates.
         """
         own = law_of_words(law, self.format.bits)
-        if law.block != 1 or law.spread != 0.0:
+        if not law.alike:
             raise InputError("what a code leaves of such flips was not measured", where=f"law of region {law.name!r}",
                              rule="cells that flip on their own, all at one rate", value=f"block {law.block}, spread "
-                             f"{law.spread:g}", next_step="leave the noise model out, or use a method without codes")
+                             f"{law.spread:g}{', own rates' if law.own_rates else ''}",
+                             next_step="leave the noise model out, or use a method without codes")
         for name in ("one_to_zero", "zero_to_one"):
             given, measured = float(getattr(own, name)[0]), getattr(self, name)
             if not (self.decode or law.silent) and abs(given - measured) > RATE_ERROR * max(given, measured):
@@ -130,27 +136,36 @@ class Coded(Codec):
         return own
 
     def residual(self, law: CellLaw) -> CellLaw:
-        """Data bits after decoding: each is wrong with word error rate x damage, none where no cell flips by `law`."""
-        rate = np.full(self.format.bits, 0.0 if law.silent else self.word_error_rate * self.damage)
-        return CellLaw(law.name, self.format, rate, rate, law.tensors)
+        """Data bits after decoding: each is wrong with word error rate x damage, none where no cell flips by `law`.
 
-    def drawing(self, law: CellLaw, key: FlipKey) -> Drawing:
-        """Data bits that fail word by word, or codewords that are really decoded.
+        Exact, and by the value of the bit, where every data bit has a codeword of its own.
+        """
+        rate = 0.0 if law.silent else self.word_error_rate * self.damage
+        left = self._code.residual_rates(_rates(law)) or FlipRates(rate, rate)
+        down, up = (np.full(self.format.bits, one) for one in (left.one_to_zero, left.zero_to_one))
+        return CellLaw(law.name, self.format, down, up, law.tensors)
+
+    def codewords(self, law: CellLaw) -> Codewords | None:
+        """Codewords that fail as often as is known, or that are really decoded.
 
         Args:
             law: of the raw cells.
-            key: of the group.
+
+        Returns:
+            None where every data bit has a codeword of its own, which is not decoded: then bits fail by `residual`.
         """
-        if not self.decode:
-            lost = 0.0 if law.silent else self.word_error_rate
-            return FailedWords(self._code.k, self.format, lost, self.damage, key)
-        rates = FlipRates(float(law.zero_to_one[0]), float(law.one_to_zero[0]))
-        return DecodedWords(self._code, self.format, rates, key)
+        if self.decode:
+            return DecodedWords(self.code, _rates(law))
+        if self._code.residual_rates(_rates(law)) is not None:
+            return None
+        return self._failing(0.0 if law.silent else self.word_error_rate)
 
     def to_json(self) -> dict[str, Any]:
-        """Every field as plain values; `decode` where it is set."""
+        """Every field as plain values, `decode` and `measured` where they are set, and how codewords are filled."""
         own = {name: getattr(self, name) for name in ("code", *RATES)}
-        return {"codec": "coded", "words": self.words.to_json(), **own, **({"decode": True} if self.decode else {})}
+        more = {"decode": True} if self.decode else {}
+        counts = {} if self.measured is None else {"measured": asdict(self.measured)}
+        return {"codec": "coded", "words": self.words.to_json(), **own, **FILLED, **more, **counts}
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Coded:
@@ -159,12 +174,23 @@ class Coded(Codec):
         Args:
             fields: what `to_json` gave.
         """
-        own = {name: value for name, value in fields.items() if name not in ("codec", "words")}
+        own = {name: value for name, value in fields.items() if name not in ("codec", "words", *FILLED)}
+        if own.get("measured") is not None:
+            own["measured"] = WordCounts(**own["measured"])
         return cls(ChannelOptimised.from_json(fields["words"]), **own)
 
-    @cached_property
+    def _failing(self, rate: float) -> FailedWords:
+        """Codewords at the rates for which the code was measured, which fail with probability `rate`."""
+        return FailedWords(self.code, FlipRates(self.zero_to_one, self.one_to_zero), rate, self.damage)
+
+    @property
     def _code(self) -> Code:
         return named_code(self.code)
+
+
+def _rates(law: CellLaw) -> FlipRates:
+    """Of cells that are all alike."""
+    return FlipRates(float(law.zero_to_one[0]), float(law.one_to_zero[0]))
 
 
 def decoding(held: Codec | ByGroups) -> Codec | ByGroups:
@@ -180,69 +206,3 @@ def decoding(held: Codec | ByGroups) -> Codec | ByGroups:
 
 def _decoding(codec: Codec) -> Codec:
     return replace(codec, decode=True) if isinstance(codec, Coded) else codec
-
-
-@dataclass(frozen=True)
-class FailedWords:
-    """Draws the data errors of codewords that fail, each with its own number and damage.
-
-    Args:
-        k: data bits of a codeword.
-        format: of the words of weights.
-        rate: probability that a codeword fails.
-        damage: probability that a data bit of one that failed is wrong.
-        key: of the group.
-    """
-
-    k: int
-    format: BitFormat
-    rate: float
-    damage: float
-    key: FlipKey
-
-    def draw(self, codes: Codes, trial: int) -> tuple[Codes, NDArray[np.int64]]:
-        """Words (n,) of the group `codes` as drawing `trial` leaves them, and wrong bits by plane (B,)."""
-        random, bits = keyed(self.key, trial), self.format.bits
-        total = codes.size * bits
-        failed = np.flatnonzero(random.random(-(-total // self.k)) < self.rate)
-        wrong = np.nonzero(random.random((failed.size, self.k)) < self.damage)
-        places = failed[wrong[0]] * self.k + wrong[1]
-        places = places[places < total]
-        read = codes.copy()
-        np.bitwise_xor.at(read, places // bits, (1 << places % bits).astype(codes.dtype))
-        return read, np.bincount(places % bits, minlength=bits)
-
-
-@dataclass(frozen=True)
-class DecodedWords:
-    """Encodes the words of a group, flips their cells, and decodes them.
-
-    Args:
-        code: the code.
-        format: of the words of weights.
-        rates: of the cells.
-        key: of the group.
-    """
-
-    code: Code
-    format: BitFormat
-    rates: FlipRates
-    key: FlipKey
-
-    def draw(self, codes: Codes, trial: int) -> tuple[Codes, NDArray[np.int64]]:
-        """Words (n,) of the group `codes` as drawing `trial` leaves them, and wrong bits by plane (B,)."""
-        random, bits = keyed(self.key, trial), self.format.bits
-        data = (codes[:, None] >> np.arange(bits) & 1).astype(np.uint8).reshape(-1)
-        padded = np.zeros(-(-data.size // self.code.k) * self.code.k, np.uint8)
-        padded[: data.size] = data
-        cells = self.code.encode(padded.reshape(-1, self.code.k))
-        flips = random.random(cells.shape) < np.where(cells == 1, self.rates.one_to_zero, self.rates.zero_to_one)
-        found = self.code.decode(cells ^ flips, tuple(self.rates)).bits.reshape(-1)[: data.size]
-        wrong = (found ^ data).reshape(-1, bits)
-        weight = (found.reshape(-1, bits).astype(np.uint32) << np.arange(bits, dtype=np.uint32)).sum(axis=1)
-        return weight.astype(codes.dtype), wrong.sum(axis=0, dtype=np.int64)
-
-
-def keyed(key: FlipKey, trial: int) -> np.random.Generator:
-    """Random numbers of one drawing of a group, by its `key` and `trial`."""
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence([*key.words, trial])))

@@ -113,9 +113,10 @@ def _leaves(tree: dict[str, object], prefix: str = "") -> list[tuple[str, object
 
 def _unit(field: str) -> str:
     last = field.rsplit(".", 1)[-1]
-    if last in ("electrons", "flip_threshold"):
+    if last in ("electrons", "flip_threshold", "charge_noise_electrons"):
         return "electrons"
-    units = {"nm": "nm", "eV": "eV", "m0": "m0", "Hz": "Hz", "s": "s", "V": "V"}
+    units = {"nm": "nm", "eV": "eV", "m0": "m0", "Hz": "Hz", "s": "s", "K": "K", "aF": "aF", "pA": "pA", "nm2": "nm2",
+             "cm3": "per cm3", "V": "V"}
     return units.get(last.rsplit("_", 1)[-1], "") if "_" in last else ""
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,11 +10,11 @@ import typer
 
 from qtaml_codesign.commands.inputs import flip_input, tell_extremes
 from qtaml_codesign.commands.options import Changed, FlipRate, MaybeDevice, Metric
-from qtaml_codesign.commands.running import tell_loading
+from qtaml_codesign.commands.running import tell_loading, trials_bar
 from qtaml_codesign.commands.show import say
 
 if TYPE_CHECKING:
-    from qtaml_codesign.tac.evaluation import Evaluation, Progress
+    from qtaml_codesign.tac.evaluation import Evaluation
 
 
 def evaluate(
@@ -56,7 +54,7 @@ def evaluate(
     made = TacPlan.load(plan)
     flips = flip_input(flip_probability, device, changed)
     tell_extremes(flips)
-    with _progress_bar(trials) as progress:
+    with trials_bar(trials) as progress:
         network = load_workload(workload)
         network = network if metric is None else network.with_metric(metric)
         result = measure(network, made, flips, trials, seed, noise=noise, decode=decode, progress=progress)
@@ -65,18 +63,6 @@ def evaluate(
         say("codewords:            encoded, flipped and decoded in every trial")
     if noise is not None:
         say(f"noise model:          {noise}, which the plan does not know")
-
-
-@contextmanager
-def _progress_bar(trials: int) -> Iterator[Progress]:
-    """A bar with time left on stderr; it vanishes when the work is done."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("trials"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        row = bar.add_task("trials", total=trials)
-        yield lambda finished, total: bar.update(row, completed=finished, total=total)
 
 
 def _print(result: Evaluation, method: str, exposed: str) -> None:

@@ -38,6 +38,12 @@ def flip(
         str, typer.Option("--tail", help="binomial (exact), or the approximations poisson and leading.")
     ] = "binomial",
     csv: Annotated[Path | None, typer.Option("--csv", help="Write all rows there, in full precision.")] = None,
+    corners: Annotated[
+        bool, typer.Option("--corners", help="And at the ends of the ranges that the card states, field by field.")
+    ] = False,
+    sample: Annotated[
+        int | None, typer.Option("--sample", help="And its band over so many cards drawn within those ranges.")
+    ] = None,
 ) -> None:
     """Flip probability of a device card over oxide thickness and other card fields; no network involved.
 
@@ -45,8 +51,10 @@ def flip(
     Example:
       codesign flip --device 3nm --thickness 1.7:2.2:6
       codesign flip --device 3nm --vary window_s=1e-9:1e-3:7:log --csv flips.csv
+      codesign flip --device hfo2_highk --corners --sample 200
     """
     from qtaml_codesign.cards import load_card, with_settings
+    from qtaml_codesign.commands.bands import print_band, print_corners
     from qtaml_codesign.commands.files import check_writable, write_csv
     from qtaml_codesign.commands.ranges import parse_range
     from qtaml_codesign.commands.show import print_table, say, short
@@ -54,7 +62,7 @@ def flip(
     from qtaml_codesign.physics.tables import flip_table
 
     grid = None if thickness is None else parse_range(thickness, "--thickness")
-    varied, used = _varied(vary or []), check_tail(tail)
+    varied, used = varied_fields(vary or []), check_tail(tail)
     if csv is not None:
         check_writable(csv, "--csv")
     card = with_settings(load_card(device), changed or [])
@@ -67,6 +75,10 @@ def flip(
     ]
     print_table(table.columns, shown, left=("regime",), keys=inputs,
                 title=f"{card.name}: flip probability of one stored bit")
+    if corners:
+        print_corners(card)
+    if sample is not None:
+        print_band(card, grid, sample)
     _notes(card, table, TAIL_NOTES[used], csv)
     for warning in table.warnings[:_SHOWN_WARNINGS]:
         say(f"warning: {warning}", sys.stderr)
@@ -76,12 +88,14 @@ def flip(
 
 def _notes(card: DeviceCard, table: FlipTable, tail: str, csv: Path | None) -> None:
     from qtaml_codesign.commands.show import say
+    from qtaml_codesign.physics.effect_validity import acting
 
     flips = card.flips_of(table.region)
     direction = {"symmetric": "either stored value flips", "charge_loss": "only a charged cell flips"}[flips]
     ways = {"prefactor": "barrier, WKB with its prefactor", "exact": "barrier, exact transmission"}
     barrier = f"{card.barrier.model} {ways.get(card.barrier.transmission or '', 'WKB barrier')}"
-    say(f"assumed: {tail}; flips {flips} ({direction}); {barrier}", sys.stderr)
+    effects = "".join(f"; {name}" for name in acting(card.resolve(table.region)))
+    say(f"assumed: {tail}; flips {flips} ({direction}); {barrier}{effects}", sys.stderr)
     if len(table.rows) > _SHOWN_ROWS:
         say(f"note: {_SHOWN_ROWS} of {len(table.rows)} rows shown; --csv writes them all", sys.stderr)
     if card.regions or card.bit_planes:
@@ -91,8 +105,15 @@ def _notes(card: DeviceCard, table: FlipTable, tail: str, csv: Path | None) -> N
         say(f"written: {csv}", sys.stderr)
 
 
-def _varied(options: list[str]) -> dict[str, NDArray[np.float64]]:
-    """Values by field, to 15 digits, so that a step of a range is the number that a reader would write (1e-05)."""
+def varied_fields(options: list[str]) -> dict[str, NDArray[np.float64]]:
+    """Values by field, to 15 digits, so that a step of a range is the number that a reader would write (1e-05).
+
+    Args:
+        options: texts such as `window_s=1e-9:1e-3:7:log`.
+
+    Raises:
+        InputError: not FIELD=RANGE, or a field twice.
+    """
     import numpy as np
 
     from qtaml_codesign.commands.ranges import parse_range

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from qtaml_codesign.commands.bands import print_thickness_bands
 from qtaml_codesign.commands.options import TrialOptions, taking
 from qtaml_codesign.commands.running import print_report, run_trials, tell_loading
 
@@ -41,3 +42,5 @@ def frontier(asked: FrontierCommand) -> None:
     ends = None if asked.thickness is None else parse_ends(asked.thickness, "--thickness")
     result, folder = run_trials(find_frontier, asked, ends, suffix="-frontier")
     print_report(sweep_report(result), folder)
+    if asked.sample is not None:
+        print_thickness_bands(result, asked.sample, folder)

@@ -61,7 +61,8 @@ TERMS: tuple[tuple[str, str], ...] = (
      "the bits of one significance of all weights of a layer; plane 0 is the least significant bit (LSB), the last "
      "one the most significant (MSB)."),
     ("depth k",
-     "how many bit planes of a layer are protected, counted from the MSB."),
+     "how many bit planes of a layer are protected: the top ones, or, where planes differ in their flips, those that "
+     "vary most what is read."),
     ("gain J",
      "Jacobian gain of a layer: root mean squared response of the logits to a change of one of its weights."),
     ("score",

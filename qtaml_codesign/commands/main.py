@@ -8,7 +8,20 @@ import traceback
 import typer
 
 from qtaml_codesign import __version__
-from qtaml_codesign.commands import calibrate, card, evaluate, flip, frontier, glossary, plan, sweep, verify
+from qtaml_codesign.commands import (
+    calibrate,
+    card,
+    design,
+    encodings,
+    evaluate,
+    flip,
+    frontier,
+    glossary,
+    plan,
+    retention,
+    sweep,
+    verify,
+)
 from qtaml_codesign.commands.show import say
 from qtaml_codesign.errors import CodesignError
 
@@ -27,12 +40,15 @@ app.command("sweep", short_help="The main job: thinnest oxide per ECC budget, sm
 app.command("frontier", short_help="The thinnest oxide per ECC budget alone, by bisection: the quickest answer.")(
     frontier.frontier
 )
+app.command("design", short_help="Backwards: the window, thickness, height ... that keeps the target.")(design.design)
 app.command("flip", short_help="Physics only: flip probability over thickness and other card fields.")(flip.flip)
+app.command("retention", short_help="Flips over time, left alone and with refresh.")(retention.retention)
+app.command("calibrate", short_help="Numbers of a card from a retention or leakage curve.")(calibrate.calibrate)
 app.command("plan", short_help="One protection plan: which bits and layers.")(plan.plan)
 app.command("evaluate", short_help="Accuracy of a plan under flips, with its interval.")(evaluate.evaluate)
+app.command("encodings", short_help="Which encoding and polarity of a cell loses least.")(encodings.encodings)
 app.command("verify", short_help="The theorems of the noise law, by Monte Carlo.")(verify.verify)
 app.command("glossary", short_help="What the words of the tables mean.")(glossary.glossary)
-app.command("calibrate", short_help="Numbers of a card from a retention or leakage curve.")(calibrate.calibrate)
 app.add_typer(card.app, name="card")
 
 

@@ -41,6 +41,7 @@ Changed = Annotated[
 PlanMethod = Annotated[
     str, typer.Option("--method", help=f"{METHOD_LIST}; auto: what moves the outputs least.", autocompletion=_methods)
 ]
+Method = Annotated[str, typer.Option("--method", help=f"{METHOD_LIST}.", autocompletion=_methods)]
 Cells = Annotated[
     str | None, typer.Option("--cells", help=f"Cells per weight, {OF_CELLS}; default 8.")
 ]
@@ -125,6 +126,14 @@ class TrialOptions:
     ] = None
     allocation: Allocation = None
     sensitivity: Sensitivity = None
+    sample: Annotated[
+        int | None,
+        typer.Option("--sample", help="Cards to draw within the ranges that the card states: a band of each thickness.")
+    ] = None
+    decode: Annotated[
+        bool, typer.Option("--decode", help="Encode, flip and decode codewords of methods with a real code (joint) in "
+                           "every trial, instead of drawing what the code is known to leave.")
+    ] = False
     reuse: Annotated[
         list[Path] | None,
         typer.Option("--reuse", help="Folder of an earlier sweep whose trials may be used, of any card; repeat it for "

@@ -9,16 +9,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
     from qtaml_codesign.commands.options import TrialOptions
     from qtaml_codesign.report import SweepReport
-    from qtaml_codesign.sweeps.api import Sweep
     from qtaml_codesign.sweeps.progress import SweepProgress
+    from qtaml_codesign.tac.evaluation import Progress
 
+Result = TypeVar("Result")
 _QUIET_S = 10.0
 _TERMINAL_S = 2.0
 _FIRST_ROWS = 3
@@ -28,12 +29,12 @@ _LONGEST_NAME = 120
 
 
 def run_trials(
-    library: Callable[..., Sweep], asked: TrialOptions, thickness_nm: object, suffix: str = "", **more: object
-) -> tuple[Sweep, Path]:
+    library: Callable[..., Result], asked: TrialOptions, thickness_nm: object, suffix: str = "", **more: object
+) -> tuple[Result, Path]:
     """Run a sweep, or another search over trials, as a command was asked to.
 
     Args:
-        library: `sweep` or `find_frontier`.
+        library: `sweep`, `find_frontier` or `sweep_family`.
         asked: the options of the command.
         thickness_nm: its thicknesses in nm, or None.
         suffix: end of the default folder's name.
@@ -57,8 +58,8 @@ def run_trials(
         "cells": None if asked.cells is None else parse_range(asked.cells, "--cells").tolist(),
         "methods": [name.strip() for text in asked.method or [] for name in text.split(",")] or None,
         "margin": asked.margin, "block": asked.block, "half_width": asked.half_width, "max_trials": asked.max_trials,
-        "allocation": asked.allocation,
-        "sensitivity": asked.sensitivity, "workers": usable_cpus() if asked.workers is None else asked.workers, **more,
+        "allocation": asked.allocation, "sensitivity": asked.sensitivity, "decode": asked.decode or None,
+        "workers": usable_cpus() if asked.workers is None else asked.workers, **more,
     }
     with interruptible(folder), progress_shown() as report:
         result = library(
@@ -254,3 +255,19 @@ class _Lines:
         left = f", about {(now - self._began) / fresh * (state.total - state.done):.0f} s left" if known else ""
         trials = f", {state.trials} trials" if state.trials else ""
         print(f"{state.stage}: {state.done} of {state.total}{trials}{left}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def trials_bar(trials: int) -> Iterator[Progress]:
+    """A bar with time left on stderr; it vanishes when the work is done.
+
+    Args:
+        trials: how many there will be.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("trials"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        row = bar.add_task("trials", total=trials)
+        yield lambda finished, total: bar.update(row, completed=finished, total=total)

@@ -119,6 +119,13 @@ class Code(ABC):
         """Error rates after decoding at these `rates` where they are known exactly, over random data; else None."""
         return None
 
+    def residual_rates(self, rates: FlipRates) -> FlipRates | None:
+        """Exact flip rates of a data bit after decoding at these `rates`, by the value it holds.
+
+        None unless every data bit has a codeword of its own: only then do they flip one by one, each at such a rate.
+        """
+        return None
+
     @property
     def rate(self) -> float:
         """Data bits per cell, k / n."""

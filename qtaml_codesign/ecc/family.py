@@ -39,6 +39,8 @@ CODES = (
 
 TRIAL_WORDS = 64
 
+Progress = Callable[[int, int], None]
+
 
 class RatedCode(NamedTuple):
     """A code, and what it leaves of the flips at one flip probability."""
@@ -92,29 +94,40 @@ def best_codes(
     return list(_sufficient_codes(flip_probability, largest_bit_error_rate, folder, names))
 
 
-def cheapest_code(flip_probability: object, largest_bit_error_rate: float, folder: Path) -> RatedCode | None:
+def cheapest_code(
+    flip_probability: object, largest_bit_error_rate: float, folder: Path, progress: Progress | None = None
+) -> RatedCode | None:
     """The first of `best_codes`, without looking for the others; None where no code suffices.
 
     Args:
         flip_probability: of every cell, as `flip_rates` takes it.
         largest_bit_error_rate: of the data after decoding, in (0, 1).
         folder: where measured laws are kept.
+        progress: called with (codes looked at, codes) before each, and at last with all of them: to measure one takes
+            seconds.
 
     Raises:
         InputError: numbers out of bounds.
     """
-    return next(_sufficient_codes(flip_probability, largest_bit_error_rate, folder, CODES), None)
+    found = next(_sufficient_codes(flip_probability, largest_bit_error_rate, folder, CODES, progress), None)
+    if progress is not None:
+        progress(len(CODES), len(CODES))
+    return found
 
 
 def _sufficient_codes(
-    flip_probability: object, largest_bit_error_rate: float, folder: Path, names: Iterable[str]
+    flip_probability: object, largest_bit_error_rate: float, folder: Path, names: Iterable[str],
+    progress: Progress | None = None,
 ) -> Iterator[RatedCode]:
     """The codes of `best_codes`, one by one."""
     rates = flip_rates(flip_probability)
     most = number_within("largest_bit_error_rate", largest_bit_error_rate, 1e-300, 1.0,
                          "0 < largest_bit_error_rate <= 1", "one wrong data bit in a million is 1e-6")
     found: list[Code] = []
-    for code in sorted((named_code(name) for name in names), key=lambda code: (code.cells_per_bit, code.n)):
+    codes = sorted((named_code(name) for name in names), key=lambda code: (code.cells_per_bit, code.n))
+    for place, code in enumerate(codes):
+        if progress is not None:
+            progress(place, len(codes))
         if not any(_suffices_for(one, code) for one in found):
             for law in _laws_if_good(code, rates, most, folder):
                 found.append(code)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import suppress
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,14 @@ import numpy as np
 
 from qtaml_codesign.checks import whole_number
 from qtaml_codesign.ecc.code import Code, FlipRates, flip_rates
-from qtaml_codesign.ecc.residual import ResidualLaw, measure
-from qtaml_codesign.errors import StoreError
+from qtaml_codesign.ecc.residual import ResidualLaw, WordCounts, measure
+from qtaml_codesign.errors import InputError, StoreError
 from qtaml_codesign.files import write_whole
 
 VERSION = 1
 """Part of every file's name: laws of other decoders, or drawn in another way, are not looked at."""
 
 LEAST_WORDS, LEAST_BITS = 2000, 10**6
-COUNTS = ("words", "wrong", "wrong_bits", "reported", "share", "seed")
 
 
 def kept_law(
@@ -46,7 +46,7 @@ def kept_law(
     path = folder / f"{code.name}-{_digest(code, rates, count, whole_number('seed', seed, least=0))}.json"
     try:
         return _from_json(code, rates, json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, InputError):
         law = measure(code, rates, count, seed)
     with suppress(OSError, StoreError):  # a folder that cannot be written to costs time, and nothing else
         folder.mkdir(parents=True, exist_ok=True)
@@ -64,19 +64,15 @@ def write_law(path: Path, law: ResidualLaw) -> ResidualLaw:
     Returns:
         The law.
     """
-    content: dict[str, Any] = {"code": law.code, "rates": list(law.rates)}
-    content |= {name: getattr(law, name) for name in COUNTS}
-    content["patterns"] = [row.tobytes().hex() for row in np.packbits(law.patterns, axis=1)]
+    content = {"code": law.code, "rates": list(law.rates), **asdict(law.counts), "seed": law.seed}
     write_whole(path, json.dumps(content, indent=1).encode(), "folder")
     return law
 
 
 def _from_json(code: Code, rates: FlipRates, content: dict[str, Any]) -> ResidualLaw:
-    packed = [np.frombuffer(bytes.fromhex(row), np.uint8) for row in content["patterns"]]
-    rows = np.array(packed, np.uint8).reshape(len(packed), -(-code.k // 8))
-    patterns = np.unpackbits(rows, axis=1, count=code.k)
-    return ResidualLaw(code.name, code.n, code.k, rates, **{name: content[name] for name in COUNTS},
-                       patterns=patterns, exact=code.closed_form(rates))
+    """The law of a file; those of earlier versions hold error patterns too, which nothing asks for any more."""
+    counts = WordCounts(**{field.name: content[field.name] for field in fields(WordCounts)})
+    return ResidualLaw(code.name, code.n, code.k, rates, counts, content["seed"], code.closed_form(rates))
 
 
 def _digest(code: Code, rates: FlipRates, words: int, seed: int) -> str:

@@ -1,7 +1,7 @@
 """What a code leaves of the flips: by decoding real codewords, and exactly where a closed form is known.
 
-Failures come word by word: most words are right, and a word that is lost holds many wrong bits at once. So a law keeps
-the error patterns of words that were seen to fail, and draws whole words.
+Failures come word by word: most words are right, and a word that is lost holds many wrong bits at once. So a law counts
+both, words that were lost and wrong bits in them.
 
 Up to t flips per word are always corrected, so that under symmetric flips only words with more than t are worth
 decoding. They are drawn by their exact law (a binomial count above t at random cells), and their share P(K > t) is
@@ -19,42 +19,47 @@ from scipy import special
 
 from qtaml_codesign.checks import whole_number
 from qtaml_codesign.ecc.code import Bits, ClosedForm, Code, FlipRates, flip_rates
+from qtaml_codesign.errors import InputError
 from qtaml_codesign.statistics import Interval, clopper_pearson
 
-MOST_PATTERNS = 256
 BATCH_BITS = 2**22
 
 
-@dataclass(frozen=True, eq=False)
-class ResidualLaw:
-    """Errors in the data of a code at one flip probability.
+@dataclass(frozen=True)
+class WordCounts:
+    """Codewords that were decoded to see what a code leaves of the flips.
 
-    Attributes:
-        code: name of the code.
-        n, k: cells and data bits of its words.
-        rates: flip rates of the cells.
-        words: words that were decoded, all of them with more than t flips where `share` < 1.
+    Args:
+        words: words that were decoded, all of them with more flips than the code always corrects where `share` < 1.
         wrong: those of them with a wrong data bit.
         wrong_bits: wrong data bits in all of them.
-        reported: wrong ones that the decoder reported; the others were miscorrected or passed unseen.
+        reported: wrong words that the decoder reported; the others were miscorrected or passed unseen.
         share: probability that a word is one of those that were drawn.
-        seed: of the drawing.
-        patterns: (F, k) uint8, data errors of up to 256 words that failed, in the order in which they were seen.
-        exact: the closed form, or None.
+
+    Raises:
+        InputError: numbers that cannot be counts of such words.
+
+    Example:
+        >>> seen = WordCounts(words=2000, wrong=0, wrong_bits=0, reported=0)
+        >>> [round(end, 6) for end in seen.word_error_rate]
+        [0.0, 0.0, 0.001843]
     """
 
-    code: str
-    n: int
-    k: int
-    rates: FlipRates
     words: int
     wrong: int
     wrong_bits: int
     reported: int
-    share: float
-    seed: int
-    patterns: Bits
-    exact: ClosedForm | None = None
+    share: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check that they belong together."""
+        counts = (self.words, self.wrong, self.wrong_bits, self.reported)
+        if not all(type(count) is int for count in counts) or not (
+                0 <= self.reported <= self.wrong <= self.words and self.words and self.wrong <= self.wrong_bits
+                and 0.0 <= self.share <= 1.0):
+            raise InputError("these are no counts of decoded words", where="WordCounts", value=(*counts, self.share),
+                             rule="whole numbers; reported <= wrong <= words, wrong <= wrong_bits; 0 <= share <= 1",
+                             next_step="make the plan again, or delete the kept law")
 
     @property
     def word_error_rate(self) -> Interval:
@@ -62,54 +67,58 @@ class ResidualLaw:
         return Interval(*(self.share * end for end in clopper_pearson(self.wrong, self.words)))
 
     @property
+    def miscorrected(self) -> float:
+        """Share of the wrong words that the decoder did not report; 0 where none was wrong."""
+        return 1.0 - self.reported / self.wrong if self.wrong else 0.0
+
+
+@dataclass(frozen=True)
+class ResidualLaw:
+    """Errors in the data of a code at one flip probability.
+
+    Attributes:
+        code: name of the code.
+        n, k: cells and data bits of its words.
+        rates: flip rates of the cells.
+        counts: what was decoded, and what of it was wrong.
+        seed: of the drawing.
+        exact: the closed form, or None.
+    """
+
+    code: str
+    n: int
+    k: int
+    rates: FlipRates
+    counts: WordCounts
+    seed: int
+    exact: ClosedForm | None = None
+
+    @property
+    def word_error_rate(self) -> Interval:
+        """As `WordCounts.word_error_rate`."""
+        return self.counts.word_error_rate
+
+    @property
     def bit_error_rate(self) -> Interval:
         """Expected share of wrong data bits, as measured; its interval is that of the words, their damage as seen.
 
         Where no word failed the upper end takes half of a lost word's bits as wrong.
         """
-        damage = self.wrong_bits / (self.wrong * self.k) if self.wrong else 0.5
+        damage = self.counts.wrong_bits / (self.counts.wrong * self.k) if self.counts.wrong else 0.5
         return Interval(*(end * damage for end in self.word_error_rate))
 
     @property
-    def miscorrected(self) -> float:
-        """Share of the wrong words that the decoder did not report; 0 where none was wrong."""
-        return 1.0 - self.reported / self.wrong if self.wrong else 0.0
-
-    @property
     def expected(self) -> ClosedForm:
-        """The closed form where there is one, else what is to be expected of the next word, by which `draw` draws.
+        """The closed form where there is one, else what is to be expected of the next word, by which plans draw.
 
         By the rule of succession: as if one word more had been lost, with as many of its data bits wrong as raw cells
         flip, which is what a decoder leaves that gives up. No failure seen is no proof that there are none, and a few
         say little of the damage; many leave the measured rates.
         """
-        word = self.share * (self.wrong + 1) / (self.words + 2)
-        damage = (self.wrong_bits + self.k * self.rates.mean) / ((self.wrong + 1) * self.k)
+        seen = self.counts
+        word = seen.share * (seen.wrong + 1) / (seen.words + 2)
+        damage = (seen.wrong_bits + self.k * self.rates.mean) / ((seen.wrong + 1) * self.k)
         return self.exact or ClosedForm(word, word * damage)
-
-    def draw(self, generator: np.random.Generator, words: int) -> Bits:
-        """Errors of the data of one reading: whole words fail together.
-
-        A word fails with `expected.word`; its errors are one of the patterns that were seen, each as likely. One number
-        decides per word, so that a smaller rate drawn with the same generator fails a subset of the words.
-
-        Args:
-            generator: keyed by what is read: seed, tensor, trial.
-            words: W, how many words the data take.
-
-        Returns:
-            (W, k) uint8, 1 where a data bit is read wrong.
-
-        Raises:
-            InputError: a negative number of words.
-        """
-        count = whole_number("words", words, least=0)
-        errors, chance = np.zeros((count, self.k), np.uint8), generator.random(count)
-        which = generator.random(count)
-        if len(self.patterns):
-            failed = chance < self.expected.word
-            errors[failed] = self.patterns[(which[failed] * len(self.patterns)).astype(np.intp)]
-        return errors
 
 
 def measure(code: Code, flip_probability: object, words: int, seed: int = 0) -> ResidualLaw:
@@ -134,7 +143,6 @@ def measure(code: Code, flip_probability: object, words: int, seed: int = 0) -> 
     generator = np.random.default_rng(whole_number("seed", seed, least=0))
     radius, share = _certain(code, rates)
     wrong = wrong_bits = reported = 0
-    patterns: list[Bits] = []
     for first in range(0, total, _batch(code)):
         data = generator.integers(0, 2, (min(_batch(code), total - first), code.k), dtype=np.uint8)
         cells = code.encode_bits(data)
@@ -144,10 +152,8 @@ def measure(code: Code, flip_probability: object, words: int, seed: int = 0) -> 
         wrong += int(failed.sum())
         wrong_bits += int(errors.sum())
         reported += int((failed & found.failed).sum())
-        patterns.append(errors[failed][: MOST_PATTERNS])
-    kept = np.concatenate(patterns)[:MOST_PATTERNS]
-    return ResidualLaw(code.name, code.n, code.k, rates, total, wrong, wrong_bits, reported, share, int(seed), kept,
-                       code.closed_form(rates))
+    counts = WordCounts(total, wrong, wrong_bits, reported, share)
+    return ResidualLaw(code.name, code.n, code.k, rates, counts, int(seed), code.closed_form(rates))
 
 
 def _certain(code: Code, rates: FlipRates) -> tuple[int, float]:

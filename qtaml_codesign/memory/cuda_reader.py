@@ -22,7 +22,8 @@ from qtaml_codesign.bits import kernels
 from qtaml_codesign.bits.cell_law import CellLaw
 from qtaml_codesign.bits.flips import FlipKey, flip_key
 from qtaml_codesign.codecs.codec import Codec
-from qtaml_codesign.memory.reader import HostReader, Reader, Reading, StoredGroup, divided
+from qtaml_codesign.memory.reader import HostReader, Reader, Reading, divided
+from qtaml_codesign.memory.stored import StoredGroup
 
 PIECE = 2**21
 LOW = 0xFFFFFFFF
@@ -31,7 +32,7 @@ LOW = 0xFFFFFFFF
 class CudaReader(Reader):
     """The readings of `HostReader`, with the weights left on a device.
 
-    Groups whose cells differ or share their flips (`CellLaw.spread`, `block`), or whose codec corrects what is read,
+    Groups whose cells differ or share their flips (`CellLaw.alike`), or whose codec corrects what is read,
     are read on the host and moved.
 
     Args:

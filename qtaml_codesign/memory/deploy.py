@@ -14,7 +14,8 @@ from qtaml_codesign.codecs.codec import Codec
 from qtaml_codesign.codecs.registry import Holding
 from qtaml_codesign.errors import InputError
 from qtaml_codesign.memory.cuda_reader import CudaReader
-from qtaml_codesign.memory.reader import HostReader, Reader, StoredGroup, divided
+from qtaml_codesign.memory.reader import HostReader, Reader, divided
+from qtaml_codesign.memory.stored import StoredGroup, shared_codewords
 
 HOST = torch.device("cpu")
 DRAWS_THERE = {"cuda"}
@@ -47,8 +48,9 @@ class DeployedModel:
 
     @property
     def bits_stored(self) -> int:
-        """Cells of all groups."""
-        return sum(group.bits_stored for group in self.groups)
+        """Cells of all groups, codewords that they share counted in full."""
+        alone = sum(group.bits_stored for group in self.groups if group.codewords is None)
+        return alone + sum(shared.cells for shared in shared_codewords(self.groups))
 
     @property
     def bits_exposed(self) -> int:

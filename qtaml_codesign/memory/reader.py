@@ -1,141 +1,25 @@
-"""Groups of weights in the memory, and reading them on the host: all that does not depend on the trial is done once."""
+"""Reading the memory on the host: all that does not depend on the trial is done once."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from qtaml_codesign.bits.cell_law import CellLaw
 from qtaml_codesign.bits.flips import LARGEST_TRIAL, FlipDrawing, FlipKey, flip_key
-from qtaml_codesign.bits.formats import Codes
 from qtaml_codesign.bits.kernels import rate_patterns
 from qtaml_codesign.checks import whole_number_within
 from qtaml_codesign.codecs.by_groups import Place
-from qtaml_codesign.codecs.codec import Codec, Drawing, histogram, planes_of
-from qtaml_codesign.errors import InputError
-from qtaml_codesign.memory.kernels import look_up, read_together
-
-C = TypeVar("C", bound=Codec, covariant=True)
-
-
-@dataclass(frozen=True, eq=False)
-class StoredGroup(Generic[C]):
-    """One group of weights as the memory holds it.
-
-    Args:
-        name: name of the tensor.
-        words: unsigned integers of `codec.format`, in the shape of the weights; made read-only.
-        codec: how they are held.
-        law: flip rates of its raw cells, in the format of the codec.
-        place: which rows or blocks of the tensor the group is; None for the whole tensor.
-
-    Raises:
-        InputError: the law belongs to another format, or the words do not fit that of the codec.
-
-    Example:
-        >>> from qtaml_codesign.bits.cell_law import BitErrorProfile
-        >>> from qtaml_codesign.codecs.plane_protected import PlaneProtected
-        >>> weights, law = np.linspace(-1.0, 1.0, 100), BitErrorProfile.uniform(0.1).regions[0]
-        >>> codec = PlaneProtected.fitted(weights, law.format, depth=1)
-        >>> group = StoredGroup("w", codec.encode(weights), codec, law)
-        >>> group.bits_stored, group.bits_exposed, group.expected_flips
-        (800, 700, 70.0)
-    """
-
-    name: str
-    words: Codes
-    codec: C
-    law: CellLaw
-    place: Place | None = None
-
-    def __post_init__(self) -> None:
-        """Check the formats, and lock the words."""
-        stored, given = self.codec.format, self.law.format
-        if stored != given:
-            raise InputError(
-                "a tensor is stored in another format than its cells have", where=f"law of {self.name!r}",
-                rule=f"{stored.bits} bits, {stored.encoding} (the codec, as the plan says)",
-                value=f"{given.bits} bits, {given.encoding} (the card)",
-                next_step="make the plan with the same card, or give a flip probability as a number",
-            )
-        if self.words.dtype != stored.code_dtype:
-            raise InputError(
-                "a codec writes words of another type than its format says", where=f"words of {self.name!r}",
-                rule=f"an array of {stored.code_dtype}", value=self.words.dtype,
-                next_step="let encode() return words.astype(self.format.code_dtype)",
-            )
-        stored.check_codes(self.words)
-        self.words.setflags(write=False)
-
-    @property
-    def key(self) -> str:
-        """What names the group's flips: the tensor, and its first row or block where that is named."""
-        return self.name if self.place is None else f"{self.name}[{self.place.groups[0]}]"
-
-    @property
-    def bits_stored(self) -> int:
-        """Cells of the group."""
-        return round(self.words.size * self.codec.cells)
-
-    @property
-    def bits_exposed(self) -> int:
-        """Cells that ideal protection does not cover, whether they can flip or not."""
-        return int(self._open_cells.sum())
-
-    @property
-    def expected_flips(self) -> float:
-        """Flips that the law expects in one reading: sum over open cells of the rate of the bit they hold."""
-        zeros, ones = self._open_cells
-        return float(ones @ self.residual.one_to_zero + zeros @ self.residual.zero_to_one)
-
-    @cached_property
-    def residual(self) -> CellLaw:
-        """The law that protection leaves of the raw one."""
-        return self.codec.residual(self.law)
-
-    @property
-    def regular(self) -> bool:
-        """Whether every cell flips on its own with the rate of its plane, and nothing corrects what is read."""
-        alone = self.law.block == 1 and self.law.spread == 0.0 and self.drawing(flip_key(0, self.key)) is None
-        return alone and not self.codec.corrects
-
-    def drawing(self, key: FlipKey) -> Drawing | None:
-        """What draws the group's flips, None where each cell flips on its own (see `Codec.drawing`).
-
-        Args:
-            key: of the group's flips.
-        """
-        return self.codec.drawing(self.law, key)
-
-    @cached_property
-    def histogram(self) -> NDArray[np.int64]:
-        """(2^B,) how many weights hold each word."""
-        return histogram(self.words, self.codec.format)
-
-    def weights(self, words: Codes | None = None) -> NDArray[np.float32]:
-        """What words are worth, in their shape: a new array.
-
-        Args:
-            words: of the codec's format, each below 2^B; by default the stored ones.
-        """
-        given = self.words if words is None else words
-        read = np.empty(given.shape, np.float32)
-        look_up(self.codec.values, given.reshape(-1), read.reshape(-1))
-        read_out(self.codec, read)
-        return read
-
-    @cached_property
-    def _open_cells(self) -> NDArray[np.int64]:
-        return self.codec.open_cells(self.words)
+from qtaml_codesign.codecs.codec import Codec, histogram, planes_of
+from qtaml_codesign.memory.kernels import read_together
+from qtaml_codesign.memory.stored import StoredGroup, read_out, shared_codewords
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,8 +81,10 @@ class HostReader(Reader):
         keyed = [(group, flip_key(seed, group.key, purpose)) for group in groups]
         packed = [one for one in keyed if one[0].regular and one[0].words.itemsize == 1]
         self._packed = PackedGroups(packed) if packed else None
-        self._drawings = [(group, group.drawing(key) or FlipDrawing(group.residual, key)) for group, key in keyed
-                          if not group.regular or group.words.itemsize > 1]
+        self._drawings = [(group, FlipDrawing(group.residual, key)) for group, key in keyed
+                          if group.codewords is None and (not group.regular or group.words.itemsize > 1)]
+        self._shared = [(shared, flip_key(seed, shared.groups[0].key, purpose))
+                        for shared in shared_codewords(group for group, _ in keyed)]
         self._divided = divided([group for group, _ in keyed]) if join else []
 
     def _read(self, trial: int) -> Reading:
@@ -211,6 +97,10 @@ class HostReader(Reader):
                 words = group.codec.corrected(words, group.words)
                 flips[group.key] = planes_of(histogram(words ^ group.words, group.codec.format))[1]
             weights[group.key] = torch.from_numpy(group.weights(words))
+        for shared, key in self._shared:
+            for group, words in zip(shared.groups, shared.read(key, trial), strict=True):
+                flips[group.key] = planes_of(histogram(words ^ group.words, group.codec.format))[1]
+                weights[group.key] = torch.from_numpy(group.weights(words))
         for tensor in self._divided:
             tensor.join(weights)
         return reading
@@ -283,14 +173,6 @@ class PackedGroups:
             read_out(codec, read := weights[place].reshape(shape))
             reading.weights[key], reading.flips_by_plane[key] = torch.from_numpy(read), row[: codec.format.bits]
         return reading
-
-
-def read_out(codec: Codec, values: NDArray[np.float32]) -> None:
-    """Make weights of looked-up `values` (rows, ...), in place, by the `codec`'s gain and offset of each row."""
-    if codec.readout is not None:
-        gain, offset = (row.reshape(-1, *(1,) * (values.ndim - 1)) for row in codec.readout)
-        values *= gain
-        values += offset
 
 
 def _padded(rows: Sequence[NDArray[Any]]) -> NDArray[Any]:

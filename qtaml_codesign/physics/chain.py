@@ -8,18 +8,37 @@ The effects act in this order, each in a file of its own:
     mixtures over cells              traps, thickness from cell to cell
 
 The hazard x = -ln(1 - p_esc) of one electron is passed on as the action that a plain barrier of the same hazard has,
-S = -ln(1 - exp(-x / M)), so that one tail serves all.
+S = -ln(1 - exp(-x / M)), so that one tail serves all (`hazard`). A falling field has another hazard for each number of
+electrons that have left, and a trap passes one electron at a time: their tail is that of a death process
+(`self_limiting`). Averages over cells are taken of
+both p_flip and 1 - p_flip, in logs.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from functools import cache, partial
+
 import numpy as np
 from numpy.typing import NDArray
+from scipy import optimize
 
+from qtaml_codesign.barriers.barrier import Barrier
+from qtaml_codesign.card_schema.effects import NO_EFFECTS, Traps
 from qtaml_codesign.cards import CellParameters
+from qtaml_codesign.errors import InputError
+from qtaml_codesign.physics import access, arrhenius, charge_noise, self_limiting, traps
 from qtaml_codesign.physics.escape import EscapeLogs, Tail, escape_logs, log_flips
+from qtaml_codesign.physics.hazard import action_of, log_hazard_of
+from qtaml_codesign.physics.roughness import rough_action, slopes_per_nm
+from qtaml_codesign.physics.thermal import MOST, thermal_action, thermal_share
+from qtaml_codesign.physics.variation import averaged_logs
 
 Array = NDArray[np.float64]
+Logs = tuple[Array, Array]
+Rates = Callable[[int], Array]
+_BLOCK = 256
 
 
 def effective_action(cell: CellParameters, thickness_nm: Array) -> Array:
@@ -30,9 +49,14 @@ def effective_action(cell: CellParameters, thickness_nm: Array) -> Array:
         thickness_nm: d, any shape.
 
     Returns:
-        S, of the same shape; that of the card's barrier where nothing else acts.
+        S, of the same shape; that of the card's barrier where nothing else acts. Of a full cell without traps.
+
+    Raises:
+        InputError: a thickness and temperature at which electrons go over the barrier (see `thermal`).
     """
-    return cell.barrier.action(thickness_nm)
+    if cell.escape == NO_EFFECTS:
+        return cell.barrier.action(thickness_nm)
+    return action_of(log_hazard(cell, thickness_nm, lost=0), cell.attempts)
 
 
 def flip_logs(cell: CellParameters, thickness_nm: Array, tail: Tail = "binomial") -> EscapeLogs:
@@ -41,10 +65,24 @@ def flip_logs(cell: CellParameters, thickness_nm: Array, tail: Tail = "binomial"
     Args:
         cell: its own thickness is not used.
         thickness_nm: d, any shape.
-        tail: as in `escape.escape_logs`.
+        tail: as in `escape.escape_logs`; the exact one alone where effects act on the escape.
+
+    Raises:
+        InputError: an approximate tail with effects, or a thickness that is too large for thermal averaging.
     """
+    if cell.variation is not None:
+        return averaged_logs(cell, thickness_nm, partial(flip_logs, tail=tail))
     action = effective_action(cell, thickness_nm)
-    return escape_logs(action, cell.attempts, cell.electrons, cell.flip_threshold, tail)
+    one = escape_logs(action, cell.attempts, cell.electrons, cell.flip_threshold, tail)
+    if cell.escape == NO_EFFECTS:
+        return one
+    if tail != "binomial":
+        raise InputError("an approximate tail beside effects on the escape", where="tail", rule="binomial where the "
+                         "card has `escape:`", value=tail, next_step="leave the tail out, or the card's `escape:`")
+    flat = np.ravel(thickness_nm)
+    parts = [_with_effects(cell, flat[first:first + _BLOCK]) for first in range(0, flat.size, _BLOCK)]
+    above, below = (np.concatenate(side).reshape(action.shape) for side in zip(*parts, strict=True))
+    return EscapeLogs(one.log_escape, one.log_stay, above, below)
 
 
 def log_flip(cell: CellParameters, thickness_nm: Array, tail: Tail = "binomial") -> Array:
@@ -59,3 +97,131 @@ def log_flip(cell: CellParameters, thickness_nm: Array, tail: Tail = "binomial")
         action = cell.barrier.action(thickness_nm)
         return log_flips(action, cell.attempts, cell.electrons, cell.flip_threshold, tail)
     return flip_logs(cell, thickness_nm, tail).log_flip
+
+
+def log_hazard(cell: CellParameters, thickness_nm: Array, lost: int) -> Array:
+    """ln x of one electron of a cell without traps, x = (M f(S) A_direct + I tau / (q N) A_access).
+
+    A = exp(-E_a/k (1/T - 1/T_ref)) of either channel.
+
+    Args:
+        cell: its own thickness is not used.
+        thickness_nm: d, any shape.
+        lost: electrons that have left, which counts where the field falls with them.
+    """
+    escape, temperature = cell.escape, cell.temperature_K
+    barrier = barrier_after(cell, lost)
+    action = barrier.action(thickness_nm)
+    if escape.roughness_nm is not None:
+        action = rough_action(action, slopes_per_nm(barrier, thickness_nm), escape.roughness_nm)
+    if escape.thermal_averaging is not None:
+        action = thermal_action(action, barrier.log_transmission_per_eV(thickness_nm), _given(temperature))
+    logs = log_hazard_of(action, cell.attempts) + _activated(cell, escape.activation_energy_eV)
+    if escape.access is None:
+        return logs
+    leak = access.log_hazard(escape.access, cell.electrons, cell.window_s)
+    return np.asarray(np.logaddexp(logs, leak + _activated(cell, escape.access.activation_energy_eV)))
+
+
+def barrier_after(cell: CellParameters, lost: int) -> Barrier:
+    """The barrier of a cell that some electrons have left: the card's, or with the voltage n q / C of those that stay.
+
+    Args:
+        cell: the cell.
+        lost: N - n; it only matters where the field is self-limiting.
+    """
+    if cell.escape.field is None:
+        return cell.barrier
+    node = _given(cell.escape.node_capacitance_aF)
+    return cell.barrier.with_bias(self_limiting.node_voltage_V(cell.electrons - lost, node))
+
+
+def thickest_nm(cell: CellParameters, low: float, high: float) -> float:
+    """The largest thickness in [low, high] nm at which the effects of a cell can be worked out.
+
+    Args:
+        cell: its own thickness is not used.
+        low, high: where to look; thermal averaging ends where electrons go over the barrier.
+    """
+    if cell.escape.thermal_averaging is None:
+        return high
+
+    def room(thickness_nm: float) -> float:
+        per_eV = np.asarray(barrier_after(cell, 0).log_transmission_per_eV(thickness_nm))
+        return (1.0 - 1e-12) * MOST - float(thermal_share(per_eV, _given(cell.temperature_K)))
+
+    if room(high) >= 0.0 or room(low) <= 0.0:
+        return high
+    return float(optimize.bisect(room, low, high, rtol=1e-12)) * (1.0 - 1e-9)
+
+
+def charge_rms(cell: CellParameters) -> float:
+    """rms of the number of electrons at the start; 0 where the card does not let it vary.
+
+    Args:
+        cell: the cell.
+    """
+    escape = cell.escape
+    if escape.charge_noise is None:
+        return escape.charge_noise_electrons or 0.0
+    return charge_noise.thermal_rms_electrons(_given(escape.node_capacitance_aF), _given(cell.temperature_K))
+
+
+def _with_effects(cell: CellParameters, thickness_nm: Array) -> Logs:
+    """ln p_flip and ln(1 - p_flip) of a cell with effects on its escape, at thicknesses (points,)."""
+    hazard, leaky = cache(lambda lost: log_hazard(cell, thickness_nm, lost)), cell.escape.traps
+
+    def direct(lost: int) -> Array:
+        return np.asarray(math.log(cell.electrons - lost) + hazard(lost))
+
+    def tail(extra: int) -> Logs:
+        clean = _of_hazard(cell, hazard(0), extra) if cell.escape.field is None else _of_rates(cell, direct, extra)
+        return clean if leaky is None else _mixed_with_traps(cell, leaky, thickness_nm, (clean, direct), extra)
+
+    return charge_noise.averaged(tail, charge_rms(cell), cell.flip_threshold)
+
+
+def _mixed_with_traps(
+    cell: CellParameters, leaky: Traps, thickness_nm: Array, without: tuple[Logs, Rates], extra: int
+) -> Logs:
+    """Logs over cells with and without a trap, from those without and the ln of the rates of direct escape."""
+    (clean, direct), activation = without, leaky.activation_energy_eV
+    log_activation = arrhenius.log_boltzmann(activation, _given(cell.temperature_K)) if activation else 0.0
+
+    def at(share: Array) -> Logs:
+        def rate(lost: int) -> Array:
+            action = barrier_after(cell, lost).action(thickness_nm)
+            beside = traps.log_trap_rate(action, share, cell.attempts, log_activation)
+            return np.asarray(np.logaddexp(direct(lost), beside))
+        return _of_rates(cell, rate, extra)
+
+    one = traps.average_over_places(at, barrier_after(cell, 0).action(thickness_nm), cell.flip_threshold + 1)
+    return traps.mixed(clean, one, traps.traps_per_cell(leaky.density_per_cm3, leaky.area_nm2, thickness_nm))
+
+
+def _of_hazard(cell: CellParameters, log_hazard: Array, extra: int) -> Logs:
+    """Logs of p_flip and 1 - p_flip of N + extra electrons that leave independently, from ln x of each."""
+    attempts, action = cell.attempts, action_of(log_hazard, cell.attempts)
+    logs = escape_logs(action, attempts, cell.electrons + extra, cell.flip_threshold + extra)
+    return logs.log_flip, logs.log_no_flip
+
+
+def _of_rates(cell: CellParameters, log_rate_after: Rates, extra: int) -> Logs:
+    """The same from the ln of the rate at which the next electron leaves, after some of N have."""
+    rates = np.stack([log_rate_after(lost) for lost in range(-extra, cell.flip_threshold + 1)])
+    above, below = self_limiting.death_logs(rates.reshape(len(rates), -1))
+    return above.reshape(rates.shape[1:]), below.reshape(rates.shape[1:])
+
+
+def _activated(cell: CellParameters, activation_energy_eV: float | None) -> float:
+    """ln of a channel's rate over its rate at the reference temperature."""
+    if not activation_energy_eV:
+        return 0.0
+    return arrhenius.log_factor(activation_energy_eV, _given(cell.temperature_K),
+                                _given(cell.escape.reference_temperature_K))
+
+
+def _given(number: float | None) -> float:
+    """A number that the card was checked to hold."""
+    assert number is not None
+    return number

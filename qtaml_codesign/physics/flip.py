@@ -17,6 +17,7 @@ from qtaml_codesign.errors import InputError
 from qtaml_codesign.physics.chain import effective_action, flip_logs, log_flip
 from qtaml_codesign.physics.escape import EscapeLogs, Tail, check_tail
 from qtaml_codesign.physics.inverse import log_slope_per_nm, thickness_for
+from qtaml_codesign.physics.own_rates import OwnThickness
 from qtaml_codesign.physics.validity import regime, warnings_for
 
 __all__ = ["FlipProbability", "RegionFlip", "flip_probability", "log_slope_per_nm", "thickness_for"]
@@ -36,6 +37,7 @@ class RegionFlip:
         charged_bit: the logical value that a charged cell holds.
         tensors: glob patterns of tensor names; empty for `default`, which holds all other tensors.
         log_probability: shape S + (bits,), plane 0 = least significant.
+        own_thickness: the cells, where each keeps its own rate (`variation.cells: own_rate`).
     """
 
     name: str
@@ -45,6 +47,16 @@ class RegionFlip:
     charged_bit: int
     tensors: tuple[str, ...]
     log_probability: Array
+    own_thickness: OwnThickness | None = None
+
+    def at(self, place: tuple[int, ...]) -> RegionFlip:
+        """The same at one point of S.
+
+        Args:
+            place: its index.
+        """
+        own = None if self.own_thickness is None else self.own_thickness.at(place)
+        return replace(self, log_probability=self.log_probability[place], own_thickness=own)
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +166,7 @@ class FlipProbability:
             raise InputError("no such thickness point", where="index", rule=f"one integer per axis of {shape}",
                              value=index, next_step="a scalar result has no points; see thickness_nm for the others")
         thickness, log_flip = (float(np.asarray(values)[place]) for values in (self.thickness_nm, self.log_probability))
-        regions = tuple(replace(region, log_probability=region.log_probability[place]) for region in self.regions)
+        regions = tuple(region.at(place) for region in self.regions)
         return replace(self, thickness_nm=thickness, log_probability=log_flip, regions=regions)
 
 
@@ -192,7 +204,7 @@ def flip_probability(
     def log_flip_of(cell: CellParameters) -> Array:
         return log_flip(cell, _widths(cell, points), used)
 
-    regions = tuple(_region(card, name, log_flip_of) for name in card.region_names)
+    regions = tuple(_region(card, name, points, used, log_flip_of) for name in card.region_names)
     return FlipProbability(card.name, used, one, _scalar(_widths(one, points)), _scalar(log_flip_of(one)), regions)
 
 
@@ -227,15 +239,19 @@ def checked_thickness(card: DeviceCard, thickness_nm: ArrayLike | None) -> tuple
     return points, least, most
 
 
-def _region(card: DeviceCard, name: str, log_flip_of: Callable[[CellParameters], Array]) -> RegionFlip:
+def _region(
+    card: DeviceCard, name: str, points: Array, tail: Tail, log_flip_of: Callable[[CellParameters], Array]
+) -> RegionFlip:
     storage = card.storage_of(name)
-    planes = [log_flip_of(card.resolve(name, plane)) for plane in range(storage.bits)]
+    cells = tuple(card.resolve(name, plane) for plane in range(storage.bits))
+    planes = [log_flip_of(cell) for cell in cells]
     alike = all(plane is planes[0] for plane in planes)
     shape = (*planes[0].shape, storage.bits)
     return RegionFlip(
         name=name, bits=storage.bits, encoding=storage.encoding, flips=card.flips_of(name),
         charged_bit=storage.charged_bit, tensors=tuple(card.regions[name].tensors) if name in card.regions else (),
         log_probability=np.broadcast_to(planes[0][..., None], shape) if alike else np.stack(planes, axis=-1),
+        own_thickness=OwnThickness(cells[:1] if alike else cells, points, tail) if cells[0].keeps_rate else None,
     )
 
 

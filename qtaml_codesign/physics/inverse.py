@@ -15,7 +15,7 @@ from scipy import optimize, special
 from qtaml_codesign.cards import CellParameters, DeviceCard, as_card
 from qtaml_codesign.errors import InputError
 from qtaml_codesign.physics import kernels
-from qtaml_codesign.physics.chain import flip_logs, log_flip
+from qtaml_codesign.physics.chain import flip_logs, log_flip, thickest_nm
 
 _LOG_HALF = math.log(0.5)
 _MOST_STEPS = 200
@@ -103,6 +103,7 @@ def _bracketed(cell: CellParameters, low: float, high: float, log_target: float,
         logs = flip_logs(cell, np.array([thickness_nm]))
         return float(logs.log_flip[0] - log_target if log_target < _LOG_HALF else log_rest - logs.log_no_flip[0])
 
+    high = thickest_nm(cell, low, high)
     if gap(low) < 0.0 or gap(high) > 0.0:
         return math.nan
     return float(optimize.brentq(gap, low, high, xtol=1e-13, rtol=4.0 * np.finfo(float).eps))

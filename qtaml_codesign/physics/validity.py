@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qtaml_codesign.cards import CellParameters
+from qtaml_codesign.physics.effect_validity import effect_warnings
 
 RARE_BELOW: Final = 0.1
 LEAST_ACTION: Final = 2.5
@@ -62,13 +63,14 @@ def warnings_for(
          f"thickness {thinnest:.4g} nm is below {LEAST_THICKNESS_nm} nm, where no oxide is a plain barrier"),
         (cell.attempts < 1.0,
          f"only {cell.attempts:.3g} attempts in the window: an electron hardly meets the barrier once"),
-        (electrons < LEAST_ELECTRONS,
+        (electrons < LEAST_ELECTRONS and cell.escape.field is None,
          f"{electrons} electrons: each escape changes the barrier (charging energy), which is not modelled"),
-        (needed >= LARGEST_CHARGE_LOSS * electrons,
+        (needed >= LARGEST_CHARGE_LOSS * electrons and cell.escape.field is None,
          f"a flip takes {needed} of {electrons} electrons: the field falls as the cell empties, which is not modelled"),
         (step_nm < LEAST_STEP_nm,
          f"the flip is a step in thickness of about {step_nm:.2g} nm, sharper than oxides are controlled"),
         (bool(np.max(log_flip) >= math.log(0.5)), "p_flip reaches 0.5 or more: what is read says nothing"),
         (tail != "binomial", f"the {tail} tail is an approximation of the binomial one"),
     ]
-    return tuple(text for applies, text in found if applies)
+    effects = effect_warnings(cell, thickness_nm, log_flip)
+    return (*(text for applies, text in found if applies), *effects)

@@ -9,7 +9,7 @@ import numpy as np
 from qtaml_codesign.bits.cell_law import CellLaw
 from qtaml_codesign.codecs.by_groups import ByGroups
 from qtaml_codesign.codecs.coded import Coded
-from qtaml_codesign.ecc.code import Code
+from qtaml_codesign.ecc.code import Code, FlipRates
 from qtaml_codesign.ecc.currencies import price
 from qtaml_codesign.ecc.family import cheapest_code, named_code
 from qtaml_codesign.tac.plan import TacPlan
@@ -57,7 +57,13 @@ def _coded(plan: TacPlan) -> Iterator[Coded]:
 
 
 def _code_line(code: Code, coded: Coded) -> str:
-    return f"code: {_told(code)}; {coded.word_error_rate:.2g} of its words are lost at this flip probability"
+    rates, seen, known = FlipRates(coded.zero_to_one, coded.one_to_zero), coded.measured, ""
+    if code.closed_form(rates) is not None:
+        known = " (exactly)"
+    elif seen is not None:
+        _, low, high = seen.word_error_rate
+        known = f" ({seen.wrong} of {seen.words} decoded; 95 % interval [{low:.2g}, {high:.2g}])"
+    return f"code: {_told(code)}; {coded.word_error_rate:.2g} of its words are lost at this flip probability{known}"
 
 
 def _told(code: Code) -> str:

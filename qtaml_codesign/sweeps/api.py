@@ -14,6 +14,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
+from qtaml_codesign.bits.variation import ONE_CHIP
 from qtaml_codesign.cards import DeviceCard, as_card
 from qtaml_codesign.checks import whole_number
 from qtaml_codesign.errors import InputError, did_you_mean
@@ -32,6 +33,7 @@ from qtaml_codesign.sweeps.result import Sweep, options_record
 from qtaml_codesign.sweeps.soundness import check_evaluation
 from qtaml_codesign.sweeps.store import STORE_NAME, ResultStore
 from qtaml_codesign.sweeps.workers import Workers
+from qtaml_codesign.tac.ways import MEASURING
 
 __all__ = ["Sweep", "SweepOptions", "SweepProgress", "find_frontier", "sweep"]
 
@@ -39,6 +41,7 @@ SMALL = 1_000_000
 """A network of at most so many stored weights gives its first answer in this process."""
 
 FIRST = "first answer"
+LONG = ("calibration", MEASURING)
 
 
 def sweep(
@@ -89,6 +92,8 @@ def sweep(
         refine: bisect the cells of the grid in which a curve crosses the target, down to a sixteenth of an octave of
             the flip probability, so that the frontier does not depend on the grid. Default: yes; an interpolated sweep
             always does.
+        decode: encode, flip and decode the codewords of methods that hold weights under a real code (`joint`) in every
+            trial, instead of drawing what the code is known to leave; default: no.
 
     How it is run:
         workers: processes to run trials in; 1 (default) runs them in this one. A script that asks for more must
@@ -140,8 +145,9 @@ def find_frontier(
         workload, card, budgets, methods, seed: as in `sweep`.
         thickness_nm: the range to search, from the smallest to the largest of these; default: the card's sweep range.
         more: `cells`, `margin`, `block`, `target`, `metric`, `half_width`, `max_trials`, `allocation`, `sensitivity`,
-            `workers`, `executor`, `out`, `reuse` and `progress` as in `sweep`. A point that stays undecided is left
-            when its 95 % interval is +- `half_width` (default 0.01), or after `max_trials` drawings (default 320).
+            `decode`, `workers`, `executor`, `out`, `reuse` and `progress` as in `sweep`. A point that stays undecided
+            is left when its 95 % interval is +- `half_width` (default 0.01), or after `max_trials` drawings (default
+            320).
 
     Returns:
         What `sweep` returns; its points are the knots, each curve's own.
@@ -210,7 +216,8 @@ def _measured(
     lenders: Sequence[Lender],
 ) -> Sweep:
     network = network if options.metric is None else network.with_metric(options.metric)
-    notes = check_evaluation(network, options.target or network.metric.usual_target)
+    notes = [*check_evaluation(network, options.target or network.metric.usual_target)]
+    notes += [ONE_CHIP] if card.resolve().keeps_rate else []
     options = options.measuring(network.metric, network.clean_value)
     options = options.deciding() if options.rows == "knots" else options
     progress = Progress(running.progress)
@@ -218,7 +225,7 @@ def _measured(
     if folder is not None:
         _tell_what_moves(folder, options_record(card, network.digest, options), progress)
     with ResultStore(None if folder is None else folder / STORE_NAME, lenders) as store, workers, single_threaded():
-        measurement = Measurement(network, options, workers, store, progress, notes=[*notes])
+        measurement = Measurement(network, options, workers, store, progress, notes=notes)
         before = store.count_trials()
         if running.progress is not None:
             _preview(measurement, card)
@@ -254,12 +261,12 @@ def _tell_what_moves(folder: Path, wanted: Mapping[str, Any], progress: Progress
 def _preview(measurement: Measurement, card: DeviceCard) -> None:
     """A first answer for whoever listens; a small network gives it here, before the workers have even started.
 
-    Of its progress only the calibration is told: its gains are those of the curves, and may take long.
+    Of its progress only calibration and codes are told: they are those of the curves, and may take long.
     """
     network, tell = measurement.network, measurement.progress.tell
     small = sum(weight.size for weight in network.weights.values()) <= SMALL
     workers = Workers(network) if small else measurement.workers
-    calibrating = Progress(lambda state: tell(state) if state.stage == "calibration" else None)
+    calibrating = Progress(lambda state: tell(state) if state.stage in LONG else None)
     tell(SweepProgress(FIRST, 0, 0))
     answer = first_answer(replace(measurement, workers=workers, progress=calibrating, counts={}, notes=[]), card)
     tell(SweepProgress(FIRST, 1, 1, answer=answer))

@@ -13,9 +13,11 @@ from typing import Any
 
 import pandas as pd
 
+from qtaml_codesign.bits.cell_law import CellLaw
 from qtaml_codesign.nets.counts import TrialCounts
 from qtaml_codesign.nets.sensitivity import JacobianGains, jacobian_gains
 from qtaml_codesign.nets.workload import Workload
+from qtaml_codesign.sweeps.codes import know_codes
 from qtaml_codesign.sweeps.coordinates import Place
 from qtaml_codesign.sweeps.jobs import PlanRequest, make_plan, run_trials, task_for
 from qtaml_codesign.sweeps.options import SweepOptions
@@ -24,6 +26,7 @@ from qtaml_codesign.sweeps.store import ResultStore
 from qtaml_codesign.sweeps.task import SweepTask, canonical_json
 from qtaml_codesign.sweeps.workers import Job, Workers
 from qtaml_codesign.tac.choices import Choice
+from qtaml_codesign.tac.methods import CODED_METHODS
 from qtaml_codesign.tac.plan import TacPlan
 
 BATCH_TRIALS = 10
@@ -54,6 +57,7 @@ class Measurement:
         counts: of every distinct task so far.
         notes: what the plans want the reader to know.
         gains: the Jacobian gains, once a plan has needed them.
+        known: flip laws and design margins whose codes have been looked for.
     """
 
     network: Workload
@@ -64,6 +68,7 @@ class Measurement:
     counts: dict[str, TrialCounts] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     gains: list[JacobianGains] = field(default_factory=list)
+    known: set[tuple[CellLaw, float]] = field(default_factory=set)
 
     @property
     def threshold(self) -> float:
@@ -82,13 +87,16 @@ class Measurement:
             CodesignError: workers that cannot start, or a job that ended its worker too often.
         """
         plans, tensors = self._plans(points), list(self.network.weights)
-        tasks = [task_for(self.network.digest, plan, point.place.profile.assign(tensors), self.options.seed)
+        tasks = [task_for(self.network.digest, plan, point.place.profile.assign(tensors), self.options.seed,
+                          self.options.decode)
                  for plan, point in zip(plans, points, strict=True)]
         ids = [task.strong_id for task in tasks]
         first_of = dict(zip(reversed(ids), reversed(points), strict=True))
         board = _Board(self, dict(zip(ids, tasks, strict=True)), first_of)
         self.counts |= board.collect()
         self.notes += [f"{plan.method}: {note}" for plan in plans for note in plan.warnings]
+        self.notes += [f"{plan.method}: nothing is decoded where the plan holds no weights under a code"
+                       for plan in plans if self.options.decode and plan.method in CODED_METHODS and not plan.coded]
         return [MeasuredPoint(point, plan, self.counts[task_id])
                 for point, plan, task_id in zip(points, plans, ids, strict=True)]
 
@@ -170,6 +178,8 @@ class Measurement:
         known = self.store.plans(requests)
         made = {key: TacPlan.from_json(text, where="result store") for key, text in known.items()}
         wanted = [request_id for request_id in requests if request_id not in made]
+        know_codes([requests[request_id] for request_id in wanted], list(self.network.weights), self.known,
+                   self.workers, self.progress)
         gains = self._gains() if any(requests[request_id].needs_gains for request_id in wanted) else None
         jobs = (self._plan_job(request_id, requests[request_id], gains) for request_id in wanted)
 

@@ -165,7 +165,7 @@ def coordinate_for(card: DeviceCard) -> Coordinate:
         card: the device card.
     """
     flips = flip_probability(card)
-    follow = all(card.resolve(region, plane) == flips.cell for region in card.region_names
+    follow = not flips.cell.keeps_rate and all(card.resolve(region, plane) == flips.cell for region in card.region_names
                  for plane in range(card.storage_of(region).bits))
     if follow:
         visible = tuple(replace(region, log_probability=np.full_like(region.log_probability, math.log(0.5)))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from qtaml_codesign.bits.cell_law import BitErrorProfile, CellLaw
+from qtaml_codesign.codecs.coded import decoding
 from qtaml_codesign.memory.deploy import deploy
 from qtaml_codesign.memory.trial import Trials
 from qtaml_codesign.nets.counts import TrialCounts
@@ -22,6 +23,7 @@ from qtaml_codesign.sweeps.task import ENGINE_VERSION, SweepTask, TaskGroup, con
 from qtaml_codesign.tac.api import TacPlan, plan
 from qtaml_codesign.tac.choices import MOST_FLIPS
 from qtaml_codesign.tac.methods import METHOD_RULES
+from qtaml_codesign.tac.ways import rated_for
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,17 @@ def make_plan(handle: WorkloadHandle | Parcel, request: PlanRequest, gains: Jaco
                     allocation=request.allocation if METHOD_RULES[request.method].spend == "allocate" else None)
 
 
+def know_code(law: CellLaw, margin: float) -> None:
+    """Job: find the code that plans take in such cells; what it leaves is then kept for them.
+
+    Args:
+        law: flip rates of the raw cells.
+        margin: design margin on the raw bit error rate.
+    """
+    with single_threaded():
+        rated_for(law, margin)
+
+
 def run_trials(handle: WorkloadHandle | Parcel, task: SweepTask, first: int, count: int) -> list[TrialCounts]:
     """Job: the counts of trials first .. first + count - 1, one entry each.
 
@@ -115,7 +128,9 @@ def trials_of(workload: Workload, task: SweepTask) -> Trials:
     return Trials(workload, deploy(workload.weights, codecs, laws, dict(task.statistics)), task.seed)
 
 
-def task_for(workload_digest: str, made: TacPlan, laws: Mapping[str, CellLaw], seed: int) -> SweepTask:
+def task_for(
+    workload_digest: str, made: TacPlan, laws: Mapping[str, CellLaw], seed: int, decode: bool = False
+) -> SweepTask:
     """The task of a plan: only what acts on the counts.
 
     Args:
@@ -123,6 +138,8 @@ def task_for(workload_digest: str, made: TacPlan, laws: Mapping[str, CellLaw], s
         made: the plan.
         laws: flip rates of the raw cells of each tensor, by its name.
         seed: key of the trials.
+        decode: whether codewords are really decoded in every trial.
     """
-    groups = tuple(TaskGroup(name, codec, laws[name]) for name, codec in made.codecs.items())
+    codecs = {name: decoding(codec) if decode else codec for name, codec in made.codecs.items()}
+    groups = tuple(TaskGroup(name, codec, laws[name]) for name, codec in codecs.items())
     return SweepTask(ENGINE_VERSION, workload_digest, groups, seed, tuple(made.statistics.items()))

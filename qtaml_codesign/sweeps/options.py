@@ -25,6 +25,7 @@ from qtaml_codesign.tac.choices import (
     checked_cells,
     checked_margin,
     checked_methods,
+    decodes,
     need_method,
 )
 from qtaml_codesign.tac.methods import BUDGET_FREE_METHODS, CELL_METHODS, METHOD_RULES, METHODS, SPENDING_METHODS
@@ -58,6 +59,7 @@ class SweepOptions:
         refine: whether further knots are measured where a curve crosses the target.
         margin: design margin on the raw bit error rate, of methods that spend cells.
         block: weights that share a mean and a scale; None: those of an output channel do.
+        decode: whether codewords are really decoded in every trial.
     """
 
     thickness_nm: tuple[float, ...]
@@ -74,6 +76,7 @@ class SweepOptions:
     refine: bool
     margin: float = 1.0
     block: int | None = None
+    decode: bool = False
 
     def margin_of(self, method: str) -> float:
         """The design margin of a method, 1 where it designs nothing for the flip probability.
@@ -143,8 +146,8 @@ class SweepOptions:
         return replace(self, stopping=replace(self.stopping, threshold=self.stopping.far_from))
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values that survive JSON; without `cells`, `margin` and `block` where they are not asked for."""
-        unused = {"cells": (), "margin": 1.0, "block": None}
+        """Plain values that survive JSON; without what acts on stores where it is not asked for."""
+        unused = {"cells": (), "margin": 1.0, "block": None, "decode": False}
         plain = {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()
                  if name not in unused or value != unused[name]}
         return plain | {"stopping": self.stopping.describe(), "target": self.wanted.plain,
@@ -174,14 +177,14 @@ def sweep_options(
     target: float | str | Target | None = None, metric: str | Metric | None = None, trials: int | None = None,
     half_width: float | None = None, max_trials: int | None = None, allocation: str | None = None,
     sensitivity: str = "auto", interpolate: bool | None = None, refine: bool | None = None, margin: float = 1.0,
-    block: int | None = None, search: bool = False,
+    block: int | None = None, decode: bool = False, search: bool = False,
 ) -> SweepOptions:
     """The options of a sweep, checked; `sweep` and `find_frontier` say what each means.
 
     Args:
         card: whose range is the default.
         thickness_nm, budgets, cells, methods, seed, target, metric, trials, half_width, max_trials, allocation,
-            sensitivity, interpolate, refine, margin, block: as in `sweep`.
+            sensitivity, interpolate, refine, margin, block, decode: as in `sweep`.
         search: look for the frontier alone.
 
     Raises:
@@ -196,7 +199,7 @@ def sweep_options(
         target=None if target is None else as_target(target), metric=None if metric is None else as_metric(metric),
         stopping=_stopping(trials, half_width, max_trials), allocation=checked_allocation(allocation, chosen),
         sensitivity=_sensitivity(sensitivity, chosen), rows=rows, refine=refine is not False,
-        margin=checked_margin(margin, chosen), block=checked_block(block, chosen),
+        margin=checked_margin(margin, chosen), block=checked_block(block, chosen), decode=decodes(decode, chosen),
     )
 
 

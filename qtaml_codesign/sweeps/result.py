@@ -20,6 +20,7 @@ from qtaml_codesign.nets.target import Target, as_target
 from qtaml_codesign.physics.corners import Corner, corners
 from qtaml_codesign.plots import save_sweep
 from qtaml_codesign.statistics import Interval
+from qtaml_codesign.sweeps.bands import ThicknessBand, band_of
 from qtaml_codesign.sweeps.coordinates import flip_law
 from qtaml_codesign.sweeps.options import SweepOptions
 from qtaml_codesign.sweeps.outputs import RECORD, command_line, csv_text, versions, writable_folder, write_files
@@ -186,6 +187,27 @@ class Sweep:
                       corners(self.card, float(row["flip_probability"])), found.cells)
             for _, row in rows.iterrows() for found in [choice_of(row)]
         )
+
+    def card_bands(self, samples: int = 200, seed: int = 0) -> tuple[ThicknessBand, ...]:
+        """For each crossing of the frontier: its thickness over cards drawn within the ranges that the card states.
+
+        Where all cells are alike the accuracy depends on the card through the flip probability alone, and each card
+        that is drawn has the thickness of the crossing's own.
+
+        Args:
+            samples: cards to draw.
+            seed: key of the drawing.
+
+        Raises:
+            InputError: the card states no range, or its cells are of several kinds.
+        """
+        if has_cells_apart(self.card):
+            raise InputError("the cells of this card do not all flip alike", where=f"card {self.card.name} (--sample)",
+                             rule="one flip probability for all cells", value="regions or bit planes of their own",
+                             next_step="leave --sample out; `codesign flip --sample` draws the base cell")
+        table = self.frontier().to_frame()
+        rows = table[(table["status"] == CROSSING) & table["flip_probability"].between(0.0, 1.0, "neither")]
+        return tuple(band_of(self.card, choice_of(row), row, samples, seed) for _, row in rows.iterrows())
 
     def save(self, folder: str | Path) -> tuple[Path, ...]:
         """Write sweep.csv, frontier.csv, frontier.png, run.json, and knots.csv where there are knots.

@@ -13,9 +13,9 @@ Everything here trusts its input; `plan.py` checks it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import lru_cache, partial
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from qtaml_codesign.bits.cell_law import BitErrorProfile, CellLaw
 from qtaml_codesign.bits.law import ReadLaw
 from qtaml_codesign.codecs.plane_protected import PlaneProtected
-from qtaml_codesign.memory.reader import StoredGroup
+from qtaml_codesign.memory.stored import StoredGroup
 from qtaml_codesign.nets.network import LayerAlone
 from qtaml_codesign.nets.residual import residual_floors
 from qtaml_codesign.nets.sensitivity import JacobianGains, jacobian_gains
@@ -34,9 +34,13 @@ from qtaml_codesign.tac.correction import NOTHING, RULES, ProtectedLayer, decide
 from qtaml_codesign.tac.layers import LayerPlan
 from qtaml_codesign.tac.methods import METHOD_RULES, MethodRule
 from qtaml_codesign.tac.plan import TacPlan, weights_digest
+from qtaml_codesign.tac.planes import best_planes, mean_variance, variance_by_depth
 from qtaml_codesign.tac.saturation import saturation_ratio
 
 Layers = Mapping[str, ProtectedLayer]
+Group = StoredGroup[PlaneProtected]
+Order = tuple[int, ...]
+"""Planes, 0 = LSB, the first to be protected first."""
 StageProgress = Callable[[str, int, int], None]
 """(stage, steps done, steps known so far); the stages are calibration, scores and correction."""
 
@@ -72,8 +76,10 @@ class Planner:
             name: layer.plain.codec.scale**2 * gains.gains[name] for name, layer in plain.items()
         }
         scores = self._scores(rule, plain, jacobian)
-        problem = self._problem(rule, plain, scores, budget, warnings)
-        layers = self._protected(rule, plain, problem, warnings, budget)
+        groups = _never_all_silent([layer.plain for layer in plain.values()])
+        orders = [best_planes(group.law, group.histogram) for group in groups]
+        problem = self._problem(rule, groups, orders, scores, budget, warnings)
+        layers = self._protected(rule, plain, orders, problem, warnings, budget)
         corrections = decide(self.workload, layers, RULES[rule.correction], self.seed, self.correction_trials,
                              partial(self.progress, "correction"))
         if rule.correction == "always" and NOTHING in corrections.values():
@@ -85,12 +91,12 @@ class Planner:
             budget=float(budget), seed=int(self.seed),
             allocation=self.allocation if rule.spend == "allocate" else "none",
             sensitivity="none" if gains is None else gains.method,
-            rho_star=saturation_ratio(problem.weights, list(jacobian.values())) if gains else None,
+            rho_star=saturation_ratio(problem.weights, _exposed_scores(groups, jacobian)) if gains else None,
             predicted_variance=sum(
                 jacobian[name] * _output_variance(layer.stored(corrections[name])) for name, layer in layers.items()
             ) if gains else None,
             uniform_variance=float(sum(
-                layer.weights.size * jacobian[name] * _residual_variance(layer.plain, layer.plain.law)[depth]
+                layer.weights.size * jacobian[name] * _uniform_variance(layer.plain, int(depth))
                 for (name, layer), depth in zip(plain.items(), allocations.uniform(problem), strict=True)
             )) if gains else None,
             warnings=tuple(warnings),
@@ -126,16 +132,17 @@ class Planner:
         return scores
 
     def _problem(
-        self, rule: MethodRule, plain: Layers, scores: Mapping[str, float], budget: float, warnings: list[str]
+        self, rule: MethodRule, groups: Sequence[Group], orders: Sequence[Order], scores: Mapping[str, float],
+        budget: float, warnings: list[str],
     ) -> AllocationProblem:
-        """The allocation, with the floors of TAC (none at zero score), which a budget they exceed drops."""
-        groups = [layer.plain for layer in plain.values()]
+        """The allocation, with the floors of TAC (none where nothing is at stake), which a budget they exceed drops."""
         sizes = np.array([group.words.size for group in groups], dtype=np.int64)
         allowed = math.floor(budget * sum(group.bits_stored for group in groups) + 1e-6)
         floors = np.zeros_like(sizes)
         if rule.needs_gains:
             asked = residual_floors(self.workload)
-            floors[:] = [min(asked[group.name], group.law.format.bits) if scores[group.name] > 0.0 else 0
+            floors[:] = [min(asked[group.name], group.law.format.bits)
+                         if scores[group.name] > 0.0 and not group.law.silent else 0
                          for group in groups]
         if (needed := int(sizes @ floors)) > allowed:
             warnings.append(
@@ -143,18 +150,20 @@ class Planner:
                 f"the budget {budget:g} allows {allowed}; the floor was dropped"
             )
             floors[:] = 0
-        rows = (group.words.size * scores.get(group.name, 1.0) * _residual_variance(group, _even_if_silent(group.law))
-                for group in groups)
+        rows = (group.words.size * scores.get(group.name, 1.0) * _left_by_depth(rule, group, order)
+                for group, order in zip(groups, orders, strict=True))
         return AllocationProblem(sizes, tuple(rows), floors, allowed)
 
     def _protected(
-        self, rule: MethodRule, plain: Layers, problem: AllocationProblem, warnings: list[str], budget: float
+        self, rule: MethodRule, plain: Layers, orders: Sequence[Order], problem: AllocationProblem,
+        warnings: list[str], budget: float,
     ) -> Layers:
         """Every layer with its protection and plain codes."""
         depths = deeper = np.zeros_like(problem.floors)
-        planes: tuple[tuple[int, ...], ...] = ((),) * len(plain)
+        planes: tuple[Order, ...] = ((),) * len(plain)
         if rule.spend == "allocate":
             depths = allocations.SOLVERS[self.allocation](problem)
+            planes = tuple(tuple(sorted(order[:depth])) for order, depth in zip(orders, depths, strict=True))
         elif rule.spend == "fractional":
             depths, deeper = allocations.fractional(problem)
         elif rule.spend == "random-layers":
@@ -170,24 +179,37 @@ class Planner:
         return {name: layer.protected(*protection) for (name, layer), *protection in rows}
 
 
-def _even_if_silent(law: CellLaw) -> CellLaw:
-    """The law, or an even rate of 1/2 where no plane can flip (p underflows), so that depths keep their order."""
-    return BitErrorProfile.uniform(0.5, law.format).regions[0] if law.silent else law
+def _never_all_silent(groups: list[Group]) -> list[Group]:
+    """The groups, at an even rate of 1/2 where no cell of any can flip (p underflows), so that depths keep an order."""
+    if not all(group.law.silent for group in groups):
+        return groups
+    return [replace(group, law=BitErrorProfile.uniform(0.5, group.law.format).regions[0]) for group in groups]
 
 
-def _residual_variance(group: StoredGroup[PlaneProtected], law: CellLaw) -> NDArray[np.float64]:
-    """(B + 1,) mean variance of the read value under a law by protection depth, averaged over the stored codes."""
-    share = group.histogram / group.words.size
-    return np.array([share @ variance for variance in _read_variances(law)])
+def _left_by_depth(rule: MethodRule, group: Group, order: Order) -> NDArray[np.float64]:
+    """(B + 1,) variance that is left by depth; as a share where the score was measured under the layer's own flips."""
+    left = variance_by_depth(group.law, group.histogram, order)
+    return left / left[0] if rule.score == "sensitivity" and left[0] > 0.0 else left
 
 
-@lru_cache(maxsize=16)
-def _read_variances(errors: CellLaw) -> tuple[NDArray[np.float64], ...]:
-    """(2^B,) variance of the read value of each code, for each protection depth 0..B; tensors and plans share it."""
-    return tuple(ReadLaw(errors, depth).variance() for depth in range(errors.format.bits + 1))
+def _exposed_scores(groups: Sequence[Group], jacobian: Mapping[str, float]) -> list[float]:
+    """What each weight of a layer adds to the output variance without protection, up to a factor common to all.
+
+    The scores themselves where all layers lie in the same cells (Theorem 4.6); else they are weighed with the variance
+    that the layer's own cells and codes give.
+    """
+    scores = [jacobian[group.name] for group in groups]
+    if len({group.law for group in groups}) == 1:
+        return scores
+    return [score * mean_variance(group.law, group.histogram) for score, group in zip(scores, groups, strict=True)]
 
 
-def _output_variance(group: StoredGroup[PlaneProtected]) -> float:
+def _uniform_variance(group: Group, depth: int) -> float:
+    """Mean variance of a read value when the top planes are protected, averaged over the stored codes."""
+    return mean_variance(group.law.protect(depth), group.histogram)
+
+
+def _output_variance(group: Group) -> float:
     """n gain^2 v: what the tensor as written and read adds to the output variance, per unit of its score."""
     codec, total = group.codec, float(group.histogram @ ReadLaw(group.residual).variance())
     if codec.deeper:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from qtaml_codesign.checks import number_within, one_of, several, whole_number
 from qtaml_codesign.errors import InputError
-from qtaml_codesign.tac.methods import CELL_METHODS, METHODS
+from qtaml_codesign.tac.methods import CELL_METHODS, CODED_METHODS, METHODS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -186,6 +186,29 @@ def checked_block(block: int | None, methods: Sequence[str], where: str = "block
         return None
     need_method(where, block, "gives weights a mean and a scale by block", methods, CELL_METHODS)
     return whole_number(where, block, least=1)
+
+
+def decodes(decode: bool, methods: Sequence[str], where: str = "decode (--decode)") -> bool:
+    """Whether codewords are really decoded in every trial.
+
+    Args:
+        decode: whether they are to be.
+        methods: the methods that are asked for.
+        where: argument or option at fault.
+
+    Raises:
+        InputError: neither yes nor no, or none of the methods holds weights under a real code.
+
+    Example:
+        >>> decodes(False, ["tac"]), decodes(True, ["tac", "joint"])
+        (False, True)
+    """
+    if not isinstance(decode, bool):
+        raise InputError("codewords are decoded in every trial, or not", where=where, rule="True or False",
+                         value=decode, next_step="leave it out, or give True")
+    if decode:
+        need_method(where, decode, "holds weights under a real code", methods, CODED_METHODS)
+    return decode
 
 
 def need_method(where: str, choice: object, doing: str, methods: Sequence[str], those: Collection[str]) -> None:

@@ -23,7 +23,7 @@ from qtaml_codesign.bits.law import ReadLaw
 from qtaml_codesign.codecs.codec import Codec
 from qtaml_codesign.codecs.plane_protected import PlaneProtected
 from qtaml_codesign.memory.deploy import DeployedModel
-from qtaml_codesign.memory.reader import StoredGroup
+from qtaml_codesign.memory.stored import StoredGroup
 from qtaml_codesign.nets.inputs import Inputs, map_leaves, sample_count
 from qtaml_codesign.nets.network import LayerAlone
 from qtaml_codesign.nets.probes import Progress

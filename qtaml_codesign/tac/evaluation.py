@@ -9,6 +9,7 @@ import numpy as np
 
 from qtaml_codesign.bits.cell_law import BitErrorProfile, CellLaw, as_profile
 from qtaml_codesign.bits.noise import CellNoise, noise_model
+from qtaml_codesign.bits.variation import ONE_CHIP
 from qtaml_codesign.checks import number_within, whole_number
 from qtaml_codesign.codecs.coded import decoding
 from qtaml_codesign.codecs.registry import Holding
@@ -52,7 +53,8 @@ class Evaluation:
         counts: the additive counts behind these figures.
         score_by_trial: summed scores (right answers) of every trial, in order; trials of one seed are paired between
             plans.
-        notes: what to know before the interval is relied on: warnings of the workload, and too few trials.
+        notes: what to know before the interval is relied on: warnings of the workload, cells that keep their own rates,
+            and too few trials.
     """
 
     metric: Metric
@@ -149,7 +151,8 @@ def evaluate(
     network = network if metric is None else network.with_metric(metric)
     by_trial = []
     with single_threaded():
-        drawings = Trials(network, deploy_plan(network, plan, flip_probability, noise, seed, decode), seed)
+        memory = deploy_plan(network, plan, flip_probability, noise, seed, decode)
+        drawings = Trials(network, memory, seed)
         for trial in range(trials):
             by_trial.append(drawings.run(trial))
             if progress is not None:
@@ -163,14 +166,15 @@ def evaluate(
         confidence=confidence, trials=trials,
         clean_value=network.clean_value, realised_ber=counts.realised_ber, nominal_ber=counts.nominal_ber,
         counts=counts, score_by_trial=tuple(one.plain_score for one in by_trial),
-        notes=(*network.warnings, *_notes(trials, confidence)),
+        notes=(*network.warnings, *_notes(memory, trials, confidence)),
     )
 
 
-def _notes(trials: int, confidence: float) -> tuple[str, ...]:
+def _notes(memory: DeployedModel, trials: int, confidence: float) -> tuple[str, ...]:
+    notes = (ONE_CHIP,) if any(group.law.own_rates for group in memory.groups) else ()
     if trials >= FEW_TRIALS:
-        return ()
-    return (f"with {trials} trials the {confidence:.0%} of the interval over trials is nominal: what flips do "
+        return notes
+    return (*notes, f"with {trials} trials the {confidence:.0%} of the interval over trials is nominal: what flips do "
             f"is skewed, and a rare bad trial may be missing; {FEW_TRIALS} or more are needed",)
 
 
@@ -226,7 +230,7 @@ def _noise_does_not_fit(plan: TacPlan, laws: Mapping[str, CellLaw], value: str) 
 
 
 def _decoding_codecs(plan: TacPlan) -> dict[str, Holding]:
-    if not any(held.coded_bits for held in plan.codecs.values()):
+    if not plan.coded:
         raise InputError("there is nothing to decode", where="decode (--decode)", rule="a plan with words under a code",
                          value=f"a {plan.method} plan", next_step="leave it out, or make a plan with method joint")
     return {name: decoding(held) for name, held in plan.codecs.items()}

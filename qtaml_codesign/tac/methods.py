@@ -90,6 +90,8 @@ METHOD_RULES: dict[str, MethodRule] = {
 }
 METHODS = tuple(METHOD_RULES)
 CELL_METHODS = tuple(name for name, rule in METHOD_RULES.items() if rule.spend == "cells")
+CODED_METHODS = ("joint",)
+"""Methods that hold weights under a real code."""
 BUDGET_FREE_METHODS = tuple(name for name, rule in METHOD_RULES.items() if rule.spend in ("nothing", "cells"))
 SPENDING_METHODS = tuple(name for name in METHODS if name not in BUDGET_FREE_METHODS)
 ALLOCATING_METHODS = tuple(name for name, rule in METHOD_RULES.items() if rule.spend == "allocate")

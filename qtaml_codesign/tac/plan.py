@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
+from qtaml_codesign.codecs.codewords import Codewords
 from qtaml_codesign.codecs.registry import Holding
 from qtaml_codesign.errors import PlanError
 from qtaml_codesign.tac.layers import AnyLayer, Finite, Frozen, LayerPlan, NonNegative, StoredLayer
@@ -47,7 +48,8 @@ class TacPlan(Frozen):
         allocation: `greedy` or `exact`; `none` for methods that do not allocate by score.
         sensitivity: how the Jacobian gains were measured; `none` where they were not: then rho_star, predicted_variance
             and uniform_variance are None.
-        rho_star: saturation ratio of the scores ||W||^2 J^2, the predicted V_TAC / V_uniform.
+        rho_star: saturation ratio of the scores ||W||^2 J^2, the predicted V_TAC / V_uniform; where regions differ, of
+            the scores weighed with the variance that the cells of each layer give.
         predicted_variance: linear-response E||dz||^2 of the plan, in squared logits.
         uniform_variance: the same for Uniform-MSP at the same budget.
         layers: one `LayerPlan` per stored tensor, in the order of the module; a `StoredLayer` where the method chooses
@@ -132,11 +134,17 @@ class TacPlan(Frozen):
 
         The codewords of a code run on from tensor to tensor; the last one is not full, but has all its checks.
         """
-        coded: Counter[tuple[int, int]] = Counter()
+        coded: Counter[Codewords] = Counter()
         for layer in self.layers:
-            coded.update({code: layer.weights * bits for code, bits in layer.codec.coded_bits.items()})
-        unused = sum((-bits % k) / k * (n - k) for (n, k), bits in coded.items())
+            coded.update({codewords: layer.weights * bits for codewords, bits in layer.codec.coded_bits.items()})
+        unused = sum(codewords.cells(round(bits)) - bits * codewords.known.cells_per_bit
+                     for codewords, bits in coded.items())
         return sum(layer.weights * layer.codec.cells for layer in self.layers) + unused
+
+    @property
+    def coded(self) -> bool:
+        """Whether weights are held under a real code."""
+        return any(layer.codec.coded_bits for layer in self.layers)
 
     @property
     def cells_per_weight(self) -> float:

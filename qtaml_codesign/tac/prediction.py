@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from qtaml_codesign.bits.transition import expected_values
 from qtaml_codesign.codecs.codec import Codec, pieces
 from qtaml_codesign.memory.deploy import DeployedModel
-from qtaml_codesign.memory.reader import StoredGroup
+from qtaml_codesign.memory.stored import StoredGroup
+from qtaml_codesign.nets.network import GivenWeights
 from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.statistics import Interval, mean_interval
 
@@ -49,6 +50,47 @@ def _error_of(group: StoredGroup[Codec], weights: NDArray[np.floating], gains: N
         away = b - weight.astype(np.float64)
         total += float(importance @ (a * a * square[words] + 2.0 * a * away * mean[words] + away * away))
     return total
+
+
+def biased_output_error(
+    workload: Workload, model: DeployedModel, gains: Mapping[str, NDArray[np.floating]]
+) -> float:
+    """Expected squared change of the logits where flips move many weights the same way.
+
+        E||dz||^2 = ||z(E[read]) - z||^2 + sum_w g(w) Var[read]
+
+    The first term is the network with every weight as it is read on average, run on the calibration inputs: errors that
+    all weights share add up there, as under charge loss, where `expected_output_error` takes them for independent.
+
+    Args:
+        workload: its calibration inputs are run, without labels.
+        model: the weights in the memory; protection as for `expected_output_error`.
+        gains: of every weight, by tensor name.
+    """
+    average = {name: np.empty(weight.shape, np.float32) for name, weight in workload.weights.items()}
+    varied = 0.0
+    for group in model.groups:
+        tensor, gain = average[group.name], gains[group.name].astype(np.float64)
+        index = np.arange(tensor.size).reshape(tensor.shape)
+        index = index if group.place is None else group.place.take(index)
+        mean, variance = read_moments(group)
+        tensor.reshape(-1)[index] = mean.reshape(index.shape)
+        varied += float(gain.reshape(-1)[index.reshape(-1)] @ variance.reshape(-1))
+    weights: GivenWeights = {**average, **model.statistics}
+    moved = workload.run(workload.calibration, weights) - workload.run(workload.calibration)
+    return float(moved.double().square().sum()) / len(moved) + varied
+
+
+def read_moments(group: StoredGroup[Codec]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and variance of what is read for every weight of a group, in its shape.
+
+    Args:
+        group: the weights in the memory.
+    """
+    values = group.codec.values.astype(np.float64)
+    mean, square = expected_values(group.residual, [values, values**2])
+    gain, offset = (part.reshape(group.words.shape) for part in _by_weight(group))
+    return gain * mean[group.words] + offset, gain**2 * np.maximum(square - mean**2, 0.0)[group.words]
 
 
 def _by_weight(group: StoredGroup[Codec]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -12,7 +12,7 @@ through m and v: a smaller one clips more weights and lets the flips of the othe
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -23,7 +23,9 @@ from qtaml_codesign.bits.formats import BitFormat
 from qtaml_codesign.bits.law import ReadLaw
 from qtaml_codesign.codecs.by_groups import ByGroups
 from qtaml_codesign.codecs.channel_protected import ChannelProtected, row_words
+from qtaml_codesign.codecs.codec import histogram
 from qtaml_codesign.codecs.registry import Holding
+from qtaml_codesign.tac.planes import best_planes
 
 Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -61,6 +63,7 @@ class RowStore:
         depths: (rows,) protected planes.
         scale, gain, offset: (rows,) as for `ChannelProtected`.
         rates: as for `ChannelProtected`.
+        order: all planes, 0 = LSB, the first to be protected first; from the MSB down by default.
     """
 
     format: BitFormat
@@ -69,6 +72,7 @@ class RowStore:
     gain: Array
     offset: Array
     rates: tuple[tuple[float, float], ...] = ()
+    order: tuple[int, ...] = ()
 
     @property
     def holding(self) -> Holding:
@@ -79,7 +83,9 @@ class RowStore:
 
     def _of(self, rows: Counts, depth: int) -> ChannelProtected:
         scale, gain, offset = (tuple(part[rows].tolist()) for part in (self.scale, self.gain, self.offset))
-        return ChannelProtected(self.format, scale, gain, offset, depth, self.rates)
+        plain = ChannelProtected(self.format, scale, gain, offset, depth, self.rates)
+        planes = tuple(sorted(self.order[:depth]))
+        return replace(plain, planes=planes) if planes and planes != plain.protected_planes else plain
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +131,7 @@ class TensorRows:
         scale = (self.extent * clip).astype(np.float32).astype(np.float64)
         pairs = zip(self.law.zero_to_one.tolist(), self.law.one_to_zero.tolist(), strict=True)
         rates = tuple(pairs) if self.parts.nearest_mean else ()
-        found = RowStore(self.law.format, depths, scale, scale.copy(), np.zeros(len(every)), rates)
+        found = RowStore(self.law.format, depths, scale, scale.copy(), np.zeros(len(every)), rates, self.order)
         for depth in np.unique(depths).tolist():
             rows = np.flatnonzero(depths == depth)
             found.gain[rows], found.offset[rows], _ = self._read_by(rows, scale[rows], depth)
@@ -138,9 +144,15 @@ class TensorRows:
         return largest if self.parts.row_scale else np.full_like(largest, largest.max())
 
     @cached_property
+    def order(self) -> tuple[int, ...]:
+        """All planes, those first that vary most what is read of the codes at full scale."""
+        words = row_words(self.weights, self.law.format, self.extent)
+        return best_planes(self.law, histogram(words, self.law.format))
+
+    @cached_property
     def _moments(self) -> tuple[tuple[Array, Array], ...]:
         """(2^B,) mean and variance of the level read for each word, by depth."""
-        laws = [ReadLaw(self.law, depth) for depth in self.depths]
+        laws = [ReadLaw(self.law.without(self.order[:depth])) for depth in self.depths]
         return tuple((law.conditional_mean(), law.variance()) for law in laws)
 
     @cached_property

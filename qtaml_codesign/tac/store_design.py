@@ -19,7 +19,6 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from qtaml_codesign.bits.cell_law import CellLaw
 from qtaml_codesign.codecs.by_groups import Blocks, ByGroups, Groups, Place, in_groups
 from qtaml_codesign.codecs.codec import Codec
 from qtaml_codesign.codecs.registry import Holding
@@ -72,11 +71,9 @@ def joint(request: StoreRequest) -> TacPlan:
     gains = gains_of(request.workload)
     groups = [group for name, weight in request.workload.weights.items()
               for group in small_groups(name, weight, gains, request.block)]
-    by_law, laws = dict[CellLaw, list[Way]](), list(dict.fromkeys(request.laws.values()))
-    for law in laws:
-        request.progress("measuring what codes leave", len(by_law), len(laws))
-        coded = coded_ways(law, margin=request.margin)
-        by_law[law] = [DROP, *word_ways(with_margin(law, request.margin)), *coded]
+    by_law = {law: [DROP, *word_ways(with_margin(law, request.margin)),
+                    *coded_ways(law, margin=request.margin, progress=request.progress)]
+              for law in dict.fromkeys(request.laws.values())}
     return design_store(request, groups, {name: by_law[law] for name, law in request.laws.items()})
 
 

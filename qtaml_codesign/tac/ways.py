@@ -24,10 +24,12 @@ from qtaml_codesign.codecs.codebook import MOST_CELLS, Codebook, Source, design_
 from qtaml_codesign.codecs.codec import Codec
 from qtaml_codesign.codecs.coded import Coded
 from qtaml_codesign.codecs.dropped import Dropped
-from qtaml_codesign.ecc.code import flip_rates
+from qtaml_codesign.ecc.code import FlipRates, flip_rates
 from qtaml_codesign.ecc.family import RatedCode, cheapest_code
 from qtaml_codesign.ecc.kept_laws import kept_law
 from qtaml_codesign.errors import InputError
+from qtaml_codesign.tac.algorithm import StageProgress
+from qtaml_codesign.tac.request import with_margin
 
 SOURCE_ATOMS = 2**12
 """Intervals of equal mass that stand for the Gaussian distribution; the error of a table moves by 0.1 % with more."""
@@ -35,6 +37,14 @@ SOURCE_ATOMS = 2**12
 
 MOST_RESIDUAL = 2e-4
 """Share of wrong data bits that a code may leave: at most a lost word or two of the 2,000 that are decoded."""
+
+
+MEASURING = "measuring what codes leave"
+"""Stage of the progress that is told."""
+
+
+def silent(stage: str, done: int, total: int) -> None:
+    """Tell nobody of the progress, `done` of `total` steps of a `stage`."""
 
 
 @dataclass(frozen=True)
@@ -92,31 +102,66 @@ def word_ways(law: CellLaw) -> list[Way]:
     return ways
 
 
-def coded_ways(law: CellLaw, most_bits: int = MOST_CELLS - 2, margin: float = 1.0) -> list[Way]:
-    """Words of 1 to 10 bits under the code that takes fewest cells and leaves hardly an error at these rates.
+def coded_ways(
+    law: CellLaw, most_bits: int = MOST_CELLS - 2, margin: float = 1.0, progress: StageProgress = silent
+) -> list[Way]:
+    """Words of 1 to 10 bits under the code of `rated_for`.
 
     Args:
-        law: flip rates of the raw cells; none where its planes differ, as a code is known for one rate.
+        law: flip rates of the raw cells.
         most_bits: of a word.
-        margin: code and tables are made for so many times the rates; what the code then leaves at `law` itself is
-            measured there.
+        margin, progress: as for `rated_for`.
+    """
+    rated = rated_for(law, margin, progress)
+    return [] if rated is None else [coded_way(bits, *rated, law.name) for bits in range(1, most_bits + 1)]
+
+
+def rated_for(
+    law: CellLaw, margin: float = 1.0, progress: StageProgress = silent
+) -> tuple[RatedCode, RatedCode] | None:
+    """The code of `code_for` at so many times the rates, and the same code at the rates themselves.
+
+    Args:
+        law: flip rates of the raw cells.
+        margin: design margin on the raw bit error rate.
+        progress: as for `code_for`.
+    """
+    worst = code_for(with_margin(law, margin), progress)
+    if worst is None or margin == 1.0:
+        return worst and (worst, worst)
+    rates = flip_rates((law.zero_to_one[0], law.one_to_zero[0]))
+    return worst, RatedCode(worst.code, kept_law(worst.code, rates, laws_folder()))
+
+
+def code_for(law: CellLaw, progress: StageProgress = silent) -> RatedCode | None:
+    """The code that takes fewest cells and leaves hardly an error at these rates; measured where it is not known.
+
+    Args:
+        law: flip rates of the raw cells.
+        progress: called with (stage, codes looked at, codes) as codes are looked through.
+
+    Returns:
+        None where no code suffices, or planes differ: a code is known for one rate.
     """
     down, up = (np.unique(rates) for rates in (law.one_to_zero, law.zero_to_one))
     if len(down) > 1 or len(up) > 1:
-        return []
-    rates = (float(up[0]), float(down[0]))
-    worst = cheapest_code((margin * rates[0], margin * rates[1]), MOST_RESIDUAL, laws_folder())
-    if worst is None:
-        return []
-    used = worst if margin == 1.0 else RatedCode(worst.code, kept_law(worst.code, flip_rates(rates), laws_folder()))
-    return [_coded_way(bits, worst, used, law.name) for bits in range(1, most_bits + 1)]
+        return None
+    return cheapest_code((float(up[0]), float(down[0])), MOST_RESIDUAL, laws_folder(), partial(progress, MEASURING))
 
 
-def _coded_way(bits: int, worst: RatedCode, used: RatedCode, region: str) -> Way:
-    """A way whose table and error are those of the worst rates, and whose codec knows what is left at those in use."""
-    left = np.full(bits, worst.law.expected.bit)
-    book, error = gaussian_codebook(CellLaw(region, BitFormat(bits), left, left))
-    code = worst.code
+def coded_way(bits: int, worst: RatedCode, used: RatedCode, region: str) -> Way:
+    """Words of so many bits under a code, with the table and the error for what it leaves at the worst rates.
+
+    Args:
+        bits: of a word.
+        worst: the code, at the rates that it is designed for.
+        used: the code at the rates of the memory; the codec knows what is left there.
+        region: of the memory.
+    """
+    code, wrong = worst.code, worst.law.expected.bit
+    left = code.residual_rates(worst.law.rates) or FlipRates(wrong, wrong)
+    down, up = (np.full(bits, rate) for rate in (left.one_to_zero, left.zero_to_one))
+    book, error = gaussian_codebook(CellLaw(region, BitFormat(bits), down, up))
     return Way(bits * code.cells_per_bit, error, partial(_in_code, rated=used, book=book), code.n - code.k)
 
 
@@ -125,7 +170,7 @@ def _in_code(weights: NDArray[np.floating], rated: RatedCode, book: Codebook) ->
     words = design(weights, CellLaw("default", book.format, silent, silent), codebook=book)
     left, rates = rated.law.expected, rated.law.rates
     return Coded(words, rated.code.name, rates.one_to_zero, rates.zero_to_one, left.word,
-                 left.bit / left.word if left.word else 0.0)
+                 left.bit / left.word if left.word else 0.0, measured=rated.law.counts)
 
 
 def laws_folder() -> Path:

@@ -19,7 +19,7 @@ from qtaml_codesign.bits.flips import flip_key
 from qtaml_codesign.bits.law import ReadLaw
 from qtaml_codesign.codecs.plane_protected import PlaneProtected
 from qtaml_codesign.memory.deploy import DeployedModel
-from qtaml_codesign.memory.reader import StoredGroup
+from qtaml_codesign.memory.stored import StoredGroup
 
 Noise = Literal["flips", "gaussian", "none"]
 ReadWeights = Callable[[str, NDArray[np.float32], int], NDArray[np.float32]]

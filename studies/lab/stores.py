@@ -19,7 +19,7 @@ from lab.summary import counts_row, mean_over, pooled_accuracy
 from qtaml_codesign.bits.cell_law import as_profile
 from qtaml_codesign.bits.flips import flip_key
 from qtaml_codesign.codecs.by_groups import ByGroups
-from qtaml_codesign.codecs.coded import keyed
+from qtaml_codesign.codecs.codewords import keyed
 from qtaml_codesign.ecc.currencies import price
 from qtaml_codesign.ecc.family import RatedCode, cheapest_code
 from qtaml_codesign.ecc.limits import capacity

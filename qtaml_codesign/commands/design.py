@@ -1,0 +1,160 @@
+"""`codesign design`: the chain backwards, to the value of a card field that keeps the target."""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from qtaml_codesign.commands.options import Budget, Changed, Device, Metric, PlanMethod, Seed, taking
+
+if TYPE_CHECKING:
+    from qtaml_codesign.cards import DeviceCard
+    from qtaml_codesign.sweeps.design import Design
+
+_SHOWN = 40
+
+
+@dataclass(frozen=True)
+class DesignCommand:
+    """The options of `codesign design`."""
+
+    device: Device
+    workload: Annotated[str, typer.Option("--workload", help="Zoo name or FILE.py:FACTORY.")] = "small-cnn"
+    solve: Annotated[
+        str,
+        typer.Option("--solve", help="What to find: thickness_nm, window_s, height_eV, effective_mass_m0, "
+                     "electrons, temperature_K ... any number of the card that sets its flips; or budget."),
+    ] = "thickness_nm"
+    target: Annotated[
+        str | None, typer.Option("--target", help="What to keep: 0.95 or 95% of the clean value, 'clean - 0.02', "
+                                 "'= 0.9'. Default: 0.95.")
+    ] = None
+    method: PlanMethod = "tac"
+    budget: Budget | None = None
+    cells: Annotated[
+        float | None, typer.Option("--cells", help="Cells per weight, for methods that spend them.")
+    ] = None
+    changed: Changed = None
+    vary: Annotated[
+        list[str] | None,
+        typer.Option("--vary", help="FIELD=A:B:N[:log]: what is found over a grid of other fields; two make a map."),
+    ] = None
+    metric: Metric = None
+    max_trials: Annotated[int | None, typer.Option("--max-trials", help="Most drawings per point.")] = None
+    seed: Seed = 0
+    workers: Annotated[int | None, typer.Option("--workers", help="Worker processes.")] = None
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for the search, tornado.csv and .png, map.csv and .png. Default: "
+                     "runs/CARD-WORKLOAD-design."),
+    ] = None
+
+
+@taking(DesignCommand)
+def design(asked: DesignCommand) -> None:
+    """Which value of one card field lets the network just keep its target, all others as they are?
+
+    The largest flip probability that keeps the target is found by bisection with trials; the physics backwards gives
+    the field. A tornado shows which number of the card moves the answer most, a map how it moves with two of them.
+
+    \b
+    Example:
+      codesign design --device 3nm --solve window_s --budget 0.05
+      codesign design --device 3nm --solve thickness_nm --vary window_s=1e-9:1e-3:13:log --vary height_eV=2.9:3.3:9
+      codesign design --device 3nm --solve budget
+    """
+    from qtaml_codesign.cards import load_card, with_settings
+    from qtaml_codesign.commands.running import default_folder, interruptible, progress_shown, usable_cpus
+
+    card = with_settings(load_card(asked.device), asked.changed or [])
+    folder = asked.out or default_folder(card.name, f"{Path(asked.workload).stem}-design", asked.changed or [])
+    given = {"target": asked.target, "metric": asked.metric, "max_trials": asked.max_trials, "seed": asked.seed,
+             "cells": asked.cells, "workers": usable_cpus() if asked.workers is None else asked.workers}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    with interruptible(folder), progress_shown() as report:
+        if asked.solve == "budget":
+            _least_budget(asked, card, {**chosen, "progress": report, "out": folder})
+        else:
+            _field(asked, card, folder, {**chosen, "progress": report, "out": folder})
+
+
+def _field(asked: DesignCommand, card: DeviceCard, folder: Path, chosen: dict[str, Any]) -> None:
+    from qtaml_codesign.commands.flip import varied_fields
+    from qtaml_codesign.commands.ranges import parse_fraction
+    from qtaml_codesign.sweeps.design import design as solved
+
+    vary = varied_fields(asked.vary or [])
+    budget = None if asked.budget is None else parse_fraction(asked.budget, "--budget")
+    found = solved(asked.workload, card, asked.solve, method=asked.method, budget=budget, **chosen)
+    _say_answer(found, asked)
+    _tornado(found, folder)
+    if vary:
+        _map(found, vary, folder)
+
+
+def _say_answer(found: Design, asked: DesignCommand) -> None:
+    from qtaml_codesign.commands.show import say
+
+    one, spent = found.solution, f"{asked.cells:g} cells" if asked.cells else f"budget {asked.budget or '5 %'}"
+    ends = ", ".join("open" if math.isnan(end) else f"{end:.5g}" for end in (found.low, found.high))
+    trials = int(found.search.counts.trials)
+    say(f"{found.card.name}, {asked.workload}, {asked.method}, {spent}: {one.field} {one.sense} {one.value:.5g} "
+        f"[{ends}] keeps {found.search.options.wanted}; the card has {one.before:.5g}")
+    say(f"largest flip probability: {found.flip_probability:.4g} [{found.flips[0]:.4g}, {found.flips[1]:.4g}]; "
+        f"95 % intervals over {trials} trials of the search")
+
+
+def _tornado(found: Design, folder: Path) -> None:
+    from qtaml_codesign.commands.files import write_csv
+    from qtaml_codesign.commands.show import print_table, say, short
+    from qtaml_codesign.plots.design import draw_tornado, save
+
+    table, one = found.tornado(), found.solution
+    rows = [[str(row["field"]), short(row["low"]), short(row["high"]), short(row["at_low"], 5),
+             short(row["at_high"], 5), "the card" if row["stated"] else "5 %, assumed"] for _, row in table.iterrows()]
+    print_table(("field", "low", "high", f"{one.field} at low", "at high", "range of"), rows,
+                left=("field", "range of"), keys=1, title=f"What moves {one.field} most")
+    write_csv(folder / "tornado.csv", list(table.columns), table.itertuples(index=False), "--out")
+    save(draw_tornado(table, one.field, one.value, _title(found)), folder / "tornado.png")
+    say(f"written: {folder / 'tornado.csv'}, {folder / 'tornado.png'}", sys.stderr)
+
+
+def _map(found: Design, vary: dict[str, Any], folder: Path) -> None:
+    from qtaml_codesign.commands.files import write_csv
+    from qtaml_codesign.commands.show import print_table, say, short
+    from qtaml_codesign.plots.design import draw_map, save
+
+    table = found.map(vary)
+    rows = [[short(value, 6) for value in row] for row in table.to_numpy(float)[:_SHOWN].tolist()]
+    print_table(tuple(table.columns), rows, keys=len(vary), title=f"{found.solution.field} that keeps the target")
+    write_csv(folder / "map.csv", list(table.columns), table.itertuples(index=False), "--out")
+    if len(vary) == 2:
+        save(draw_map(table, _title(found)), folder / "map.png")
+    say(f"written: {folder / 'map.csv'}" + (f", {folder / 'map.png'}" if len(vary) == 2 else ""), sys.stderr)
+
+
+def _title(found: Design) -> str:
+    low, high = found.flips
+    return (f"{found.card.name}, {found.search.workload_name}: keeps {found.search.options.wanted} up to "
+            f"p = {found.flip_probability:.3g} [{low:.3g}, {high:.3g}]")
+
+
+def _least_budget(asked: DesignCommand, card: DeviceCard, chosen: dict[str, Any]) -> None:
+    from qtaml_codesign.commands.show import say
+    from qtaml_codesign.errors import InputError
+    from qtaml_codesign.sweeps.least_budget import least_budget
+
+    for option, value in (("--budget", asked.budget), ("--vary", asked.vary), ("--cells", asked.cells)):
+        if value is not None:
+            raise InputError("the budget is what is looked for", where=option, rule="--solve budget alone",
+                             value=value, next_step=f"drop {option}")
+    found = least_budget(asked.workload, card, method=asked.method, **chosen)
+    sure = "none tried is sure" if found.sure is None else f"surely with {100 * found.sure:.3g} %"
+    say(f"{card.name}, {asked.workload}, {asked.method}: a budget of {100 * found.budget:.3g} % of the stored bits "
+        f"keeps {found.search.options.wanted} ({sure}; "
+        + ("nothing need be spent)" if found.below is None else f"{100 * found.below:.3g} % does not)"))

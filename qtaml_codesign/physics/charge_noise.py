@@ -1,0 +1,110 @@
+"""Cells that are written with a number of electrons that varies from one write to the next."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import lru_cache
+from itertools import count
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from qtaml_codesign.constants import ELEMENTARY_CHARGE_C, BOLTZMANN_J_per_K, FARAD_PER_aF
+
+Array = NDArray[np.float64]
+Logs = tuple[Array, Array]
+
+_NEGLIGIBLE = 45.0
+_REACH = 10.0
+
+
+def thermal_rms_electrons(node_capacitance_aF: float, temperature_K: float) -> float:
+    """rms of the number of electrons on a capacitor that was connected to a voltage at a temperature, sqrt(k T C) / q.
+
+    Args:
+        node_capacitance_aF: C.
+        temperature_K: T when the cell was written.
+
+    Source: H. Nyquist, Phys. Rev. 32, 110 (1928).
+
+    Example:
+        >>> round(thermal_rms_electrons(12.2, 300.0), 3)
+        1.403
+    """
+    variance = BOLTZMANN_J_per_K * temperature_K * node_capacitance_aF * FARAD_PER_aF
+    return math.sqrt(variance) / ELEMENTARY_CHARGE_C
+
+
+def averaged(logs_of: Callable[[int], Logs], rms_electrons: float, flip_threshold: int) -> Logs:
+    """Logs of p_flip and 1 - p_flip averaged over the number of electrons at the start, n_0 = N + dn.
+
+    p = sum_dn P(dn) P(K > k_th + dn | N + dn),  P(dn) in proportion to exp(-dn^2 / (2 s^2)), dn whole
+
+    The cell flips once no more than N - k_th - 1 electrons are left, so that it flips for certain where dn < -k_th: no
+    thickness brings p below P(dn < -k_th). That also stands for every n_0 that would be negative. The sum goes outwards
+    from dn = 0 until a term is below e^-45 = 3e-20 of both results; from there on they fall faster than geometrically.
+
+    Args:
+        logs_of: ln p_flip and ln(1 - p_flip) of cells that start with N + dn electrons, dn >= -k_th; p falls with dn.
+        rms_electrons: s.
+        flip_threshold: k_th.
+
+    Validity: kTC noise is this distribution, of the energy (q dn)^2 / 2C; a given rms stands for any noise like it,
+    such as that of injection. s well below N. Where s is below about 0.3 the number of electrons no longer varies.
+    Source: Boltzmann distribution over the charge states of a capacitor.
+
+    Example:
+        >>> sure = lambda extra: (np.array([-1.0e9]), np.array([0.0]))  # only cells that start too empty flip
+        >>> np.exp(averaged(sure, 1.41, 4)[0]).round(7)  # P(dn <= -5)
+        array([0.0005605])
+    """
+    if rms_electrons == 0.0:
+        return logs_of(0)
+    flips, stays = logs_of(0)
+    share = _log_share(0, rms_electrons)
+    sums = np.logaddexp(flips + share, log_empty(rms_electrons, flip_threshold)), stays + share
+    for direction in (-1, 1):
+        for extra in count(direction, direction):
+            if extra < -flip_threshold:
+                break
+            share = _log_share(extra, rms_electrons)
+            flips, stays = (side + share for side in logs_of(extra))
+            sums = np.logaddexp(sums[0], flips), np.logaddexp(sums[1], stays)
+            most = flips if direction > 0 else np.full(flips.shape, share)  # p rises as dn falls, up to 1
+            if abs(extra) > rms_electrons and _lost_beside(most, sums[0]) and _lost_beside(stays, sums[1]):
+                break
+    return np.minimum(sums[0], 0.0), np.minimum(sums[1], 0.0)
+
+
+def _lost_beside(term: Array, total: Array) -> bool:
+    """Whether a term changes none of the sums any more."""
+    return bool(np.all(term < total - _NEGLIGIBLE))
+
+
+def log_empty(rms_electrons: float, flip_threshold: int) -> float:
+    """ln P(dn < -k_th), of cells that start with so few electrons that they have flipped already.
+
+    Args:
+        rms_electrons: s > 0.
+        flip_threshold: k_th.
+
+    Example:
+        >>> round(math.exp(log_empty(1.41, 4)), 7)
+        0.0005605
+    """
+    fewer = np.arange(flip_threshold + 1.0, flip_threshold + 2.0 + math.ceil(_REACH * rms_electrons))
+    return float(special.logsumexp(-0.5 * (fewer / rms_electrons) ** 2)) - _log_total(rms_electrons)
+
+
+def _log_share(extra: int, rms_electrons: float) -> float:
+    """ln P(dn)."""
+    return -0.5 * (extra / rms_electrons) ** 2 - _log_total(rms_electrons)
+
+
+@lru_cache(maxsize=64)
+def _log_total(rms_electrons: float) -> float:
+    """ln of the sum of exp(-dn^2 / (2 s^2)) over all whole dn."""
+    more = np.arange(1.0, 2.0 + math.ceil(_REACH * rms_electrons))
+    return math.log1p(2.0 * float(np.sum(np.exp(-0.5 * (more / rms_electrons) ** 2))))

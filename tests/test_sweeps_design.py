@@ -1,0 +1,130 @@
+"""The chain backwards: a field of a card from a target, a tornado, a map, and the least budget."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+from typer.testing import CliRunner
+
+import qtaml_codesign as qc
+from qtaml_codesign.commands.main import app
+from qtaml_codesign.errors import InputError
+from qtaml_codesign.physics.solving import solve_field
+from qtaml_codesign.plots.design import draw_map, draw_tornado
+
+FEW = {"max_trials": 12, "half_width": 0.05}
+
+
+@pytest.fixture(scope="module")
+def found() -> qc.Design:
+    return qc.design("small-cnn", "3nm", "window_s", budget=0.05, **FEW)
+
+
+@pytest.mark.parametrize("field", ["window_s", "barrier.height_eV", "barrier.effective_mass_m0", "cell.electrons",
+                                   "cell.flip_threshold", "cell.attempt_frequency_Hz", "barrier.thickness_nm"])
+@pytest.mark.parametrize("wanted", [0.3, 0.02, 1e-6])
+def test_a_solved_field_gives_the_wanted_probability(field: str, wanted: float) -> None:
+    """Put back on the card; of whole numbers the last one that flips no more often, the next one does."""
+    card = qc.load_card("3nm")
+    one = solve_field(card, field, math.log(wanted))
+    if field.startswith(("cell.electrons", "cell.flip")):
+        further = int(one.value) + (1 if one.sense == "at most" else -1)
+        near = qc.flip_probability(card.with_field(field, int(one.value))).probability
+        assert near <= wanted < qc.flip_probability(card.with_field(field, further)).probability
+    else:
+        back = qc.flip_probability(card.with_field(field, one.value)).probability
+        np.testing.assert_allclose(back, wanted, rtol=1e-9, atol=0.0)
+    falls = field.startswith(("barrier", "cell.flip"))
+    assert one.sense == ("at least" if falls else "at most")
+
+
+def test_the_window_agrees_with_the_binomial_tail_of_scipy(found: qc.Design) -> None:
+    """tau from p by the inverse beta function, with the rectangle's action written out here."""
+    share = stats.beta(5, 46).ppf(found.flip_probability)  # I_x(k + 1, N - k), N = 50, k = 4
+    action = 2.0 * 5.12316721967 * math.sqrt(0.4 * 3.05) * 1.765
+    attempts = math.log1p(-share) / math.log1p(-math.exp(-action))
+    assert found.solution.value == pytest.approx(attempts / 2.4e13, rel=1e-7)
+    assert found.low < found.solution.value < found.high
+    assert found.flips[0] < found.flip_probability < found.flips[1]
+
+
+def test_all_fields_are_solved_for_the_same_flip_probability(found: qc.Design) -> None:
+    other = qc.design("small-cnn", "3nm", budget=0.05, **FEW)
+    assert other.flip_probability == found.flip_probability
+    assert other.solution.value == pytest.approx(qc.thickness_for("3nm", found.flip_probability), rel=1e-12)
+
+
+def test_a_map_is_solved_point_by_point(found: qc.Design) -> None:
+    table = found.map({"height_eV": [3.0, 3.2], "barrier.thickness_nm": [1.7, 1.9]})
+    assert list(table.columns) == ["barrier.height_eV", "barrier.thickness_nm", "window_s"]
+    for _, row in table.iterrows():
+        card = qc.load_card("3nm").with_fields(dict(row))
+        np.testing.assert_allclose(qc.flip_probability(card).probability, found.flip_probability, rtol=1e-9, atol=0.0)
+    with pytest.raises(InputError, match="cannot be varied"):
+        found.map({"window_s": [1e-6]})
+    axes = draw_map(table).axes[0]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("barrier.height_eV", "barrier.thickness_nm")
+
+
+def test_the_tornado_names_what_moves_the_answer_most(found: qc.Design) -> None:
+    """The action is proportional to d sqrt(m (V0 - E)): 5 % of d moves it twice as far as 5 % of m; nu as 1 / tau."""
+    table = found.tornado().set_index("field")
+    assert table.index[0] == "barrier.thickness_nm"
+    assert not table["stated"].any()
+    frequency = table.loc["cell.attempt_frequency_Hz"]
+    assert frequency["at_low"] == pytest.approx(found.solution.value / 0.95, rel=1e-9)
+    mass, thickness = (np.log(table.loc[name, "at_high"] / found.solution.value)
+                       for name in ("barrier.effective_mass_m0", "barrier.thickness_nm"))
+    assert thickness / mass == pytest.approx(0.05 / (math.sqrt(1.05) - 1.0), rel=1e-6)
+    bars = draw_tornado(found.tornado(), "window_s", found.solution.value).axes[0]
+    assert "thickness" in bars.get_yticklabels()[-1].get_text()
+
+
+def test_the_range_on_the_card_takes_the_place_of_five_per_cent() -> None:
+    card = qc.load_card("3nm").with_field("barrier.height_eV", {"value": 3.1, "low": 2.9, "high": 3.3})
+    table = qc.design("small-cnn", card, budget=0.05, **FEW).tornado().set_index("field")
+    assert table.loc["barrier.height_eV", ["low", "high", "stated"]].tolist() == [2.9, 3.3, True]
+
+
+REFUSED = {
+    "unknown field": ("3nm", {"solve": "colour"}, "no field of the card"),
+    "cells that differ": ("planes", {"solve": "window_s"}, "do not all flip alike"),
+    "no such value": ("thin", {"solve": "electron_energy_eV"}, "no value of"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_solved_says_so(case: str) -> None:
+    name, asked, text = REFUSED[case]
+    card = qc.load_card("3nm")
+    if name == "planes":
+        card = card.with_field("bit_planes", {7: {"barrier": {"thickness_nm": 2.1}}})
+    if name == "thin":
+        card = card.with_field("barrier.thickness_nm", 1.2)
+    with pytest.raises(InputError, match=text):
+        qc.design("small-cnn", card, **{**FEW, "budget": 0.05, **asked})
+
+
+def test_the_least_budget_keeps_the_target_and_the_next_does_not() -> None:
+    least = qc.least_budget("small-cnn", "3nm", **FEW)
+    points = least.search.to_frame().set_index("budget")
+    kept = points["accuracy"] >= 0.95 * points["clean_accuracy"]
+    assert kept[least.budget]
+    assert not kept[least.below]
+    assert least.budget - least.below < 0.03 / 20
+    assert not kept[points.index < least.budget].any()
+
+
+def test_the_commands(tmp_path: Path) -> None:
+    asked = ["design", "--device", "3nm", "--max-trials", "12", "--workers", "1", "--out", str(tmp_path)]
+    grid = ["--vary", "height_eV=3:3.2:3", "--vary", "thickness_nm=1.7:1.8:3"]
+    result = CliRunner().invoke(app, [*asked, "--solve", "window_s", *grid])
+    assert result.exit_code == 0, result.output
+    assert "window_s at most" in " ".join(result.output.split())
+    for name in ("tornado.csv", "tornado.png", "map.csv", "map.png", "results.sqlite"):
+        assert (tmp_path / name).is_file()
+    assert (tmp_path / "map.csv").read_text().count("\n") == 10
