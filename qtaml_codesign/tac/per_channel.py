@@ -38,7 +38,7 @@ class Parts(RowParts):
     """Which parts of the design act; all by default.
 
     Attributes:
-        row_scale, clipping, readout, nearest_mean: of each tensor (`RowParts`).
+        row_scale, clipping, readout, nearest_mean, open_base: of each tensor (`RowParts`).
         row_depth: a depth for each row instead of one for the tensor.
         statistics: those of normalisation layers are estimated again under the flips.
         noisy_gains: gains are measured at weights as they are read too, and the stores designed anew.
