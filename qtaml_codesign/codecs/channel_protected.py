@@ -1,4 +1,4 @@
-"""Plain codes with a scale, a gain and an offset for each row, of which ideal protection keeps the top planes.
+"""Words with a scale, a gain and an offset for each row, of which ideal protection keeps the top planes.
 
     word   = the one whose value is nearest to W / scale of the row
     weight = gain of the row x value of the read word + offset of the row
@@ -32,7 +32,7 @@ from qtaml_codesign.errors import InputError
 
 @dataclass(frozen=True)
 class ChannelProtected(Codec):
-    """Rows of a tensor in plain codes, all with the same protected planes.
+    """Rows of a tensor in words of B cells, all with the same protected planes.
 
     Args:
         format: bit count B and encoding.

@@ -1,8 +1,8 @@
 """Tunnelling-aware compensation channel by channel, in the paper's own currency: method `tac-c`.
 
-The cells are plain codes, of which ideal protection keeps whole planes; what is spent is protected bits. What the paper
-decides for each tensor is decided for each row, or output channel, and by the expected squared error of the logits
-(`row_stores.py`): scale, depth, and how the cells are read. Where the flips disturb the network beyond first order,
+The cells are those of the plain store, of which ideal protection keeps whole planes; what is spent is protected bits.
+What the paper decides for each tensor is decided for each row, or output channel, and by the expected squared error of
+the logits (`row_stores.py`): scale, depth, and how the cells are read; planes left open are digits of a base below 2. Where the flips disturb the network beyond first order,
 gains are measured again at weights as they are read, norms get statistics of the noisy network, and the readouts are
 fitted on the calibration inputs (`readout_fit.py`). No labels, no retraining: nothing but 64 unlabelled inputs.
 """
@@ -56,7 +56,7 @@ class Parts(RowParts):
 
     @classmethod
     def none(cls) -> Parts:
-        """Plain codes with a scale and a depth for each tensor."""
+        """Plain codes, in base 2, with a scale and a depth for each tensor."""
         return cls(**dict.fromkeys((field.name for field in fields(cls)), False))
 
 

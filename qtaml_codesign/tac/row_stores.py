@@ -1,6 +1,6 @@
-"""Plain codes row by row: the scale and the readout of each row that disturb the output least, at every depth.
+"""Protected planes and open digits row by row: the scale and the readout of each row that disturb the output least, at every depth.
 
-With g(w) the gain of a weight (`nets.weight_gains`), m(w) and v(w) mean and variance of the level that is read for it
+With g(w) the gain of a weight (`nets.weight_gains`), m(w) and v(w) mean and variance of the value that is read for it
 under the row's protection, and a readout of gain a and offset o, a row adds
 
     e = sum_w g(w) [ (w - a m(w) - o)^2 + a^2 v(w) ]
@@ -229,7 +229,7 @@ def expected_error(
 
     Args:
         weights, gains: (rows, n) w and g.
-        mean, variance: (rows, n) m and v of the level that is read.
+        mean, variance: (rows, n) m and v of the value that is read.
         gain, offset: (rows,) a and o.
 
     Example:
