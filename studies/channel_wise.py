@@ -39,7 +39,8 @@ HARDEST = "transformer"
 NAMES = {
     "row_scale": "scale for each channel", "clipping": "noise-optimal clipping", "readout": "conditional-mean readout",
     "nearest_mean": "word that reads nearest", "row_depth": "depth for each channel", "statistics": "norm statistics",
-    "open_base": "base of the open planes", "noisy_gains": "gains at noisy weights", "fitted": "readout fitted to clean logits",
+    "open_base": "base of the open planes", "noisy_gains": "gains at noisy weights",
+    "fitted": "readout fitted to clean logits",
 }
 
 
@@ -180,8 +181,8 @@ def _base_claims(rows: pd.DataFrame) -> list[Claim]:
     by_seed = [", ".join(f"{value:.3f}" for value in group["accuracy"] / group["clean_accuracy"])
                for group in (free, binary)]
     figure = f"{points(gain)}; seed by seed {by_seed[0]}, in base 2 {by_seed[1]}"
-    return [Claim("tac-c-base", "protected bits", f"{LABELS[HARDEST]} keeps more with open planes in a base below 2 than "
-                  "in base 2", figure, raises(gain), f"The difference is {figure}.", kind="ours")]
+    return [Claim("tac-c-base", "protected bits", f"{LABELS[HARDEST]} keeps more with open planes in a base below 2 "
+                  "than in base 2", figure, raises(gain), f"The difference is {figure}.", kind="ours")]
 
 
 STUDY = Study(

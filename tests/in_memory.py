@@ -22,7 +22,7 @@ def uniform(rate: float | NDArray[np.float64], form: BitFormat | None = None) ->
 
 
 def value_by_digits(word: int, form: BitFormat, depth: int, base: Fraction) -> Fraction:
-    """What a word stands for, digit by digit, exactly: binary protected planes, open ones in `base` over their range."""
+    """What a word stands for, exactly: binary protected planes, open ones digits in `base` over their range."""
     signed, half = form.encoding == "sign_magnitude", 2 ** (form.bits - 1)
     digits = [word >> plane & 1 for plane in range(form.bits)]
     if form.encoding == "twos_complement":

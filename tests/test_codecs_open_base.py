@@ -69,7 +69,8 @@ def test_what_is_read_is_the_digits_of_the_words_that_were_written() -> None:
     values = np.array([float(value_by_digits(word, form, 1, Fraction(base))) for word in range(16)])
     words = codec.encode(weights)
     distance = np.abs(values - (weights / np.array([[2.0], [3.0]]))[..., None])
-    assert (np.take_along_axis(distance, words[..., None].astype(np.int64), -1)[..., 0] <= distance.min(-1) + 1e-15).all()
+    chosen = np.take_along_axis(distance, words[..., None].astype(np.int64), -1)[..., 0]
+    assert (chosen <= distance.min(-1) + 1e-15).all()
     read = deploy({"w": weights}, {"w": codec}, {"w": uniform(1.0, form)}).prepare(0).read(0).weights["w"]
     wanted = values[words ^ 0b0111] * np.array([[1.5], [2.0]]) + np.array([[0.5], [0.0]])
     np.testing.assert_allclose(read.numpy(), wanted, rtol=1e-6, atol=1e-6)

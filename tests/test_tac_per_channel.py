@@ -80,9 +80,10 @@ def test_depths_come_within_one_step_of_the_best_of_all_choices() -> None:
 
 def _error(weight: Array, gain: Array, store: RowStore, row: int) -> float:
     """E sum g (w - read)^2 of a row, by all words that may be read."""
-    law = ReadLaw(uniform(0.1, BitFormat(3)), int(store.depths[row]))
+    depth = int(store.depths[row])
+    law = ReadLaw(uniform(0.1, BitFormat(3)), depth)
     codec = ChannelProtected(BitFormat(3), *((float(part[row]),) for part in (
-        store.scale, store.gain, store.offset)), depth=int(store.depths[row]), rates=store.rates, base=store.bases[store.depths[row]])
+        store.scale, store.gain, store.offset)), depth=depth, rates=store.rates, base=store.bases[depth])
     chances = law.transition_matrix()[codec.encode(weight[None].astype(np.float64))[0]]
     values = [float(value_by_digits(word, BitFormat(3), codec.depth, Fraction(codec.base))) for word in range(8)]
     read = store.gain[row] * np.array(values) + store.offset[row]

@@ -15,7 +15,15 @@ from qtaml_codesign.bits.cell_law import CellLaw
 from qtaml_codesign.bits.formats import ENCODINGS, BitFormat
 from qtaml_codesign.bits.law import ReadLaw
 from qtaml_codesign.codecs.channel_protected import ChannelProtected
-from qtaml_codesign.tac.row_stores import CLIPS, RowParts, TensorRows, best_bases, conditional_readout, expected_error, floored
+from qtaml_codesign.tac.row_stores import (
+    CLIPS,
+    RowParts,
+    TensorRows,
+    best_bases,
+    conditional_readout,
+    expected_error,
+    floored,
+)
 from tests.in_memory import uniform, value_by_digits
 
 Array = NDArray[np.float64]

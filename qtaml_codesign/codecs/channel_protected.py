@@ -4,12 +4,12 @@
     weight = gain of the row x value of the read word + offset of the row
 
 In base 2 the value of a word is its level times D = 2^(1-B), as in the paper; in a smaller base the open planes share
-their range more evenly (`open_base.py`). Where the rates of the cells are given, not the value of a word counts but what
-is read for it on average: protected planes do not shrink while the open ones below them do, so that those averages have
-gaps and are no multiple of levels.
+their range more evenly (`open_base.py`). Where the rates of the cells are given, not the value of a word counts but
+what is read for it on average: protected planes do not shrink while the open ones below them do, so that those averages
+have gaps and are no multiple of levels.
 
-Cells and protected planes are those of the paper's store; what a tensor shares there, each row, or output channel, has of
-its own here.
+Cells and protected planes are those of the paper's store; what a tensor shares there, each row, or output channel, has
+of its own here.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class ChannelProtected(Codec):
         base: of the open planes, 1..2.
 
     Raises:
-        InputError: a depth, a scale or a base out of bounds, rates that are not one pair per plane in [0, 1], or rows that do
-            not pair up or are not finite.
+        InputError: a depth, a scale or a base out of bounds, rates that are not one pair per plane in [0, 1], or rows
+            that do not pair up or are not finite.
 
     Example:
         >>> codec = ChannelProtected(BitFormat(4), (2.0, 1.0), (2.0, 1.0), (0.0, 1.0), depth=1)
@@ -100,7 +100,7 @@ class ChannelProtected(Codec):
 
     @property
     def metadata_bits(self) -> int:
-        """Gain and offset of each row and a base below 2 as float32 numbers, and the depth; the reader needs no scale."""
+        """Gain and offset of each row, and a base below 2, as float32 numbers, and the depth; no scale is read."""
         return 2 * 32 * len(self.scale) + self.format.bits.bit_length() + 32 * (self.base != 2.0)
 
     @property

@@ -1,7 +1,7 @@
 """What a word stands for when its open planes are the digits of a base below two.
 
-Protected planes are binary digits. The n planes below them flip, and to a number in base 2 the first flip costs nearly all
-that the planes can say. In a base 1 < beta < 2 the same n digits have fewer values and each value several words,
+Protected planes are binary digits. The n planes below them flip, and in base 2 a flip of the first one moves the value
+by half of all that they span. In a base 1 < beta < 2 the n digits have fewer values, and each value several words,
 
     value = protected part + c sum_i b_i beta^i,      c sum_i beta^i = (2^n - 1) D,      D = 2^(1-B)
 
@@ -43,8 +43,6 @@ def word_values(form: BitFormat, depth: int, base: float) -> NDArray[np.float64]
     powers = base ** np.arange(count)
     weights[:count] = powers * ((2.0**count - 1.0) / max(powers.sum(), 1.0))
     if signed:
-        levels = (1 - 2 * digits[:, top]) * (digits[:, :top] @ weights[:top])
-    else:
-        digits[:, top] ^= form.encoding == "twos_complement"
-        levels = digits @ weights - 2.0**top
-    return np.asarray(levels * form.step, np.float64)
+        return np.asarray((1 - 2 * digits[:, top]) * (digits[:, :top] @ weights[:top]) * form.step, np.float64)
+    digits[:, top] ^= form.encoding == "twos_complement"
+    return np.asarray((digits @ weights - 2.0**top) * form.step, np.float64)

@@ -2,9 +2,10 @@
 
 The cells are those of the plain store, of which ideal protection keeps whole planes; what is spent is protected bits.
 What the paper decides for each tensor is decided for each row, or output channel, and by the expected squared error of
-the logits (`row_stores.py`): scale, depth, and how the cells are read; planes left open are digits of a base below 2. Where the flips disturb the network beyond first order,
-gains are measured again at weights as they are read, norms get statistics of the noisy network, and the readouts are
-fitted on the calibration inputs (`readout_fit.py`). No labels, no retraining: nothing but 64 unlabelled inputs.
+the logits (`row_stores.py`): scale, depth, and how the cells are read; planes left open are digits of a base below 2.
+Where the flips disturb the network beyond first order, gains are measured again at weights as they are read, norms get
+statistics of the noisy network, and the readouts are fitted on the calibration inputs (`readout_fit.py`). No labels, no
+retraining: nothing but 64 unlabelled inputs.
 """
 
 from __future__ import annotations

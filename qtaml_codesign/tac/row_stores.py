@@ -1,4 +1,4 @@
-"""Protected planes and open digits row by row: the scale and the readout of each row that disturb the output least, at every depth.
+"""Words row by row: the scale and the readout of each row that disturb the output least, at every depth.
 
 With g(w) the gain of a weight (`nets.weight_gains`), m(w) and v(w) mean and variance of the value that is read for it
 under the row's protection, and a readout of gain a and offset o, a row adds
