@@ -106,7 +106,7 @@ class ChannelProtected(Codec):
     @property
     def summary(self) -> str:
         """Protected planes of the store, and the base of the others."""
-        base = "" if self.base == 2.0 or self.depth == self.format.bits else f", the others in base {self.base:g}"
+        base = "" if self.base == 2.0 or self.depth == self.format.bits else f", the others in base {self.base:.3g}"
         return f"{self.depth} of {self.format.bits} planes protected{base}, scale by row"
 
     def protected_bits(self, size: int) -> int:

@@ -78,7 +78,7 @@ def channel_wise(request: StoreRequest, parts: Parts = ALL_PARTS) -> TacPlan:
         >>> import qtaml_codesign as qc
         >>> plan = qc.plan("small-cnn", method="tac-c", flip_probability=0.1, budget=0.0035)
         >>> plan.overhead <= 0.0035, plan.layers[1].codec.summary
-        (True, '0 of 8 planes protected, scale by row')
+        (True, '0 of 8 planes protected, the others in base 1, scale by row')
     """
     clean = gains = gains_of(request.workload)
     stores, error = design_rows(request, gains, parts)
