@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,20 @@ from qtaml_codesign.nets.workload import Workload
 def uniform(rate: float | NDArray[np.float64], form: BitFormat | None = None) -> CellLaw:
     """One rate for all planes and directions, or one per plane."""
     return BitErrorProfile.uniform(rate, form).regions[0]
+
+
+def value_by_digits(word: int, form: BitFormat, depth: int, base: Fraction) -> Fraction:
+    """What a word stands for, exactly: binary protected planes, open ones digits in `base` over their range."""
+    signed, half = form.encoding == "sign_magnitude", 2 ** (form.bits - 1)
+    digits = [word >> plane & 1 for plane in range(form.bits)]
+    if form.encoding == "twos_complement":
+        digits[-1] = 1 - digits[-1]
+    number = digits[:-1] if signed else digits
+    open_planes = min(form.bits - depth, len(number))
+    stretch = Fraction(2**open_planes - 1) / (sum(base**plane for plane in range(open_planes)) or 1)
+    level = sum((digit * (base**plane * stretch if plane < open_planes else 2**plane)
+                 for plane, digit in enumerate(number)), Fraction(0))
+    return (level * (1 - 2 * digits[-1]) if signed else level - half) / half
 
 
 def stored(weights: NDArray[Any], law: CellLaw, name: str = "w", **fields: Any) -> StoredGroup[PlaneProtected]:

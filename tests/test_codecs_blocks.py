@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -185,7 +186,7 @@ def test_a_tensor_of_another_size_is_refused() -> None:
 def short_words(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tables of up to 5 cells: longer ones take seconds to find, and add nothing here."""
     monkeypatch.setattr(ways, "MOST_CELLS", 5)
-    monkeypatch.setattr(store_design, "coded_ways", lambda law: coded_ways(law, 4))
+    monkeypatch.setattr(store_design, "coded_ways", partial(coded_ways, most_bits=4))
 
 
 def linear(columns: tuple[int, int] = (30, 30)) -> qc.Workload:

@@ -236,7 +236,7 @@ def test_words_under_repetition_are_made_for_what_is_left_in_each_direction() ->
     """A table for the mean of both directions would lose more than this one under the flips that are left."""
     law = charge_loss(0.2)
     rated = RatedCode(named_code("repetition-3"), measure(named_code("repetition-3"), (0.0, 0.2), 10))
-    way = coded_way(3, rated, law)
+    way = coded_way(3, rated, rated, law.name)
     left = CellLaw("default", BitFormat(3), np.full(3, 0.008), np.zeros(3))
     mean = CellLaw("default", BitFormat(3), np.full(3, 0.004), np.full(3, 0.004))
     source = Source.gaussian(SOURCE_ATOMS)

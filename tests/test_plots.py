@@ -381,3 +381,44 @@ def test_method_colours_stay_apart(sight):
 def test_the_first_method_colours_stay_apart_in_grey():
     lightness = sorted(lab(colour, np.eye(3))[0] for colour in style.COLOURS[:4])
     assert min(np.diff(lightness)) > 10.0
+
+
+def test_no_number_of_cells_looks_like_the_target():
+    """CIE distance; that of the method colours from one another is 15 at least."""
+    for count in range(2, 8):
+        points = pd.DataFrame({"method": "joint", "budget": 0.0, "cells": np.arange(1.0, count + 1.0)})
+        seen = [lab(tuple(colour)[:3], np.eye(3)) for colour in style.colours_of(points).values()]
+        assert len(seen) == count
+        assert min(np.linalg.norm(one - lab(style.TARGET, np.eye(3))) for one in seen) > 40.0
+
+
+def test_a_refined_sweep_shows_every_knot(tiny, tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr(result, "save_sweep", lambda points, *given, **more: shown.append(points))
+    found = qc.sweep(qc.load_workload(tiny), "3nm", np.linspace(1.7, 2.1, 3), [0.3], ["tac"], trials=2, workers=1)
+    found.save(tmp_path)
+    assert found.knots is not None
+    assert len(found.knots) > len(found.points)
+    assert len(shown[0]) == len(found.knots)
+    assert set(found.grid_nm) <= set(shown[0]["thickness_nm"])
+
+
+def test_panels_of_both_currencies_lie_beside_one_another_and_show_every_answer():
+    """The panel of cells is as wide as its text, and nothing lies over anything."""
+    protected = [curve("tac", budget, 1.84 - 0.25 * budget).assign(cells=8.0) for budget in (0.01, 0.05, 0.25)]
+    chosen = [curve("joint", 0.0, 1.95 - 0.06 * np.log2(cells)).assign(cells=cells) for cells in (2.0, 8.0)]
+    points = pd.concat([*protected, *chosen], ignore_index=True)
+    table = Frontier(points).to_frame()
+    figure = draw(points)
+    figure.draw_without_rendering()
+    curves, overhead, cells = figure.axes
+    spent = table[table.method == "joint"]
+    (line,) = [line for line in cells.lines if line.get_drawstyle() == "steps-post"]
+    np.testing.assert_array_equal(line.get_xydata(), spent[["cells", "thickness_nm"]])
+    (line,) = [line for line in overhead.lines if line.get_drawstyle() == "steps-post"]
+    np.testing.assert_allclose(line.get_xdata(), [0.9, 4.5, 22.5], rtol=1e-12)
+    boxes = [axes.get_tightbbox() for axes in (curves, overhead, cells)]
+    assert all(left.x1 <= right.x0 for left, right in itertools.pairwise(boxes))
+    assert cells.xaxis.label.get_window_extent().width < cells.get_window_extent().width
+    assert boxes[-1].x1 <= figure.bbox.x1
+    assert not any(box.overlaps(legend.get_window_extent()) for box in boxes for legend in figure.legends)

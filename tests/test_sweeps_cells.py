@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 import qtaml_codesign as qc
 from qtaml_codesign import plots
 from qtaml_codesign.bits.formats import BitFormat
+from qtaml_codesign.cards import with_settings
 from qtaml_codesign.codecs.plane_protected import PlaneProtected
 from qtaml_codesign.codecs.registry import CODECS
 from qtaml_codesign.errors import InputError
@@ -271,18 +272,43 @@ def test_a_caller_s_axes_make_room_for_both_panels(by_hand):
     assert right.x1 == pytest.approx(room.x1)
 
 
+def least_cells(overhead, p):
+    """Eight cells and what a code at capacity 1 - h(p) adds to those whose bits are protected."""
+    capacity = 1.0 + p * math.log2(p) + (1.0 - p) * math.log2(1.0 - p)
+    return 8.0 * (1.0 + overhead * (1.0 / capacity - 1.0))
+
+
 def test_the_tables_of_the_report_tell_of_both_currencies(whole):
     report = sweep_report(whole[1])
     oxide, smallest = report.tables[0], report.tables[-1]
+    p = whole[1].frontier().to_frame().flip_probability.iloc[3]
     assert oxide.title.endswith("for each ECC budget and number of cells per weight")
     assert oxide.columns[:4] == ("method", "budget\n%", "cells\n/weight", "overhead\n%")
     assert [row[:4] for row in oxide.rows] == [
         ("channel-optimised", "-", "3", "0"), ("channel-optimised", "-", "6", "0"), ("TAC", "0", "8", "0"),
-        ("TAC", "25", "8", oxide.rows[3][3])]
+        ("TAC", "25", f">= {least_cells(0.25, p):.4g}", "25")]
     assert smallest.columns == ("oxide\nnm", "p", "channel-optimised\ncells", "TAC\n%")
     assert smallest.title.startswith("Smallest ECC overhead (% of stored bits) or number of cells per weight")
     assert smallest.rows[0][2] == "> 6"
     assert smallest.rows[-1][2].strip("~") == "6"
+
+
+def test_protected_codes_take_at_least_the_cells_of_a_code_at_capacity(whole):
+    """Answers at a crossing, at the thin end, at no oxide, and under regions whose cells have rates of their own."""
+    rows = answers((METHOD, 0.0, 3.0, 0.0, 0.3, 0.98), ("tac", 0.0, 8.0, 0.0, 0.3, 0.98),
+                   ("tac", 0.25, 8.0, 0.2, 0.945, 0.99), ("tac", 0.5, 8.0, 0.5, 0.97, 0.99),
+                   ("tac", 0.75, 8.0, 0.0, 0.7, 0.99), ("tac", 1.0, 8.0, 1.0, 0.3, 0.4))
+    found = replace(whole[1], points=rows, knots=None)
+    p = found.frontier().to_frame().flip_probability.to_list()
+    assert 0.001 < p[2] < p[3] == 0.1
+    oxide = sweep_report(found).tables[0]
+    assert [row[2] for row in oxide.rows] == [
+        "3", "8", f">= {least_cells(0.2, p[2]):.4g}", f">= {least_cells(0.5, 0.1):.4g}", "8", "8 + ECC"]
+    assert "fewest in which any code holds their protected bits" in oxide.note
+    assert "come on top" in oxide.note
+    apart = with_settings(found.card, ["bit_planes={7: {barrier: {thickness_nm: 2.0}}}"])
+    assert [row[2] for row in sweep_report(replace(found, card=apart)).tables[0].rows] == [
+        "3", "8", "8 + ECC", "8 + ECC", "8", "8 + ECC"]
 
 
 def test_a_report_of_cells_alone_tells_of_no_budget():

@@ -127,8 +127,8 @@ def test_the_screen_is_told_while_codes_are_measured(monkeypatch: pytest.MonkeyP
     """One law for two numbers of cells, another for each thickness, each asked for once and in words."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     asked, seen = list[CellLaw](), list[SweepProgress]()
-    known = jobs.code_for
-    monkeypatch.setattr(jobs, "code_for", lambda law: (asked.append(law), known(law)))
+    known = jobs.rated_for
+    monkeypatch.setattr(jobs, "rated_for", lambda law, margin: (asked.append(law), known(law, margin)))
     qc.sweep(NETWORK, "3nm", progress=seen.append, **(OPTIONS | {"cells": (5, 6)}))
     notes = [state.note for state in seen if state.stage == MEASURING and state.note]
     assert len(notes) == 1

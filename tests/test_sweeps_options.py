@@ -69,7 +69,7 @@ def test_every_option_is_recorded_and_taught(tiny, tmp_path):
 
 def test_both_commands_take_the_same_options():
     of_sweep, of_frontier = (inspect.signature(command).parameters for command in (sweep, frontier))
-    assert set(of_sweep) - set(of_frontier) == {"trials", "interpolate", "refine"}
+    assert set(of_sweep) - set(of_frontier) == {"trials", "interpolate", "refine", "vary"}
     assert set(of_frontier) <= set(of_sweep)
 
 

@@ -17,8 +17,8 @@ from qtaml_codesign.errors import CodesignError, InputError, StoreError, Workloa
 from qtaml_codesign.memory.trial import Trials
 from qtaml_codesign.nets.parcel import pack
 from qtaml_codesign.sweeps import collect
+from qtaml_codesign.sweeps.grid import thickness_grid
 from qtaml_codesign.sweeps.jobs import task_for, trials_of
-from qtaml_codesign.sweeps.options import thickness_grid
 from qtaml_codesign.sweeps.outputs import csv_text
 from qtaml_codesign.sweeps.store import ResultStore
 from qtaml_codesign.tac.evaluation import deploy_plan

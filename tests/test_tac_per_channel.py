@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from fractions import Fraction
 from itertools import product
 
 import numpy as np
@@ -24,7 +25,7 @@ from qtaml_codesign.tac.plan import TacPlan
 from qtaml_codesign.tac.readout_fit import fit_readouts
 from qtaml_codesign.tac.request import StoreRequest
 from qtaml_codesign.tac.row_stores import Array, RowStore, TensorRows, floored
-from tests.in_memory import uniform
+from tests.in_memory import uniform, value_by_digits
 
 
 def a_workload(seed: int = 3, width: int = 12) -> qc.Workload:
@@ -79,11 +80,13 @@ def test_depths_come_within_one_step_of_the_best_of_all_choices() -> None:
 
 def _error(weight: Array, gain: Array, store: RowStore, row: int) -> float:
     """E sum g (w - read)^2 of a row, by all words that may be read."""
-    law = ReadLaw(uniform(0.1, BitFormat(3)), int(store.depths[row]))
+    depth = int(store.depths[row])
+    law = ReadLaw(uniform(0.1, BitFormat(3)), depth)
     codec = ChannelProtected(BitFormat(3), *((float(part[row]),) for part in (
-        store.scale, store.gain, store.offset)), depth=int(store.depths[row]), rates=store.rates)
+        store.scale, store.gain, store.offset)), depth=depth, rates=store.rates, base=store.bases[depth])
     chances = law.transition_matrix()[codec.encode(weight[None].astype(np.float64))[0]]
-    read = store.gain[row] * (np.arange(8) - 4) / 4 + store.offset[row]
+    values = [float(value_by_digits(word, BitFormat(3), codec.depth, Fraction(codec.base))) for word in range(8)]
+    read = store.gain[row] * np.array(values) + store.offset[row]
     return float(gain @ (chances * (weight[:, None] - read) ** 2).sum(axis=1))
 
 

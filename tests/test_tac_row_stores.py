@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from itertools import product
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy import optimize
+from scipy import optimize, special
 
 from qtaml_codesign.bits.cell_law import CellLaw
 from qtaml_codesign.bits.formats import ENCODINGS, BitFormat
+from qtaml_codesign.bits.law import ReadLaw
 from qtaml_codesign.codecs.channel_protected import ChannelProtected
-from qtaml_codesign.tac.row_stores import CLIPS, RowParts, TensorRows, conditional_readout, expected_error, floored
+from qtaml_codesign.tac.row_stores import (
+    CLIPS,
+    RowParts,
+    TensorRows,
+    best_bases,
+    conditional_readout,
+    expected_error,
+    floored,
+)
+from tests.in_memory import uniform, value_by_digits
 
 Array = NDArray[np.float64]
 ROWS, COLUMNS = 3, 40
@@ -32,7 +43,8 @@ def enumerated(tensor: TensorRows, codec: ChannelProtected, row: int) -> float:
     """E sum of g (w - read)^2 of a row, by going through every pattern of flips of every weight."""
     law, form, error = tensor.law, tensor.law.format, 0.0
     part = ChannelProtected(form, codec.scale[row : row + 1], codec.gain[row : row + 1], codec.offset[row : row + 1],
-                            codec.depth, codec.rates, codec.planes)
+                            codec.depth, codec.rates, codec.planes, codec.base)
+    values = [float(value_by_digits(word, form, codec.depth, Fraction(codec.base))) for word in range(form.code_count)]
     for weight, gain, word in zip(tensor.weights[row], tensor.gains[row],
                                   part.encode(tensor.weights[row][None])[0].tolist(), strict=True):
         free = [plane for plane in range(form.bits) if plane not in codec.protected_planes]
@@ -42,8 +54,7 @@ def enumerated(tensor: TensorRows, codec: ChannelProtected, row: int) -> float:
                 rate = (law.one_to_zero if word >> plane & 1 else law.zero_to_one)[plane]
                 chance *= rate if flip else 1.0 - rate
             flipped = sum(flip << plane for plane, flip in zip(free, flips, strict=True))
-            read = int(form.codes_to_levels([word ^ flipped])[0])
-            error += gain * chance * (weight - codec.gain[row] * read * form.step - codec.offset[row]) ** 2
+            error += gain * chance * (weight - codec.gain[row] * values[word ^ flipped] - codec.offset[row]) ** 2
     return float(error)
 
 
@@ -54,7 +65,8 @@ def held(tensor: TensorRows, depth: int) -> ChannelProtected:
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-@pytest.mark.parametrize("parts", [EVERY, RowParts(False, False, False, False), RowParts(row_scale=False)])
+@pytest.mark.parametrize("parts", [
+    EVERY, RowParts(*[False] * 5), RowParts(row_scale=False), RowParts(nearest_mean=False)])
 def test_the_error_of_a_row_is_that_over_all_flips(encoding: Any, parts: RowParts) -> None:
     tensor = a_tensor(parts, CellLaw("default", BitFormat(4, encoding), LAW.one_to_zero, LAW.zero_to_one))
     for depth in (0, 1, 4):
@@ -77,7 +89,7 @@ def test_a_top_plane_that_hardly_flips_is_protected_last() -> None:
 
 
 def test_the_scale_is_as_good_as_the_best_of_a_search() -> None:
-    tensor = a_tensor()
+    tensor = a_tensor(RowParts(open_base=False))
 
     def error(log_scale: Array, row: int, depth: int) -> float:
         scale = float(np.exp(log_scale).item())
@@ -115,6 +127,38 @@ def transition(depth: int) -> Array:
         rate = (LAW.one_to_zero if stored >> plane & 1 else LAW.zero_to_one)[plane] if plane < 4 - depth else 0.0
         chances[stored, read] *= rate if (stored ^ read) >> plane & 1 else 1.0 - rate
     return chances
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_the_base_is_that_of_least_error_on_a_gaussian_row(encoding: Any) -> None:
+    """Error by the full matrix of flips over a finer grid of bases and of scales; no base of it is 3 % better."""
+    law, row = uniform(0.1, BitFormat(6, encoding)), special.ndtri((np.arange(300) + 0.5) / 300)
+    planes = 5 if encoding == "sign_magnitude" else 6
+
+    def error(base: float, depth: int) -> float:
+        chances, found = ReadLaw(law, depth).transition_matrix(), []
+        values = np.array([float(value_by_digits(word, law.format, depth, Fraction(base))) for word in range(64)])
+        mean, square = chances @ values, chances @ values**2
+        for scale in np.geomspace(1.0, 5.0, 25):
+            words = np.abs(mean - row[:, None] / scale).argmin(axis=1)
+            m, v = mean[words], (square - mean**2)[words]
+            gain = np.cov(m, row, bias=True)[0, 1] / max(m.var(), v.mean())
+            found.append(((row - row.mean() - gain * (m - m.mean())) ** 2).mean() + gain**2 * v.mean())
+        return min(found)
+
+    for depth in (0, 2, 6):
+        chosen = best_bases(law)[depth]
+        assert error(chosen, depth) < 1.03 * min(error(base, depth) for base in np.linspace(1.0, 2.0, 7))
+        assert chosen < 2.0 if depth < planes else chosen == 2.0
+
+
+def test_the_base_of_cells_that_do_not_flip_is_two_and_no_base_beats_words_of_least_distortion() -> None:
+    """A Gaussian row at p = 0.1: above 0.1075, the published distortion of channel-optimised words of 8 cells."""
+    assert best_bases(uniform(0.0, BitFormat(8))) == (2.0,) * 9
+    row = np.random.default_rng(1).normal(size=(1, 1000))
+    plain, free = (TensorRows(row, np.ones_like(row), uniform(0.1, BitFormat(8)), RowParts(open_base=part)).errors[0]
+                   / 1000 for part in (False, True))
+    assert 0.1075 < free < 0.6 * plain
 
 
 def test_noise_makes_the_best_scale_smaller_than_the_largest_weight() -> None:

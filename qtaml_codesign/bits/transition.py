@@ -45,6 +45,35 @@ def expected_values(law: CellLaw, values: ArrayLike) -> Array:
     return _by_planes(np.asarray(values, dtype=np.float64), cell_matrices(law))
 
 
+def read_moments(law: CellLaw, values: ArrayLike) -> tuple[Array, Array]:
+    """Mean and variance of values[read word] for every stored word, cell by cell by the law of total variance.
+
+    Nothing cancels: variances of rare flips keep their relative precision.
+
+    Args:
+        law: flip rates of the B cells.
+        values: (2^B,) a number for every read word.
+
+    Returns:
+        (2^B,) means and (2^B,) variances, by stored word.
+
+    Example:
+        >>> from qtaml_codesign.bits.formats import BitFormat
+        >>> law = CellLaw("default", BitFormat(2), one_to_zero=0.25, zero_to_one=0.0)
+        >>> [part.tolist() for part in read_moments(law, [0.0, 1.0, 2.0, 3.0])]
+        [[0.0, 0.75, 1.5, 2.25], [0.0, 0.1875, 0.75, 0.9375]]
+    """
+    mean = np.asarray(values, dtype=np.float64)
+    variance = np.zeros_like(mean)
+    for plane, rate in enumerate(np.stack([law.zero_to_one, law.one_to_zero], axis=1)):
+        flips, shape = rate[:, None], (-1, 2, 2**plane)
+        mean, variance = mean.reshape(shape), variance.reshape(shape)
+        change = mean[:, ::-1] - mean
+        variance = variance + flips * (variance[:, ::-1] - variance) + flips * (1.0 - flips) * change**2
+        mean = mean + flips * change
+    return mean.reshape(-1), variance.reshape(-1)
+
+
 def received_mass(law: CellLaw, mass: ArrayLike) -> Array:
     """sum_c mass[c] P(read | c) for every read word: the adjoint of `expected_values`, in O(B 2^B).
 

@@ -7,6 +7,7 @@ many weights as a row has, in a tensor that has shape enough to say so.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from qtaml_codesign.bits.formats import BitFormat
 from qtaml_codesign.checks import whole_number
-from qtaml_codesign.codecs.codec import Codec
+from qtaml_codesign.codecs.codec import Codec, whole
 from qtaml_codesign.codecs.codewords import Codewords
 from qtaml_codesign.errors import InputError
 
@@ -106,12 +107,12 @@ def in_groups(tensor: NDArray[Any], block: int | None) -> list[NDArray[Any]]:
     if block is None:
         return [tensor if tensor.ndim > 1 else tensor.reshape(1, -1)]
     flat = tensor.reshape(-1)
-    whole = flat.size // block * block
-    parts = [flat[:whole].reshape(-1, block), flat[whole:].reshape(1, -1)]
+    even = flat.size // block * block
+    parts = [flat[:even].reshape(-1, block), flat[even:].reshape(1, -1)]
     return [part for part in parts if part.size]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ByGroups:
     """Which groups of a tensor each codec holds: rows, by its first axis, or blocks of its flattened weights.
 
@@ -143,7 +144,7 @@ class ByGroups:
         found = sorted(group for groups, _ in self.parts for group in groups)
         count = len(found) if self.blocks is None else self.blocks.count
         rising = all(groups and list(groups) == sorted(groups) for groups, _ in self.parts)
-        if not found or not rising or len(found) != count or found != list(range(count)):
+        if not found or not whole(*found) or not rising or len(found) != count or found != list(range(count)):
             raise InputError(f"the {self._called} of a tensor are not shared out over its codecs", where="ByGroups",
                              rule=f"each of the {self._called} 0, 1, 2, ... in one part, rising within it",
                              value=found, next_step="name every output channel, or every block, once")
@@ -151,6 +152,10 @@ class ByGroups:
             raise InputError("a short block lies among whole ones", where="ByGroups", value=self._short,
                              rule="the last block in a part of its own where it is shorter than the others",
                              next_step="give it a codec of its own")
+
+    def __repr__(self) -> str:
+        """Groups and the stores that hold them."""
+        return f"ByGroups({self.count} {'rows: ' if self.blocks is None else ''}{self.summary})"
 
     @property
     def count(self) -> int:
@@ -164,9 +169,14 @@ class ByGroups:
 
     @property
     def summary(self) -> str:
-        """The stores with their numbers of groups."""
+        """Numbers of groups x stores; what several stores are told to be after their first word stands there once."""
+        by_rest: dict[str, Counter[str]] = {}
+        for groups, codec in self.parts:
+            first, _, rest = codec.summary.partition(" ")
+            by_rest.setdefault(rest, Counter())[first] += len(groups)
         cut = "" if self.blocks is None else f"blocks of {self.blocks.block}: "
-        return cut + ", ".join(f"{len(groups)} x {codec.summary}" for groups, codec in self.parts)
+        return cut + "; ".join(f"{', '.join(f'{count} x {first}' for first, count in some.items())} {rest}".rstrip()
+                               for rest, some in by_rest.items())
 
     @property
     def cells(self) -> float:
@@ -179,9 +189,9 @@ class ByGroups:
 
         A short block needs no such number: it is the last.
         """
-        whole = [len(groups) for groups, _ in self.parts if groups != self._short]
-        choice = (len(whole) - 1).bit_length() if whole else 0
-        return sum(codec.metadata_bits for _, codec in self.parts) + sum(whole) * choice
+        full = [len(groups) for groups, _ in self.parts if groups != self._short]
+        choice = (len(full) - 1).bit_length() if full else 0
+        return sum(codec.metadata_bits for _, codec in self.parts) + sum(full) * choice
 
     @property
     def coded_bits(self) -> dict[Codewords, float]:

@@ -21,7 +21,7 @@ from qtaml_codesign.bits.cell_law import CellLaw
 from qtaml_codesign.bits.formats import BitFormat, Codes
 from qtaml_codesign.bits.transition import law_of_words
 from qtaml_codesign.codecs.codebook import Codebook, Source, design_codebook
-from qtaml_codesign.codecs.codec import Codec
+from qtaml_codesign.codecs.codec import LARGEST, Codec
 from qtaml_codesign.errors import InputError
 
 Array = NDArray[np.float64]
@@ -30,7 +30,7 @@ LEAST_SPREAD = 2.0**-20
 """Standard deviation over largest magnitude of a row; below, float32 holds the row's mean and little else."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ChannelOptimised(Codec):
     """Words chosen for their channel, one table for all rows of a group.
 
@@ -69,6 +69,10 @@ class ChannelOptimised(Codec):
             raise _refused("the rows of a store do not fit", "mean, scale",
                            "a finite mean and a scale >= 0 for each row, at least one row",
                            f"{len(self.mean)} means, {len(self.scale)} scales")
+        most = max(map(abs, self.mean)) + max(self.scale) * max(map(abs, self.codebook.table))
+        if not most <= LARGEST:
+            raise _refused("a row of a store reads numbers that float32 does not hold", "mean, scale",
+                           f"|mean| + scale x largest |value| <= {LARGEST:.3g}", most)
 
     @cached_property
     def values(self) -> NDArray[np.float32]:
@@ -118,7 +122,7 @@ class ChannelOptimised(Codec):
     @property
     def summary(self) -> str:
         """Cells of a word, and how many of the words are written."""
-        return f"{self.format.bits} cells, {len(self.codebook.words)} words chosen for the channel"
+        return f"{self.format.bits} cells, {len(self.codebook.words)} words"
 
     def to_json(self) -> dict[str, Any]:
         """Every field as plain values."""

@@ -1,17 +1,20 @@
-"""Plain codes with a scale, a gain and an offset for each row, of which ideal protection keeps whole planes.
+"""Words with a scale, a gain and an offset for each row, of which ideal protection keeps whole planes.
 
-    word   = the one whose level is nearest to W / scale of the row
-    weight = gain of the row x level x D + offset of the row,   D = 2^(1-B)
+    word   = the one whose value is nearest to W / scale of the row
+    weight = gain of the row x value of the read word + offset of the row
 
-Where the rates of the cells are given, not the level of a word counts but what is read for it on average: protected
-planes do not shrink while the open ones below them do, so that those averages have gaps and are no multiple of levels.
+In base 2 the value of a word is its level times D = 2^(1-B), as in the paper; in a smaller base the open planes share
+their range more evenly (`open_base.py`). Where the rates of the cells are given, not the value of a word counts but
+what is read for it on average: protected planes do not shrink while the open ones below them do, so that those averages
+have gaps and are no multiple of levels.
 
-The cells are those of the paper's store; what a tensor shares there, each row, or output channel, has of its own here.
+Cells and protected planes are those of the paper's store; what a tensor shares there, each row, or output channel, has
+of its own here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, cast
@@ -21,14 +24,15 @@ from numpy.typing import NDArray
 
 from qtaml_codesign.bits.cell_law import CellLaw
 from qtaml_codesign.bits.formats import BitFormat, Codes
-from qtaml_codesign.bits.law import ReadLaw
-from qtaml_codesign.codecs.codec import Codec
+from qtaml_codesign.bits.transition import read_moments
+from qtaml_codesign.codecs.codec import LARGEST, Codec, whole
+from qtaml_codesign.codecs.open_base import word_values
 from qtaml_codesign.errors import InputError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ChannelProtected(Codec):
-    """Rows of a tensor in plain codes, all with the same protected planes.
+    """Rows of a tensor in words of B cells, all with the same protected planes.
 
     Args:
         format: bit count B and encoding.
@@ -38,12 +42,13 @@ class ChannelProtected(Codec):
         offset: of each row; what a level of 0 stands for when it is read.
         depth: how many planes are protected, 0..B; the top ones unless `planes` says which.
         rates: of a stored 0 and of a stored 1 to flip, for each plane, 0 = LSB; words are then chosen by what is read
-            for them on average. Empty: by their levels.
+            for them on average. Empty: by their values.
         planes: the protected planes, 0 = LSB, where they are not the top `depth` ones; then `depth` of them.
+        base: of the open planes, 1..2; 2 where planes are named.
 
     Raises:
-        InputError: a depth or a scale out of bounds, planes that do not fit the depth, rates that are not one pair per
-            plane in [0, 1], or rows that do not pair up or are not finite.
+        InputError: a depth, a scale or a base out of bounds, planes that do not fit the depth or the base, rates that
+            are not one pair per plane in [0, 1], or rows that do not pair up or are not finite.
 
     Example:
         >>> codec = ChannelProtected(BitFormat(4), (2.0, 1.0), (2.0, 1.0), (0.0, 1.0), depth=1)
@@ -60,10 +65,11 @@ class ChannelProtected(Codec):
     depth: int = 0
     rates: tuple[tuple[float, float], ...] = ()
     planes: tuple[int, ...] = ()
+    base: float = 2.0
 
     def __post_init__(self) -> None:
         """Check every number."""
-        if not 0 <= self.depth <= self.format.bits:
+        if not whole(self.depth, *self.planes) or not 0 <= self.depth <= self.format.bits:
             raise _refused("the protection depth is out of bounds", "depth", f"0 <= depth <= {self.format.bits}",
                            self.depth)
         if self.planes and (len(set(self.planes)) != self.depth or not {*self.planes} <= {*range(self.format.bits)}):
@@ -75,21 +81,27 @@ class ChannelProtected(Codec):
                            "a finite number of each for every row, at least one row", [len(part) for part in by_row])
         if min(self.scale) < 0.0:
             raise _refused("the scale of a row is out of bounds", "scale", "numbers >= 0", min(self.scale))
+        most = max(abs(gain) + abs(offset) for gain, offset in zip(self.gain, self.offset, strict=True))
+        if not max(most, *self.scale) <= LARGEST:
+            raise _refused("a row of a store reads numbers that float32 does not hold", "scale, gain, offset",
+                           f"scale, and |gain| + |offset|, <= {LARGEST:.3g}", most)
+        if not 1.0 <= self.base <= 2.0 or (self.planes and self.base != 2.0):
+            raise _refused("the base of the open planes is out of bounds", "base",
+                           "1 <= base <= 2, and 2 where the protected planes are named", self.base)
         _ = self.means
 
     @cached_property
     def values(self) -> NDArray[np.float32]:
-        """(2^B,) float32: the levels in steps, before gain and offset of a row."""
-        levels = self.format.codes_to_levels(np.arange(self.format.code_count))
-        return (levels * self.format.step).astype(np.float32)
+        """(2^B,) float32: what the words stand for, before gain and offset of a row."""
+        return word_values(self.format, self.depth, self.base).astype(np.float32)
 
     @cached_property
     def means(self) -> NDArray[np.float64] | None:
-        """(2^B,) the level read for each word on average, in units of 1; None where words are chosen by level."""
+        """(2^B,) what words are chosen by: the value read for each on average, or its own; None for its level."""
         if not self.rates:
-            return None
+            return None if self.base == 2.0 else word_values(self.format, self.depth, self.base)
         up, down = np.array(self.rates).T
-        return ReadLaw(self.residual(CellLaw("rows", self.format, down, up))).conditional_mean()
+        return row_moments(CellLaw("rows", self.format, down, up), self.protected_planes, self.base)[0]
 
     @cached_property
     def readout(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -98,9 +110,9 @@ class ChannelProtected(Codec):
 
     @property
     def metadata_bits(self) -> int:
-        """Gain and offset of each row as float32 numbers, and the depth, or which planes; the reader needs no scale."""
+        """Gain and offset of each row, and a base below 2, as float32 numbers, and the depth, or which planes."""
         protection = self.format.bits if self.planes else self.format.bits.bit_length()
-        return 2 * 32 * len(self.scale) + protection
+        return 2 * 32 * len(self.scale) + protection + 32 * (self.base != 2.0)
 
     @property
     def protected_planes(self) -> tuple[int, ...]:
@@ -109,8 +121,9 @@ class ChannelProtected(Codec):
 
     @property
     def summary(self) -> str:
-        """Protected planes of the store."""
-        return f"{self.depth} of {self.format.bits} planes protected, scale by row"
+        """Protected planes of the store, and the base of the others."""
+        base = "" if self.base == 2.0 or self.depth == self.format.bits else f", the others in base {self.base:.3g}"
+        return f"{self.depth} of {self.format.bits} planes protected{base}, scale by row"
 
     def protected_bits(self, size: int) -> int:
         """Bits of `size` weights that ideal protection covers."""
@@ -149,10 +162,9 @@ class ChannelProtected(Codec):
         return found
 
     def to_json(self) -> dict[str, Any]:
-        """Every field as plain values; `planes` only where they are named."""
-        own = asdict(self)
-        if not self.planes:
-            del own["planes"]
+        """Every field as plain values; `planes` only where they are named, the base only where it is not 2."""
+        usual = {"planes": (), "base": 2.0}
+        own = {name: part for name, part in asdict(self).items() if name not in usual or part != usual[name]}
         return {"codec": "channel-protected", **own}
 
     @classmethod
@@ -168,7 +180,20 @@ class ChannelProtected(Codec):
         rows = {name: tuple(fields[name]) for name in ("scale", "gain", "offset")}
         rates = tuple((up, down) for up, down in fields["rates"])
         return cls(BitFormat(**fields["format"]), **rows, depth=fields["depth"], rates=rates,
-                   planes=tuple(fields.get("planes", ())))
+                   planes=tuple(fields.get("planes", ())), base=fields.get("base", 2.0))
+
+
+def row_moments(
+    law: CellLaw, planes: Collection[int], base: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(2^B,) mean and variance of the value that is read for each word.
+
+    Args:
+        law: flip rates of the raw cells.
+        planes: the protected ones; the top ones where the base is not 2.
+        base: of the others.
+    """
+    return read_moments(law.without(planes), word_values(law.format, len(planes), base))
 
 
 def row_words(

@@ -35,11 +35,14 @@ from qtaml_codesign.bits.formats import BitFormat, Codes
 from qtaml_codesign.bits.transition import cell_matrices, expected_values
 from qtaml_codesign.checks import whole_number
 from qtaml_codesign.codecs import kernels
+from qtaml_codesign.codecs.codec import whole
 from qtaml_codesign.errors import InputError
 
 Array = NDArray[np.float64]
 
 MOST_CELLS = 12
+FURTHEST = 2.0**20
+"""What a word is read for is a mean of numbers of variance 1: of n such numbers none exceeds the root of n."""
 RANDOM_STARTS, LARGEST_RANDOM = 16, 32
 CHANGES = 60
 FIRST_ROUNDS, FINALISTS, ROUGHLY = 8, 4, 1e-6
@@ -98,7 +101,7 @@ class Source(NamedTuple):
         return cls.of(-np.diff(density) * atoms, np.full(atoms, 1.0 / atoms), 1.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Codebook:
     """Words for a number of mean 0 and variance 1, and what each read word is worth.
 
@@ -127,14 +130,19 @@ class Codebook:
         """Check the fields."""
         count, numbers = self.format.code_count, (*self.table, *self.thresholds)
         if not (len(self.table) == count and len(self.words) == len(self.thresholds) + 1 and np.isfinite(numbers).all()
+                and max(map(abs, self.table)) <= FURTHEST and whole(*self.words)
                 and all(0 <= word < count for word in self.words)
                 and all(low <= high for low, high in pairwise(self.thresholds))):
             raise InputError(
                 "the table of a store does not fit its words", where="Codebook",
-                rule=f"{count} finite values, words below {count}, and between them thresholds in rising order",
+                rule=f"{count} values within +-{FURTHEST:g}, words below {count}, and between them rising thresholds",
                 value=f"{len(self.table)} values, {len(self.words)} words, {len(self.thresholds)} thresholds",
                 next_step="make it with design_codebook(source, law)",
             )
+
+    def __repr__(self) -> str:
+        """Cells of a word and shapes of the tables."""
+        return f"Codebook({self.format.bits} cells, {len(self.table)} values, {len(self.words)} words)"
 
     def encode(self, numbers: Array) -> Codes:
         """The word of least expected error of each number, in their shape.

@@ -14,6 +14,8 @@ from qtaml_codesign.bits.formats import BitFormat, Codes
 from qtaml_codesign.codecs.codewords import Codewords
 
 PIECE = 2**16
+LARGEST = float(np.finfo(np.float32).max)
+"""No read weight may be larger: float32 holds no more."""
 
 
 class Codec(ABC):
@@ -59,6 +61,10 @@ class Codec(ABC):
     @abstractmethod
     def summary(self) -> str:
         """What the store is, in a few words for a table."""
+
+    def __repr__(self) -> str:
+        """Name and summary: the tables of numbers stand in `to_json`."""
+        return f"{type(self).__name__}({self.summary})"
 
     @property
     def cells(self) -> float:
@@ -131,6 +137,19 @@ class Codec(ABC):
             [[0, 1, 1, 0], [2, 1, 1, 0]]
         """
         return planes_of(histogram(words, self.format))
+
+
+def whole(*numbers: object) -> bool:
+    """Whether these are whole numbers, and neither True nor False: what planes, rows and words are counted by.
+
+    Args:
+        numbers: any values.
+
+    Example:
+        >>> whole(0, 3), whole(1.0), whole(True)
+        (True, False, False)
+    """
+    return all(isinstance(number, int | np.integer) and not isinstance(number, bool) for number in numbers)
 
 
 def histogram(words: Codes, form: BitFormat) -> NDArray[np.int64]:

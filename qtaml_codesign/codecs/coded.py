@@ -34,7 +34,7 @@ RATE_ERROR = 1e-9
 """Relative distance of two flip probabilities that count as one."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Coded(Codec):
     """A store whose cells are codewords of a code.
 
@@ -68,6 +68,9 @@ class Coded(Codec):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise InputError("a rate of a coded store is out of bounds", where=f"Coded({name})",
                                  rule="0 <= rate <= 1", value=getattr(self, name), next_step="make the plan again")
+        if not isinstance(self.decode, bool):
+            raise InputError("decode is no yes or no", where="Coded(decode)", rule="True or False", value=self.decode,
+                             next_step="make the plan again")
         named_code(self.code)
 
     @property

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from qtaml_codesign.bits.cell_law import CellLaw
 from qtaml_codesign.bits.formats import BitFormat, Codes
 from qtaml_codesign.bits.transition import law_of_words
-from qtaml_codesign.codecs.codec import Codec
+from qtaml_codesign.codecs.codec import LARGEST, Codec
 from qtaml_codesign.errors import InputError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dropped(Codec):
     """Rows of which nothing but the mean is kept; a word of one cell that does not exist stands for each weight.
 
@@ -38,8 +38,9 @@ class Dropped(Codec):
 
     def __post_init__(self) -> None:
         """Check the means."""
-        if not self.mean or not np.isfinite(self.mean).all():
-            raise InputError("the rows of a store do not fit", where="Dropped(mean)", rule="a finite mean for each row",
+        if not self.mean or not (np.abs(self.mean) <= LARGEST).all():
+            raise InputError("the rows of a store do not fit", where="Dropped(mean)",
+                             rule=f"a mean within +-{LARGEST:.3g} for each row",
                              value=self.mean, next_step="make it with Dropped.of(weights)")
 
     @classmethod
@@ -67,6 +68,10 @@ class Dropped(Codec):
     def metadata_bits(self) -> int:
         """32 for the mean of each row."""
         return 32 * len(self.mean)
+
+    def __repr__(self) -> str:
+        """For how many rows it stands."""
+        return f"Dropped({len(self.mean)} rows)"
 
     @property
     def summary(self) -> str:

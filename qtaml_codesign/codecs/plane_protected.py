@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from qtaml_codesign.bits.cell_law import CellLaw
 from qtaml_codesign.bits.formats import BitFormat, Codes
-from qtaml_codesign.codecs.codec import Codec, pieces
+from qtaml_codesign.codecs.codec import LARGEST, Codec, pieces, whole
 from qtaml_codesign.errors import InputError
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -67,6 +67,9 @@ class PlaneProtected(Codec):
     def __post_init__(self) -> None:
         """Check every number."""
         bits, planes = self.format.bits, set(self.planes)
+        if not whole(self.depth, self.deeper, *self.planes):
+            raise _refused("depths and planes are counted", "depth, deeper, planes", "whole numbers",
+                           (self.depth, self.deeper, self.planes))
         if not 0 <= self.depth <= bits:
             raise _refused("the protection depth is out of bounds", "depth", f"0 <= depth <= {bits}", self.depth)
         if self.deeper < 0 or (self.deeper and self.depth == bits):
@@ -81,6 +84,9 @@ class PlaneProtected(Codec):
             raise _refused("the readout offset is out of bounds", "offset", "a finite number", self.offset)
         if not (np.isfinite(self.scale) and self.scale >= 0.0):
             raise _refused("the scale is out of bounds", "scale", "a finite number >= 0", self.scale)
+        if not self.scale * (self.gain + abs(self.offset)) <= LARGEST:
+            raise _refused("what is read is more than float32 holds", "scale, gain, offset",
+                           f"scale (gain + |offset|) <= {LARGEST:.3g}", (self.scale, self.gain, self.offset))
 
     @classmethod
     def fitted(cls, weights: NDArray[np.floating], format: BitFormat | None = None, **rest: Any) -> PlaneProtected:

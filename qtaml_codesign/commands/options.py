@@ -45,6 +45,11 @@ Method = Annotated[str, typer.Option("--method", help=f"{METHOD_LIST}.", autocom
 Cells = Annotated[
     str | None, typer.Option("--cells", help=f"Cells per weight, {OF_CELLS}; default 8.")
 ]
+Margin = Annotated[
+    float | None,
+    typer.Option("--margin", help="Design margin on the raw bit error rate: words and codes are made for so many times "
+                 f"the flip probability, {OF_CELLS}. 1.2 holds at 1.2 p. Default: 1."),
+]
 Block = Annotated[
     int | None,
     typer.Option("--block", help=f"Weights that share a mean and a scale, {OF_CELLS}. Default: an output channel's."),
@@ -89,6 +94,7 @@ class TrialOptions:
         typer.Option("--cells", help=f"Cells per weight, comma separated, {OF_CELLS}; they take the place of a budget. "
                      "Plain codes take 8. Default: 8."),
     ] = None
+    margin: Margin = None
     block: Block = None
     method: Annotated[
         list[str] | None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,7 @@ from qtaml_codesign.commands.options import (
     Cells,
     Changed,
     FlipRate,
+    Margin,
     MaybeDevice,
     PlanMethod,
     Seed,
@@ -39,6 +41,7 @@ def plan(
     changed: Changed = None,
     budget: Budget = "0",
     cells: Cells = None,
+    margin: Margin = None,
     block: Block = None,
     method: PlanMethod = "tac",
     allocation: Allocation = None,
@@ -72,7 +75,10 @@ def plan(
     flips, fraction = flip_input(flip_probability, device, changed), parse_fraction(budget, "--budget")
     spent = None if cells is None else parse_number(cells, "--cells")
     tell_extremes(flips)
-    more: dict[str, Any] = {} if sensitivity is None else {"sensitivity": sensitivity}
+    given = {"sensitivity": sensitivity, "margin": margin}
+    more: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if price:
+        _check_price(method, fraction)
     network = load_workload(workload)
     for warning in network.warnings:
         say(f"warning: {warning}", sys.stderr)
@@ -83,9 +89,27 @@ def plan(
         )
     if out is not None:
         made.save(out)
-    _print(made, network.exposure.text, as_profile(flips).regions[0], price)
+    _print(made, network.exposure.text, as_profile(flips).assign(list(network.weights)), price)
+    if made.cells is not None and spent is None and not made.reason:
+        say(f"note: no --cells were given, so {made.cells:g} cells per weight may be spent, as many as plain 8-bit "
+            "codes take", sys.stderr)
     if out is not None:
         print(f"written: {out}")
+
+
+def _check_price(method: str, budget: float) -> None:
+    """Refuse `--price` where there are no protected bits that could be priced."""
+    from qtaml_codesign.errors import InputError
+    from qtaml_codesign.tac.auto import AUTO
+    from qtaml_codesign.tac.choices import need_method
+    from qtaml_codesign.tac.methods import SPENDING_METHODS
+
+    need_method("price (--price)", "--price", "protects bits that a code could be priced for", [method],
+                (*SPENDING_METHODS, AUTO))
+    if budget == 0.0:
+        raise InputError("there are no protected bits to price", where="price (--price)", rule="a budget above 0",
+                         value=f"budget 0, with {method}", next_step="give --budget, or leave --price out: cells per "
+                         "weight are always told")
 
 
 def _depth(layer: LayerPlan) -> str:
@@ -106,7 +130,7 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}"
 
 
-def _print(made: TacPlan, exposed: str, law: CellLaw, measure: bool) -> None:
+def _print(made: TacPlan, exposed: str, laws: Mapping[str, CellLaw], measure: bool) -> None:
     from qtaml_codesign.report.costs import cost_lines
 
     say(f"{made.method} plan for {made.workload}")
@@ -116,7 +140,7 @@ def _print(made: TacPlan, exposed: str, law: CellLaw, measure: bool) -> None:
         say(f"overhead: {made.overhead:.4%} of the stored bits protected (budget {made.budget:.4%})")
     if made.overhead < WELL_SPENT * made.budget:
         say("  a budget buys whole bit planes of whole layers; what is left of it buys no further one")
-    for line in cost_lines(made, law, measure):
+    for line in cost_lines(made, laws, measure):
         say(line)
     _print_prediction(made)
     if made.reason:

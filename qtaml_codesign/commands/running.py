@@ -56,10 +56,9 @@ def run_trials(
         "thickness_nm": thickness_nm, "target": asked.target, "metric": asked.metric, "seed": asked.seed,
         "budgets": None if asked.budget is None else parse_fractions(asked.budget, "--budget"),
         "cells": None if asked.cells is None else parse_range(asked.cells, "--cells").tolist(),
-        "block": asked.block,
         "methods": [name.strip() for text in asked.method or [] for name in text.split(",")] or None,
-        "half_width": asked.half_width, "max_trials": asked.max_trials, "allocation": asked.allocation,
-        "sensitivity": asked.sensitivity, "decode": asked.decode or None,
+        "margin": asked.margin, "block": asked.block, "half_width": asked.half_width, "max_trials": asked.max_trials,
+        "allocation": asked.allocation, "sensitivity": asked.sensitivity, "decode": asked.decode or None,
         "workers": usable_cpus() if asked.workers is None else asked.workers, **more,
     }
     with interruptible(folder), progress_shown() as report:

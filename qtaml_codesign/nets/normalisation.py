@@ -96,7 +96,7 @@ class _Watched:
     def statistics(self, shares: Tensor) -> dict[str, tuple[float, ...]]:
         """Buffer -> values over all batches, each with its share."""
         mean, square = (shares @ torch.stack(parts) for parts in zip(*self.moments, strict=True))
-        found = {"running_mean": mean, "running_var": square - mean.square()}
+        found = {"running_mean": mean, "running_var": (square - mean.square()).clamp_min(0.0)}
         return {f"{self.name}.{key}".removeprefix("."): tuple(value.tolist()) for key, value in found.items()}
 
 

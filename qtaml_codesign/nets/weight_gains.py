@@ -88,12 +88,31 @@ def weight_gains(
         warnings.filterwarnings("ignore", "There is a performance drop", UserWarning)  # operations that vmap loops over
         probe = _probe(workload, weights or {})
         logits = attached(probe.logits(next(batches(workload.calibration, 1)))).detach()[0]
-        if method == "reverse" or (method == "auto" and logits.numel() <= MOST_LOGITS_FOR_REVERSE):
+        if method == "reverse" or (method == "auto" and _few(logits)):
             directions, each = Directions(logits, logits.numel(), None), 1
         else:
             directions, each = Directions(logits, drawings, seed), drawings
         squares = _squares(probe, directions, progress or (lambda done, total: None))
     return {name: (total / probe.samples / each).float().cpu().numpy() for name, total in squares.items()}
+
+
+def gains_method(workload: Workload) -> str:
+    """How `weight_gains` measures those of a network when it is left the choice: `reverse` or `random-sign`.
+
+    Args:
+        workload: network and calibration inputs.
+
+    Example:
+        >>> from qtaml_codesign.nets.loading import load_workload
+        >>> gains_method(load_workload("small-cnn"))
+        'reverse'
+    """
+    return "reverse" if _few(workload.run(next(batches(workload.calibration, 1)))[0]) else "random-sign"
+
+
+def _few(logits: Tensor) -> bool:
+    """Whether the logits of one input are so few that each gets a reverse pass."""
+    return logits.numel() <= MOST_LOGITS_FOR_REVERSE
 
 
 def row_gains(gains: Mapping[str, NDArray[np.floating]]) -> dict[str, NDArray[np.float64]]:

@@ -42,9 +42,10 @@ def draw_sweep(
     Raises:
         InputError: a target that cannot be read.
     """
-    figure = Figure(figsize=(13.0, 7.4), dpi=150, layout="constrained")
+    widths = (1.25, sum(panel.width for panel in panels_of(table)))
+    figure = Figure(figsize=(13.0 * max(1.0, sum(widths) / 2.25), 7.4), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2, width_ratios=(1.25, sum(panel.width for panel in panels_of(table))))
+    left, right = figure.subplots(1, 2, width_ratios=widths)
     wanted = as_target(target)
     draw_curves(points, wanted, left, knots, searched, below="left", metric=metric)
     draw_frontier(points, table, wanted, right, below="right")

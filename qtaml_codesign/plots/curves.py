@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from qtaml_codesign.nets.metric import ACCURACY, Metric
 from qtaml_codesign.nets.target import Target
-from qtaml_codesign.plots.style import Look, Side, colours_of, legend, looks, spent_text, typeset
+from qtaml_codesign.plots.style import TARGET, Look, Side, colours_of, legend, looks, spent_text, typeset
 from qtaml_codesign.tac.choices import Choice, choice_of, curve_columns
 from qtaml_codesign.tac.methods import method_label
 
@@ -62,7 +62,7 @@ def draw_curves(
     for curve, (first, *_) in curves:
         measured = curve if knots is None else known[first]
         _draw_curve(axes, curve, measured, look[first.method], colours.get(first, look[first.method].colour), searched)
-    aim = axes.axhline(threshold, color="#b00020", linewidth=1.2, linestyle=(0, (2, 2)),
+    aim = axes.axhline(threshold, color=TARGET, linewidth=1.2, linestyle=(0, (2, 2)),
                        label=f"target: {typeset(target)}")
     axes.set(xlabel="oxide thickness (nm)", ylabel=metric.name, xlim=_busy_range(points))
     view = _view(points, metric, clean)

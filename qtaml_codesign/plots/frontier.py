@@ -54,7 +54,7 @@ def panels_of(table: pd.DataFrame) -> list[Panel]:
         return [Panel(table, "overhead", 1.0)]
     if cells.all():
         return [Panel(table, "cells", 1.0)]
-    width = min(1.0, 0.25 + 0.1 * table["cells"][cells].nunique())
+    width = min(1.0, 0.55 + 0.1 * table["cells"][cells].nunique())
     return [Panel(table[~cells], "overhead", 1.0), Panel(table[cells], "cells", width)]
 
 

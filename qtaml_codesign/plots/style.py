@@ -24,8 +24,10 @@ DASHES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (8
 
 _ROW_POINTS = 13.0
 
-RAMPS = {False: ("viridis_r", 0.15), True: ("YlOrRd", 0.35)}
-"""Colour maps, and where they begin to be dark enough, of budgets, and under True of cells."""
+RAMPS = {False: ("viridis_r", 0.15), True: ("copper_r", 0.05)}
+"""Colour maps, and where they begin to be dark enough, of budgets, and under True of cells; neither holds the red of
+the target."""
+TARGET = "#b00020"
 
 Side = Literal["left", "center", "right"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from qtaml_codesign.frontier import AT_OR_BELOW, BEYOND, Frontier
 from qtaml_codesign.physics.corners import Corner
-from qtaml_codesign.report.notes import notes_of
+from qtaml_codesign.report.notes import least_extra_cells, notes_of
 from qtaml_codesign.report.words import (
     answer_line,
     counted,
@@ -82,6 +82,8 @@ def _facts(sweep: Sweep) -> tuple[tuple[str, str], ...]:
         ("exposed", sweep.exposure.text),
         (f"clean {name}", f"{value}  [{low}, {high}] ({level}, over samples)"),
         ("target", f"{options.wanted} = {threshold}" if options.wanted.factor else threshold),
+        *((("design margin", f"{options.margin:g} times the raw bit error rate, for methods that spend cells"),)
+          if options.margin != 1.0 else ()),
         ("seed", str(options.seed)),
         ("trials", f"{counts.trials} over {counted(sweep.tasks, 'task')} for "
                    f"{counted(len(sweep.points), 'point')}; "
@@ -111,8 +113,9 @@ def _oxide_table(frontier: Frontier, sweep: Sweep) -> Table:
     ends = ends_nm(sweep)
     if not _paired(table, methods):
         columns = ("method", *_amount_heads(sweep), "overhead\n%", *_heads("thinnest oxide"))
-        rows = [(method_label(row["method"]), *_amounts(choice_of(row), sweep), percent(row["overhead"]),
+        rows = [(method_label(row["method"]), *_amounts(choice_of(row), sweep, row), percent(row["overhead"]),
                  *oxide_cells(row, ends)) for _, row in table.iterrows()]
+        note += _protection_note(rows)
         return Table(title, columns, tuple(rows), note, keys=1 + len(_amount_heads(sweep)))
     pairs = [table[table["method"] == method].iterrows() for method in methods]
     rows = [(_amounts(choice_of(one), sweep)[-1], *oxide_cells(one, ends), *oxide_cells(two, ends), _thinner(one, two))
@@ -135,10 +138,34 @@ def _amount_heads(sweep: Sweep) -> tuple[str, ...]:
     return tuple(heads[cells] for cells in _most(sweep))
 
 
-def _amounts(choice: Choice, sweep: Sweep) -> tuple[str, ...]:
-    """A method that spends cells has no budget; the codes of another one take cells."""
+def _amounts(choice: Choice, sweep: Sweep, answer: pd.Series | None = None) -> tuple[str, ...]:
+    """A method that spends cells has no budget; the codes of another one take cells, and what protects them more."""
     texts = {False: "-" if choice.spends_cells else percent(choice.budget), True: f"{choice.cells or 0.0:.4g}"}
+    if not choice.spends_cells and choice.cells and choice.budget:
+        texts[True] = _protected_cells(choice.cells, sweep, answer)
     return tuple(texts[cells] for cells in _most(sweep))
+
+
+def _protected_cells(codes: float, sweep: Sweep, answer: pd.Series | None) -> str:
+    """Cells of plain codes and, at the flip probability of an answer, the fewest that could hold what protects them."""
+    if answer is None:
+        return f"{codes:.4g} + ECC"
+    if answer.overhead == 0.0:
+        return f"{codes:.4g}"
+    extra = None if answer.status == BEYOND else least_extra_cells(sweep.card, float(answer.flip_probability))
+    return f"{codes:.4g} + ECC" if extra is None else f">= {codes * (1.0 + answer.overhead * extra):.4g}"
+
+
+def _protection_note(rows: Sequence[Sequence[str]]) -> str:
+    """What the column of cells counts for methods whose codes are protected."""
+    texts = {text for row in rows for text in row[:3]}
+    found = ""
+    if any(text.startswith(">= ") for text in texts):
+        found += ("\n>= cells: of the plain codes, and the fewest in which any code holds their protected bits at this "
+                  "p (Shannon); codesign plan --price names a real code")
+    if any(text.endswith("+ ECC") for text in texts):
+        found += "\n+ ECC: cells of the plain codes; those of a code for the protected bits come on top"
+    return found
 
 
 def _heads(name: str) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -18,18 +18,21 @@ from qtaml_codesign.tac.ways import MOST_RESIDUAL, laws_folder
 WELL_SPENT = 0.95
 
 
-def cost_lines(plan: TacPlan, law: CellLaw, measure: bool = False) -> list[str]:
+def cost_lines(plan: TacPlan, laws: Mapping[str, CellLaw], measure: bool = False) -> list[str]:
     """Lines of text on what a plan costs.
 
     Args:
         plan: any plan.
-        law: of the raw cells; protected bits are priced where all its planes are alike.
+        laws: of the raw cells of each tensor; protected bits are priced where all cells are alike.
         measure: also price them under the cheapest real code at these rates, whose residual errors are measured by
             decoding where they are not known yet: up to a minute.
     """
     beside = plan.metadata_bits / plan.weights
     lines = [f"cells: {plan.cells_per_weight:.4g} for each weight; scales and statistics, taken to be safe, make "
              f"{beside:.3g} bits for each"]
+    if plan.margin != 1.0:
+        lines.append(f"design margin: made for {plan.margin:g} times the raw bit error rate; the expected errors below "
+                     "hold there")
     if plan.cells is not None and plan.cells_per_weight < WELL_SPENT * plan.cells:
         lines.append(f"  of {plan.cells:g} cells asked for; no further step fits into the rest, or lowers the error")
     if plan.table_bits:
@@ -37,7 +40,9 @@ def cost_lines(plan: TacPlan, law: CellLaw, measure: bool = False) -> list[str]:
                      "alone and serve all that the memory holds")
     lines += [_code_line(named_code(coded.code), coded) for coded in _coded(plan)]
     if plan.protected_bits:
-        lines += _price_lines(plan, law, measure)
+        lines += _price_lines(plan, laws, measure)
+    elif measure:
+        lines.append("nothing is protected, so that there is nothing to price")
     return lines
 
 
@@ -68,10 +73,12 @@ def _told(code: Code) -> str:
             f"{cost.cells_per_access} cells read to get at one weight")
 
 
-def _price_lines(plan: TacPlan, law: CellLaw, measure: bool) -> Iterator[str]:
+def _price_lines(plan: TacPlan, laws: Mapping[str, CellLaw], measure: bool) -> Iterator[str]:
     """Protected bits as cells, at Shannon's bound and under a real code."""
-    down, up = (np.unique(rates) for rates in (law.one_to_zero, law.zero_to_one))
+    down = np.unique(np.concatenate([law.one_to_zero for law in laws.values()]))
+    up = np.unique(np.concatenate([law.zero_to_one for law in laws.values()]))
     if len(down) > 1 or len(up) > 1:
+        yield "protected bits are not priced: regions or bit planes of this memory have flip rates of their own"
         return
     rates = float(down[0]), float(up[0])
     bits = round(plan.stored_bits)

@@ -53,17 +53,26 @@ def limit_notes(table: pd.DataFrame, card: DeviceCard) -> tuple[str, ...]:
     """
     if has_cells_apart(card):
         return ()
-    bound = BOUNDS[card.flips]
     protected = table[(table["overhead"] > 0.0) & (table["status"] != BEYOND)]
     chances = [float(chance) for chance in protected["flip_probability"] if chance > 0.0]
     if not chances:
         return ()
     ends = sorted({min(chances), max(chances)})
-    extra = [float(bound(chance)) for chance in ends]
+    extra = [least_extra_cells(card, chance) or 0.0 for chance in ends]
     return (
         f"a protected bit is an idealisation: at the flip probabilities of these answers, p = {_to(ends)}, any real "
         f"code needs at least {_to(sorted(extra))} extra cells per protected bit (Shannon)",
     )
+
+
+def least_extra_cells(card: DeviceCard, flip_probability: float) -> float | None:
+    """The fewest extra cells per protected bit of any code (Shannon); None where cells have flip rates of their own.
+
+    Args:
+        card: the device card; it says in which directions bits flip.
+        flip_probability: of the base cell.
+    """
+    return None if has_cells_apart(card) else float(BOUNDS[card.flips](flip_probability))
 
 
 def _to(ends: list[float]) -> str:

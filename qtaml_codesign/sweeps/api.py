@@ -72,7 +72,9 @@ def sweep(
     What acts on the tables:
         cells: cells per weight, for methods that choose the store (`tac.methods.CELL_METHODS`): what they spend instead
             of a budget, each number a curve of its own; default 8. The tables then have a column `cells`, in which
-            stands what the codes of the other methods take.
+            stands what the codes of the other methods take, without what protects them.
+        margin: design margin on the raw bit error rate, >= 1 (default), of the methods that spend cells: at each
+            thickness they design the store for so many times its flip probability, or for 1/2 where that is less.
         block: weights that share a mean and a scale, for the same methods; default: those of an output channel.
         target: what the frontier keeps: 0.95 (or "0.95 x clean") of the clean value, "clean + 0.1", "clean - 0.02", or
             "= 12.5"; default 0.95, or 1.05 where smaller is better. It must be worse than the clean value.
@@ -142,7 +144,7 @@ def find_frontier(
     Args:
         workload, card, budgets, methods, seed: as in `sweep`.
         thickness_nm: the range to search, from the smallest to the largest of these; default: the card's sweep range.
-        more: `cells`, `block`, `target`, `metric`, `half_width`, `max_trials`, `allocation`, `sensitivity`,
+        more: `cells`, `margin`, `block`, `target`, `metric`, `half_width`, `max_trials`, `allocation`, `sensitivity`,
             `decode`, `workers`, `executor`, `out`, `reuse` and `progress` as in `sweep`. A point that stays undecided
             is left when its 95 % interval is +- `half_width` (default 0.01), or after `max_trials` drawings (default
             320).

@@ -13,19 +13,21 @@ from qtaml_codesign.tac.ways import MEASURING, laws_folder
 
 
 def know_codes(
-    requests: Iterable[PlanRequest], tensors: Sequence[str], known: set[CellLaw], workers: Workers, progress: Progress
+    requests: Iterable[PlanRequest], tensors: Sequence[str], known: set[tuple[CellLaw, float]],
+    workers: Workers, progress: Progress,
 ) -> None:
     """Find the code of each flip law of the plans; what it leaves is kept for them, and for every later run.
 
     Args:
         requests: the plans that are to be made.
         tensors: names of the stored tensors.
-        known: laws that this run has asked for; these are added.
+        known: laws and design margins that this run has asked for; these are added.
         workers: where codewords are decoded.
         progress: who is told.
     """
-    wanted = dict.fromkeys(law for request in requests if request.method in CODED_METHODS
-                           for law in request.profile.assign(tensors).values() if law not in known)
+    asked = ((law, request.usable_margin) for request in requests if request.method in CODED_METHODS
+             for law in request.profile.assign(tensors).values())
+    wanted = dict.fromkeys(one for one in asked if one not in known)
     if not wanted:
         return
     if not known:
@@ -33,7 +35,7 @@ def know_codes(
             "what error-correcting codes leave of the flips is measured by decoding, up to half a minute for each flip "
             f"probability, where it is not kept in {laws_folder()} yet")))
     known.update(wanted)
-    jobs = (Job((place,), know_code, (law,), f"codes for flips of {law.one_to_zero[0]:g} and {law.zero_to_one[0]:g}")
-            for place, law in enumerate(wanted))
+    jobs = (Job((place,), know_code, one, f"codes for flips of {one[0].one_to_zero[0]:g} and {one[0].zero_to_one[0]:g}")
+            for place, one in enumerate(wanted))
     progress.add(MEASURING, total=len(wanted))
     workers.drain(lambda: next(jobs, None), lambda results: progress.add(MEASURING, done=len(results)))

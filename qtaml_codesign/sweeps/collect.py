@@ -57,7 +57,7 @@ class Measurement:
         counts: of every distinct task so far.
         notes: what the plans want the reader to know.
         gains: the Jacobian gains, once a plan has needed them.
-        known: flip laws whose codes have been looked for.
+        known: flip laws and design margins whose codes have been looked for.
     """
 
     network: Workload
@@ -68,7 +68,7 @@ class Measurement:
     counts: dict[str, TrialCounts] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     gains: list[JacobianGains] = field(default_factory=list)
-    known: set[CellLaw] = field(default_factory=set)
+    known: set[tuple[CellLaw, float]] = field(default_factory=set)
 
     @property
     def threshold(self) -> float:
@@ -167,9 +167,12 @@ class Measurement:
         """The plan of each point; those that the store knows are not made again."""
         ids, requests = [], {}
         for point in points:
-            request = PlanRequest(self.network.digest, point.choice.method, point.choice.budget, self.options.seed,
-                                  self.options.allocation, self.options.sensitivity, point.place.profile,
-                                  point.choice.cells, self.options.block if point.choice.spends_cells else None)
+            method, budget, cells = point.choice
+            request = PlanRequest(
+                self.network.digest, method, budget, self.options.seed, self.options.allocation,
+                self.options.sensitivity_of(method), point.place.profile, cells,
+                margin=self.options.margin_of(method), block=self.options.block_of(method),
+            )
             ids.append(request.request_id)
             requests[ids[-1]] = request
         known = self.store.plans(requests)

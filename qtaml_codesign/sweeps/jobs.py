@@ -21,8 +21,9 @@ from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.sweeps.handle import WorkloadHandle, resolve
 from qtaml_codesign.sweeps.task import ENGINE_VERSION, SweepTask, TaskGroup, content_digest
 from qtaml_codesign.tac.api import TacPlan, plan
+from qtaml_codesign.tac.choices import MOST_FLIPS
 from qtaml_codesign.tac.methods import METHOD_RULES
-from qtaml_codesign.tac.ways import code_for
+from qtaml_codesign.tac.ways import rated_for
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class PlanRequest:
     sensitivity: str
     profile: BitErrorProfile
     cells: float | None = None
+    margin: float = 1.0
     block: int | None = None
 
     @property
@@ -52,8 +54,14 @@ class PlanRequest:
             "budget": self.budget, "seed": self.seed, "allocation": self.allocation, "sensitivity": self.sensitivity,
             "profile": self.profile.to_json(),
         }
-        of_stores = {"cells": self.cells, "block": self.block}
-        return content_digest(content | {name: value for name, value in of_stores.items() if value is not None})
+        of_stores = {"cells": (self.cells, None), "margin": (self.margin, 1.0), "block": (self.block, None)}
+        return content_digest(content | {name: value for name, (value, usual) in of_stores.items() if value != usual})
+
+    @property
+    def usable_margin(self) -> float:
+        """The design margin, less where it would go beyond a flip probability of 1/2: a curve runs on to there."""
+        highest = max(float(max(law.one_to_zero.max(), law.zero_to_one.max())) for law in self.profile.regions)
+        return max(1.0, min(self.margin, MOST_FLIPS / highest)) if highest > 0.0 else self.margin
 
 
 def make_plan(handle: WorkloadHandle | Parcel, request: PlanRequest, gains: JacobianGains | None) -> TacPlan:
@@ -70,18 +78,20 @@ def make_plan(handle: WorkloadHandle | Parcel, request: PlanRequest, gains: Jaco
     """
     with single_threaded():
         return plan(resolve(handle), request.method, request.profile, request.budget, request.seed,
-                    cells=request.cells, block=request.block, sensitivity=request.sensitivity, gains=gains,
+                    cells=request.cells, margin=request.usable_margin, block=request.block,
+                    sensitivity=request.sensitivity, gains=gains,
                     allocation=request.allocation if METHOD_RULES[request.method].spend == "allocate" else None)
 
 
-def know_code(law: CellLaw) -> None:
+def know_code(law: CellLaw, margin: float) -> None:
     """Job: find the code that plans take in such cells; what it leaves is then kept for them.
 
     Args:
         law: flip rates of the raw cells.
+        margin: design margin on the raw bit error rate.
     """
     with single_threaded():
-        code_for(law)
+        rated_for(law, margin)
 
 
 def run_trials(handle: WorkloadHandle | Parcel, task: SweepTask, first: int, count: int) -> list[TrialCounts]:

@@ -11,26 +11,30 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qtaml_codesign.cards import DeviceCard
-from qtaml_codesign.checks import number_within, one_of, plain_array, several, whole_number
+from qtaml_codesign.checks import number_within, one_of, several, whole_number
 from qtaml_codesign.errors import InputError, shown
 from qtaml_codesign.nets.metric import Metric, as_metric
 from qtaml_codesign.nets.sensitivity import METHODS as SENSITIVITIES
 from qtaml_codesign.nets.target import Target, as_target
-from qtaml_codesign.physics.flip import flip_probability, thickness_for
+from qtaml_codesign.sweeps.grid import checked_grid, ends_of, thickness_grid
 from qtaml_codesign.sweeps.stopping import DEFAULT_MAX_TRIALS, StoppingRule
 from qtaml_codesign.tac.allocation import checked_allocation
-from qtaml_codesign.tac.choices import Choice, checked_block, checked_cells, checked_methods, decodes, need_method
+from qtaml_codesign.tac.choices import (
+    Choice,
+    checked_block,
+    checked_cells,
+    checked_margin,
+    checked_methods,
+    decodes,
+    need_method,
+)
 from qtaml_codesign.tac.methods import BUDGET_FREE_METHODS, CELL_METHODS, METHOD_RULES, METHODS, SPENDING_METHODS
 
 DEFAULT_BUDGETS = (0.0, 0.01, 0.02, 0.03, 0.05, 0.10, 0.125, 0.25, 0.375)
 DEFAULT_METHODS = ("tac", "uniform-msp")
-GRID_FLIP_PROBABILITIES = (0.4, 0.3, 0.25, 0.2, 0.15, 0.1, 0.07, 0.05, 0.03, 0.02, 0.01, 3e-3, 1e-3, 1e-4, 1e-6)
 
 MOST_POINTS = 48
 """Grids of more thicknesses are interpolated unless told otherwise."""
-
-_SAME_NM = 1e-6
-_CLOSE = 0.002
 
 Rows = Literal["measured", "interpolated", "knots"]
 
@@ -53,6 +57,7 @@ class SweepOptions:
         rows: what the table holds: each thickness "measured", each "interpolated" between knots that lie where the
             curve bends, or the "knots" of a search for the frontier alone.
         refine: whether further knots are measured where a curve crosses the target.
+        margin: design margin on the raw bit error rate, of methods that spend cells.
         block: weights that share a mean and a scale; None: those of an output channel do.
         decode: whether codewords are really decoded in every trial.
     """
@@ -69,8 +74,33 @@ class SweepOptions:
     sensitivity: str
     rows: Rows
     refine: bool
+    margin: float = 1.0
     block: int | None = None
     decode: bool = False
+
+    def margin_of(self, method: str) -> float:
+        """The design margin of a method, 1 where it designs nothing for the flip probability.
+
+        Args:
+            method: one of `METHODS`.
+        """
+        return self.margin if method in CELL_METHODS else 1.0
+
+    def block_of(self, method: str) -> int | None:
+        """Weights that share a mean and a scale under a method, None where their number is no choice.
+
+        Args:
+            method: one of `METHODS`.
+        """
+        return self.block if method in CELL_METHODS else None
+
+    def sensitivity_of(self, method: str) -> str:
+        """How the gains of a method are measured; one that chooses the store has its own way.
+
+        Args:
+            method: one of `METHODS`.
+        """
+        return "auto" if METHOD_RULES[method].chooses_store else self.sensitivity
 
     @property
     def curves(self) -> tuple[Choice, ...]:
@@ -116,9 +146,10 @@ class SweepOptions:
         return replace(self, stopping=replace(self.stopping, threshold=self.stopping.far_from))
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values that survive JSON; without `cells`, `block` and `decode` where they are not asked for."""
+        """Plain values that survive JSON; without what acts on stores where it is not asked for."""
+        unused = {"cells": (), "margin": 1.0, "block": None, "decode": False}
         plain = {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()
-                 if name not in ("cells", "block", "decode") or value}
+                 if name not in unused or value != unused[name]}
         return plain | {"stopping": self.stopping.describe(), "target": self.wanted.plain,
                         "metric": self.stopping.metric.name}
 
@@ -145,15 +176,15 @@ def sweep_options(
     cells: float | Sequence[float] | None = None, methods: Sequence[str] = DEFAULT_METHODS, seed: int = 0,
     target: float | str | Target | None = None, metric: str | Metric | None = None, trials: int | None = None,
     half_width: float | None = None, max_trials: int | None = None, allocation: str | None = None,
-    sensitivity: str = "auto", interpolate: bool | None = None, refine: bool | None = None, search: bool = False,
-    block: int | None = None, decode: bool = False,
+    sensitivity: str = "auto", interpolate: bool | None = None, refine: bool | None = None, margin: float = 1.0,
+    block: int | None = None, decode: bool = False, search: bool = False,
 ) -> SweepOptions:
     """The options of a sweep, checked; `sweep` and `find_frontier` say what each means.
 
     Args:
         card: whose range is the default.
         thickness_nm, budgets, cells, methods, seed, target, metric, trials, half_width, max_trials, allocation,
-            sensitivity, interpolate, refine, block, decode: as in `sweep`.
+            sensitivity, interpolate, refine, margin, block, decode: as in `sweep`.
         search: look for the frontier alone.
 
     Raises:
@@ -163,79 +194,13 @@ def sweep_options(
     grid = thickness_grid(card) if thickness_nm is None else checked_grid(thickness_nm)
     rows = "knots" if search else _rows(grid, interpolate, refine)
     return SweepOptions(
-        thickness_nm=_ends(grid) if search else tuple(grid.tolist()), budgets=_budgets(budgets, chosen),
+        thickness_nm=ends_of(grid) if search else tuple(grid.tolist()), budgets=_budgets(budgets, chosen),
         cells=_cells(cells, chosen), methods=chosen, seed=whole_number("seed", seed, least=0),
         target=None if target is None else as_target(target), metric=None if metric is None else as_metric(metric),
         stopping=_stopping(trials, half_width, max_trials), allocation=checked_allocation(allocation, chosen),
         sensitivity=_sensitivity(sensitivity, chosen), rows=rows, refine=refine is not False,
-        block=checked_block(block, chosen), decode=decodes(decode, chosen),
+        margin=checked_margin(margin, chosen), block=checked_block(block, chosen), decode=decodes(decode, chosen),
     )
-
-
-def thickness_grid(card: DeviceCard) -> NDArray[np.float64]:
-    """Default grid of a card in nm, rising, shape (n,).
-
-    The ends of the card's sweep range, its own thickness, and the thicknesses at which the flip probability of its
-    base cell takes the values of `GRID_FLIP_PROBABILITIES`, as far as they lie in the range and not within 0.2 % of
-    its width of the others: close together where the accuracy changes, few where it does not.
-
-    Args:
-        card: the device card.
-
-    Raises:
-        InputError: the card names no range.
-
-    Example:
-        >>> from qtaml_codesign.cards import load_card
-        >>> grid = thickness_grid(load_card("3nm"))
-        >>> bool((np.diff(grid) > 0).all())
-        True
-    """
-    own = float(card.barrier.thickness_nm)
-    if card.sweep is None:
-        raise InputError(
-            "the card names no range of oxide thickness to sweep", where=f"card {card.name!r}, sweep.thickness_nm",
-            rule="a card with a sweep range, or a range given with the command", value="(none)",
-            next_step=f"give one, for instance --thickness {0.9 * own:.3g}:{1.1 * own:.3g}:12",
-        )
-    low, high = (float(end) for end in card.sweep.thickness_nm)
-    fixed = [low, high, *([own] if low < own < high else [])]
-    near, far = (float(flip_probability(card, end).probability) for end in (high, low))
-    wanted = [float(thickness_for(card, chance)) for chance in GRID_FLIP_PROBABILITIES if near <= chance <= far]
-    apart = [found for found in wanted if min(abs(found - point) for point in fixed) > _CLOSE * (high - low)]
-    return np.unique([point for point in [*fixed, *apart] if low <= point <= high])
-
-
-def checked_grid(thickness_nm: ArrayLike) -> NDArray[np.float64]:
-    """A caller's grid as a rising float64 array of shape (n,), in nm.
-
-    Args:
-        thickness_nm: one oxide thickness in nm, or several.
-
-    Raises:
-        InputError: what was given is no set of thicknesses.
-    """
-    given = np.atleast_1d(plain_array("thickness_nm", thickness_nm, "numbers in nm", "give for instance [1.72, 1.8]"))
-    if given.dtype.kind not in "fiu" or given.ndim != 1 or given.size == 0:
-        raise _grid_error("one or more numbers in nm, one axis", thickness_nm)
-    grid = np.sort(given.astype(np.float64))
-    if not (np.isfinite(grid) & (grid > 0.0)).all():
-        raise _grid_error("finite and > 0 nm", thickness_nm)
-    if (np.diff(grid) <= _SAME_NM).any():
-        raise _grid_error(f"no thickness twice (closer than {_SAME_NM:g} nm)", thickness_nm)
-    return grid
-
-
-def _grid_error(rule: str, value: object) -> InputError:
-    return InputError("the grid of oxide thickness is not usable", where="thickness_nm (--thickness)", rule=rule,
-                      value=value, next_step="give for instance --thickness 1.72:1.95:12, or an array in nm")
-
-
-def _ends(grid: NDArray[np.float64]) -> tuple[float, float]:
-    if len(grid) == 1:
-        raise InputError("one thickness is no range to search", where="thickness_nm (--thickness)",
-                         rule="the two ends of a range", value=float(grid[0]), next_step="give for instance 1.7:2.2")
-    return float(grid[0]), float(grid[-1])
 
 
 def _rows(grid: NDArray[np.float64], interpolate: bool | None, refine: bool | None) -> Rows:

@@ -242,7 +242,8 @@ class Sweep:
 
     def _picture(self) -> bytes:
         picture, stopping = io.BytesIO(), self.options.stopping
-        save_sweep(self.points, self.frontier().to_frame(), self.options.wanted, picture,
+        measured = self.points if self.knots is None or self.interpolated else self._with_ends(self.knots)
+        save_sweep(measured, self.frontier().to_frame(), self.options.wanted, picture,
                    f"{self.card.name} card, {self.workload_name}", metric=self.metric, window_s=self.card.window_s,
                    confidence=stopping.confidence, knots=self.knots if self.interpolated else None,
                    searched=stopping.threshold is not None)

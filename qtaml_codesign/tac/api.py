@@ -21,10 +21,10 @@ from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.physics.flip import FlipProbability
 from qtaml_codesign.tac.algorithm import Planner, StageProgress
 from qtaml_codesign.tac.allocation import checked_allocation
-from qtaml_codesign.tac.auto import AUTO, BUDGET_CANDIDATES, best_plan
-from qtaml_codesign.tac.choices import checked_block, checked_cells, need_method
+from qtaml_codesign.tac.auto import AUTO, best_plan, candidates
+from qtaml_codesign.tac.choices import checked_block, checked_cells, checked_margin, need_method
 from qtaml_codesign.tac.layers import LayerPlan
-from qtaml_codesign.tac.methods import BUDGET_FREE_METHODS, CELL_METHODS, METHOD_RULES, METHODS, SPENDING_METHODS
+from qtaml_codesign.tac.methods import BUDGET_FREE_METHODS, METHOD_RULES, METHODS, SPENDING_METHODS
 from qtaml_codesign.tac.plan import TacPlan, weights_digest
 from qtaml_codesign.tac.request import StoreRequest
 from qtaml_codesign.tac.stores import STORES
@@ -33,6 +33,7 @@ __all__ = ["BUDGET_FREE_METHODS", "METHODS", "LayerPlan", "TacPlan", "plan", "we
 
 CORRECTION_TRIALS = 5
 PLAN_METHODS = (*METHODS, AUTO)
+GAIN_METHODS = tuple(name for name, rule in METHOD_RULES.items() if rule.needs_gains)
 PLANE_METHODS = tuple(name for name, rule in METHOD_RULES.items() if not rule.chooses_store)
 FlipInput = float | ArrayLike | FlipProbability | BitErrorProfile
 
@@ -45,6 +46,7 @@ def plan(
     seed: int = 0,
     *,
     cells: float | None = None,
+    margin: float = 1.0,
     block: int | None = None,
     allocation: str | None = None,
     sensitivity: str = "auto",
@@ -62,12 +64,16 @@ def plan(
     Args:
         workload: network and calibration inputs, or the name of one; its labels are not used.
         method: one of `METHODS`, or `auto`: the method that moves the logits least, of those that spend cells, or, with
-            a budget, of those that protect bits; expected errors pick two, and the calibration inputs decide.
+            a budget, of those that protect bits; expected errors pick two, and the calibration inputs decide. Without
+            a budget or cells it spends 8 cells.
         flip_probability: one number, (B,) by bit plane (0 = LSB), a scalar `FlipProbability` or a profile; all zero is
             quantisation alone.
         budget: protected-bit fraction in [0, 1]; must be 0 for methods that protect nothing or spend cells.
         seed: key of random probes, correction drawings and random protection.
         cells: cells per weight, for the methods that spend them (`CELL_METHODS`); theirs is 8 when left out.
+        margin: design margin on the raw bit error rate, >= 1, for the methods that spend cells: words, tables and codes
+            are made for so many times the flip probability, so that the store holds where it turns out higher; at most
+            a flip probability of 1/2. What a code leaves is still that of `flip_probability`.
         block: weights that share a mean and a scale, runs of each flattened tensor such as a line of the memory holds;
             for the same methods. Those of an output channel do when left out; one larger than a tensor is the tensor.
         allocation: `greedy` (the paper's, default) or `exact` (integer programme), for methods that allocate by score.
@@ -81,7 +87,8 @@ def plan(
         progress: called with (stage, steps done, steps known so far) as the work goes on; the stages are calibration
             (Jacobian gains), scores and correction (simulations of one layer alone).
         gains: what `nets.sensitivity.jacobian_gains` found for this network, where several plans share it; None
-            measures them if the method needs them.
+            measures them if the method needs them. Beside another `sensitivity` than the one that they were measured
+            by, and for methods that use none, they are refused.
 
     Raises:
         InputError: an argument that is unknown, out of bounds, or would have no effect.
@@ -99,26 +106,45 @@ def plan(
         need_method("budget", budget, "spends a budget", [method], (*SPENDING_METHODS, AUTO))
     whole_number("seed", seed, least=0)
     whole_number("correction_trials", correction_trials, least=1)
-    solver = checked_allocation(allocation, [method])
-    spent = [method] if method != AUTO else list(BUDGET_CANDIDATES if budget else CELL_METHODS)
+    spent = [method] if method != AUTO else candidates(budget, cells)
+    solver = checked_allocation(allocation, spent)
     wanted, run = checked_cells(cells, spent), checked_block(block, spent)
+    checked_margin(margin, spent)
     if sensitivity != "auto":
         need_method("sensitivity", sensitivity, "weighs whole tensors", spent, PLANE_METHODS)
     if (bits or encoding) and np.ndim(cast(ArrayLike, flip_probability)) == 0:  # rates by plane need their number
         need_method("bits, encoding", (bits, encoding), "stores plain codes", spent, PLANE_METHODS)
+    _check_gains(gains, sensitivity, spent)
     profile = _rates(flip_probability, bits, encoding)
     network = load_workload(workload)
     errors = profile.assign(list(network.weights))
     told = progress or (lambda stage, done, total: None)
+    highest = max(float(max(law.one_to_zero.max(), law.zero_to_one.max())) for law in errors.values())
+    wider = checked_margin(margin, spent, highest)
     planner = Planner(network, errors, seed, solver, correction_trials, sensitivity, told, _of_network(gains, network))
 
     def make(name: str) -> TacPlan:
         if METHOD_RULES[name].chooses_store:
-            return STORES[name](StoreRequest(network, errors, name, float(budget), wanted, seed, told, run))
+            return STORES[name](StoreRequest(network, errors, name, float(budget), wanted, seed, told, margin=wider,
+                                             block=run))
         return planner.make(name, float(budget))
 
     with single_threaded():
-        return best_plan(network, errors, float(budget), seed, make) if method == AUTO else make(method)
+        if method == AUTO:
+            return best_plan(network, errors, spent, seed, make, given=budget > 0.0 or cells is not None)
+        return make(method)
+
+
+def _check_gains(gains: JacobianGains | None, sensitivity: str, methods: list[str]) -> None:
+    """Refuse gains that no method uses, or that were measured in another way than is asked for."""
+    if gains is None:
+        return
+    if sensitivity == "auto":
+        need_method("gains", "Jacobian gains", "allocates by Jacobian gains", methods, GAIN_METHODS)
+    elif gains.method != sensitivity:
+        raise InputError("the Jacobian gains were measured in another way", where="gains, sensitivity",
+                         rule=f"gains by {sensitivity}, as sensitivity says", value=f"gains by {gains.method}",
+                         next_step="leave gains out to measure them, or leave sensitivity out to use these")
 
 
 def _of_network(gains: JacobianGains | None, network: Workload) -> JacobianGains | None:

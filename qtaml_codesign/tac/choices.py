@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 USUAL_CELLS = 8.0
 """Cells per weight of methods that spend them, unless told: as many as plain 8-bit codes take."""
 LEAST_CELLS, MOST_CELLS = 0.1, 64.0
+MOST_FLIPS = 0.5
+"""Flip probability at which a cell of a symmetric channel tells nothing: no margin designs for more."""
+MOST_MARGIN = 1000.0
+ROUNDING = 1e-12
 
 
 class Choice(NamedTuple):
@@ -130,6 +134,37 @@ def checked_cells(cells: float | None, methods: Sequence[str], where: str = "cel
     need_method(where, cells, "spends cells", methods, CELL_METHODS)
     return number_within(where, cells, LEAST_CELLS, MOST_CELLS, f"{LEAST_CELLS} <= cells per weight <= {MOST_CELLS:g}",
                          "4 is half of what plain 8-bit codes take")
+
+
+def checked_margin(margin: float, methods: Sequence[str], highest: float = 0.0) -> float:
+    """Design margin on the raw bit error rate, 1 for none.
+
+    Args:
+        margin: the store is made for so many times the flip probability, >= 1.
+        methods: the methods that are asked for.
+        highest: flip probability that it multiplies, of the cell that flips most.
+
+    Raises:
+        InputError: below 1, a margin that acts on none of the methods, or one beyond a flip probability of 1/2, where a
+            cell tells nothing.
+
+    Example:
+        >>> checked_margin(1.2, ["joint"], 0.1), checked_margin(1, ["tac"])
+        (1.2, 1.0)
+    """
+    where = "margin (--margin)"
+    found = number_within(where, margin, 1.0, MOST_MARGIN, f"1 <= margin <= {MOST_MARGIN:g}, of the flip probability",
+                          "1.2 designs the store for 1.2 times the flip probability")
+    if found == 1.0:
+        return found
+    need_method(where, f"{found:g}", "designs its words and codes for the flip probability", methods, CELL_METHODS)
+    if found * highest > MOST_FLIPS * (1.0 + ROUNDING):
+        raise InputError("the design margin leaves nothing to design for", where=where,
+                         rule=f"margin x flip probability <= {MOST_FLIPS:g}, at which a cell tells nothing",
+                         value=f"{found:g} x {highest:g} = {found * highest:.4g}",
+                         next_step=f"take a margin of {MOST_FLIPS / highest:.4g} at most" if highest <= MOST_FLIPS
+                         else "leave the margin out")
+    return found
 
 
 def checked_block(block: int | None, methods: Sequence[str], where: str = "block (--block)") -> int | None:

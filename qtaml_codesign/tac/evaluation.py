@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+
+import numpy as np
 
 from qtaml_codesign.bits.cell_law import BitErrorProfile, CellLaw, as_profile
 from qtaml_codesign.bits.noise import CellNoise, noise_model
@@ -11,7 +13,7 @@ from qtaml_codesign.bits.variation import ONE_CHIP
 from qtaml_codesign.checks import number_within, whole_number
 from qtaml_codesign.codecs.coded import decoding
 from qtaml_codesign.codecs.registry import Holding
-from qtaml_codesign.errors import InputError, PlanError
+from qtaml_codesign.errors import InputError, PlanError, WorkloadError
 from qtaml_codesign.memory.deploy import DeployedModel, deploy
 from qtaml_codesign.memory.trial import Trials
 from qtaml_codesign.nets.counts import TrialCounts
@@ -22,6 +24,7 @@ from qtaml_codesign.nets.threads import single_threaded
 from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.physics.flip import FlipProbability
 from qtaml_codesign.tac.api import FlipInput, weights_digest
+from qtaml_codesign.tac.layers import StoredLayer
 from qtaml_codesign.tac.plan import TacPlan
 
 ITSELF = Target(0.0)
@@ -199,7 +202,31 @@ def deploy_plan(
         sizes = {name: weight.size for name, weight in workload.weights.items()}
         laws = noise_model(noise).apply_to(laws, sizes, seed)
     codecs = _decoding_codecs(plan) if decode else plan.codecs
-    return deploy(workload.weights, codecs, laws, plan.statistics)
+    try:
+        return deploy(workload.weights, codecs, laws, plan.statistics)
+    except InputError as failure:
+        if noise is None or not any(isinstance(layer, StoredLayer) for layer in plan.layers):
+            raise
+        name = noise if isinstance(noise, str) else type(noise).__name__
+        raise _noise_does_not_fit(plan, laws, f"{name}, with a {plan.method} plan") from failure
+
+
+def _noise_does_not_fit(plan: TacPlan, laws: Mapping[str, CellLaw], value: str) -> InputError:
+    """Why the store of a plan has no law under a noise model, and what can be measured instead."""
+    coded = any(held.coded_bits for held in plan.codecs.values())
+    if any(len(np.unique(rates)) > 1 for law in laws.values() for rates in (law.one_to_zero, law.zero_to_one)):
+        what = "the cells of this store's words are no bit planes that could have flip rates of their own"
+        rule = "a noise model under which all cells of a word flip alike"
+    elif any(law.block != 1 or law.spread != 0.0 for law in laws.values()):
+        what = "what this plan's code leaves was measured for cells that flip independently, all at one rate"
+        rule = "a noise model under which the cells of a codeword do so"
+    else:
+        what = "what this plan's code leaves was measured at its own flip probability, not at those of the noise model"
+        rule = "codewords that are really decoded"
+    instead = ("--noise layer-variation-0.3 with --decode (decode=True)" if coded
+               else "--noise cell-variation-0.3, clusters-4 or layer-variation-0.3")
+    return InputError(what, where="noise (--noise)", rule=rule, value=value,
+                      next_step=f"take {instead}, or a plan of plain codes, such as of method tac")
 
 
 def _decoding_codecs(plan: TacPlan) -> dict[str, Holding]:
@@ -233,6 +260,11 @@ def check_same_network(workload: Workload, plan: TacPlan) -> None:
             rule=f"weights digest {plan.weights_digest[:12]}...", value=f"{found[:12]}... (workload {workload.name!r})",
             next_step=again,
         )
+    try:
+        workload.network.replacements({name: np.array(values) for name, values in plan.statistics.items()})
+    except WorkloadError as failure:
+        raise PlanError("the plan's statistics do not fit the network", where=f"plan for {plan.workload!r}, statistics",
+                        rule=f"{failure.where}: {failure.rule}", value=failure.value, next_step=again) from None
 
 
 def laws_for(workload: Workload, plan: TacPlan, flip_probability: FlipInput) -> dict[str, CellLaw]:

@@ -92,7 +92,7 @@ def _as_holding(given: Any) -> Any:
         return codec_from_json(given)
     except InputError as failure:
         raise ValueError(f"{failure.what}: {failure.where}: {failure.rule}") from None
-    except (AttributeError, KeyError, TypeError, ValueError) as failure:
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as failure:
         raise ValueError(f"the fields that its kind of store writes: {failure!r}") from None
 
 
@@ -113,6 +113,14 @@ class StoredLayer(Frozen):
     score: NonNegative | None
     codec: Annotated[InstanceOf[Codec] | InstanceOf[ByGroups], BeforeValidator(_as_holding),
                      PlainSerializer(lambda held: held.to_json())]
+
+    def __repr__(self) -> str:
+        """Name, size and store, without tables."""
+        return f"StoredLayer({self.name}, {self.weights} weights, {self.codec.cells:.4g} cells: {self.codec.summary})"
+
+    def __str__(self) -> str:
+        """As `repr`."""
+        return repr(self)
 
     @property
     def shape(self) -> tuple[Hashable, ...]:

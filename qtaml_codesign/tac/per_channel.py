@@ -1,10 +1,11 @@
 """Tunnelling-aware compensation channel by channel, in the paper's own currency: method `tac-c`.
 
-The cells are plain codes, of which ideal protection keeps whole planes; what is spent is protected bits. What the paper
-decides for each tensor is decided for each row, or output channel, and by the expected squared error of the logits
-(`row_stores.py`): scale, depth, and how the cells are read. Where the flips disturb the network beyond first order,
-gains are measured again at weights as they are read, norms get statistics of the noisy network, and the readouts are
-fitted on the calibration inputs (`readout_fit.py`). No labels, no retraining: nothing but 64 unlabelled inputs.
+The cells are those of the plain store, of which ideal protection keeps whole planes; what is spent is protected bits.
+What the paper decides for each tensor is decided for each row, or output channel, and by the expected squared error of
+the logits (`row_stores.py`): scale, depth, and how the cells are read; planes left open are digits of a base below 2.
+Where the flips disturb the network beyond first order, gains are measured again at weights as they are read, norms get
+statistics of the noisy network, and the readouts are fitted on the calibration inputs (`readout_fit.py`). No labels, no
+retraining: nothing but 64 unlabelled inputs.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from qtaml_codesign.memory.deploy import deploy
 from qtaml_codesign.memory.reader import Reader
-from qtaml_codesign.nets.weight_gains import weight_gains
+from qtaml_codesign.nets.weight_gains import gains_method, weight_gains
 from qtaml_codesign.tac.cell_allocation import allocate_cells
 from qtaml_codesign.tac.groups import Gains
 from qtaml_codesign.tac.layers import StoredLayer
@@ -38,7 +39,7 @@ class Parts(RowParts):
     """Which parts of the design act; all by default.
 
     Attributes:
-        row_scale, clipping, readout, nearest_mean: of each tensor (`RowParts`).
+        row_scale, clipping, readout, nearest_mean, open_base: of each tensor (`RowParts`).
         row_depth: a depth for each row instead of one for the tensor.
         statistics: those of normalisation layers are estimated again under the flips.
         noisy_gains: gains are measured at weights as they are read too, and the stores designed anew.
@@ -56,7 +57,7 @@ class Parts(RowParts):
 
     @classmethod
     def none(cls) -> Parts:
-        """Plain codes with a scale and a depth for each tensor."""
+        """Plain codes, in base 2, with a scale and a depth for each tensor."""
         return cls(**dict.fromkeys((field.name for field in fields(cls)), False))
 
 
@@ -77,7 +78,7 @@ def channel_wise(request: StoreRequest, parts: Parts = ALL_PARTS) -> TacPlan:
         >>> import qtaml_codesign as qc
         >>> plan = qc.plan("small-cnn", method="tac-c", flip_probability=0.1, budget=0.0035)
         >>> plan.overhead <= 0.0035, plan.layers[1].codec.summary
-        (True, '0 of 8 planes protected, scale by row')
+        (True, '0 of 8 planes protected, the others in base 1, scale by row')
     """
     clean = gains = gains_of(request.workload)
     stores, error = design_rows(request, gains, parts)
@@ -167,7 +168,7 @@ def _plan(
     score = {name: float(np.abs(weight).max()) ** 2 * mean_gain[name] for name, weight in weights.items()}
     return TacPlan(
         method=request.method, workload=request.workload.name, weights_digest=weights_digest(weights),
-        budget=request.budget, seed=request.seed, allocation="none", sensitivity="reverse",
+        budget=request.budget, seed=request.seed, allocation="none", sensitivity=gains_method(request.workload),
         rho_star=None, predicted_variance=error, uniform_variance=None, warnings=(), statistics=statistics,
         layers=tuple(StoredLayer(name=name, weights=weight.size, codec=stores[name].holding, score=score[name],
                                  jacobian_gain=float(np.sqrt(mean_gain[name])))

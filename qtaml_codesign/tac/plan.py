@@ -7,18 +7,18 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
 from qtaml_codesign.codecs.codewords import Codewords
-from qtaml_codesign.codecs.plane_protected import PlaneProtected
 from qtaml_codesign.codecs.registry import Holding
-from qtaml_codesign.errors import InputError, PlanError
+from qtaml_codesign.errors import PlanError
 from qtaml_codesign.tac.layers import AnyLayer, Finite, Frozen, LayerPlan, NonNegative, StoredLayer
 from qtaml_codesign.tac.methods import METHODS
+from qtaml_codesign.tac.plan_checks import AGAIN, check_layers, check_statistics
 from qtaml_codesign.tac.plan_file import (
     PAPER_VERSION,
     PLAN_FORMAT,
@@ -32,9 +32,8 @@ if TYPE_CHECKING:
 else:
     Method = Literal[METHODS]
 
-OF_STORES = ("cells", "error_floor", "statistics", "reason")
-"""Fields that stand in files of version 3 alone."""
-_AGAIN = "or make the plan again with `codesign plan`"
+OF_STORES: dict[str, Any] = {"cells": None, "error_floor": None, "statistics": {}, "reason": "", "margin": 1.0}
+"""Fields that stand in files of version 3 alone, and what they are where the file does not name them."""
 
 
 class TacPlan(Frozen):
@@ -61,6 +60,8 @@ class TacPlan(Frozen):
         statistics: buffers of the network that go with the stored weights, flat, by name: those of normalisation layers
             re-estimated under the flips; empty where it keeps its own.
         reason: why this method, where it was left to `auto`.
+        margin: design margin on the raw bit error rate: the store was made for so many times the flip probability, at
+            which predicted_variance and error_floor hold; 1 where it was made for the flip probability itself.
 
     Example:
         >>> plan = TacPlan.from_json(TacPlan(method="none", workload="toy", weights_digest="0" * 64, budget=0.0,
@@ -88,6 +89,19 @@ class TacPlan(Frozen):
     error_floor: NonNegative | None = None
     reason: str = ""
     statistics: dict[str, tuple[Finite, ...]] = Field(default_factory=dict)
+    margin: Annotated[float, Field(ge=1.0, allow_inf_nan=False)] = 1.0
+
+    def __repr__(self) -> str:
+        """What was planned for which network, and what it costs, without tables."""
+        spent = f"budget {self.budget:g}" if self.cells is None else f"{self.cells:g} cells"
+        margin = "" if self.margin == 1.0 else f", margin {self.margin:g}"
+        return (f"TacPlan({self.method}, {spent}{margin}, for {self.workload}: {len(self.layers)} layers, "
+                f"{self.weights} weights, {self.cells_per_weight:.4g} cells per weight, {self.overhead:.4%} of its "
+                "bits protected)")
+
+    def __str__(self) -> str:
+        """As `repr`."""
+        return repr(self)
 
     @property
     def codecs(self) -> dict[str, Holding]:
@@ -176,7 +190,7 @@ class TacPlan(Frozen):
     def to_json(self) -> str:
         """The plan as JSON text; floats round-trip exactly."""
         content = self.model_dump(mode="json")
-        of_store = {name: value for name in OF_STORES if (value := content.pop(name)) not in (None, "", {})}
+        of_store = {name: value for name, usual in OF_STORES.items() if (value := content.pop(name)) != usual}
         stores = bool(of_store) or any(isinstance(layer, StoredLayer) for layer in self.layers)
         header = {"format": PLAN_FORMAT, "version": PLAN_VERSION if stores else PAPER_VERSION}
         return json.dumps(without_repeated_tables({**header, **content, **of_store}), indent=1, allow_nan=False)
@@ -197,7 +211,8 @@ class TacPlan(Frozen):
             found = cls.model_validate_json(json.dumps(content))
         except ValidationError as failure:
             raise _plan_error(failure, where) from None
-        _check_layers(found, where)
+        check_layers(found.layers, where)
+        check_statistics(found.statistics, where)
         return found
 
     def save(self, path: str | Path) -> None:
@@ -256,26 +271,4 @@ def _plan_error(failure: ValidationError, where: str) -> PlanError:
     missing = first["type"] == "missing"
     return PlanError(f"the plan's field {field} is {'missing' if missing else 'not usable'}", where=f"{where}, {field}",
                      rule=first["msg"], value="(missing)" if missing else first["input"],
-                     next_step=f"correct the field, {_AGAIN}")
-
-
-def _check_layers(plan: TacPlan, where: str) -> None:
-    for layer in plan.layers:
-        try:
-            if isinstance(layer.codec, PlaneProtected):
-                layer.codec.check_size(layer.weights)
-        except InputError as failure:
-            raise PlanError(failure.what, where=f"{where}, {layer.name}, {failure.where}", rule=failure.rule,
-                            value=failure.value, next_step=f"correct the field, {_AGAIN}") from None
-        if isinstance(layer, StoredLayer):
-            continue
-        if layer.corrected == ((layer.factor, layer.gain, layer.offset) == (1.0, 1.0, 0.0)):
-            raise PlanError("a layer's readout does not fit its mean correction",
-                            where=f"{where}, {layer.name}, corrected",
-                            rule="corrected is true exactly when factor, gain, offset are not 1, 1, 0",
-                            value=(layer.corrected, layer.factor, layer.gain, layer.offset),
-                            next_step=f"correct the fields, {_AGAIN}")
-    names = [layer.name for layer in plan.layers]
-    if len(set(names)) != len(names):
-        raise PlanError("a tensor stands in the plan twice", where=f"{where}, layers", rule="one entry per tensor",
-                        value=names, next_step="remove the second entry")
+                     next_step=f"correct the field, {AGAIN}")

@@ -1,37 +1,43 @@
-"""Plain codes row by row: the scale and the readout of each row that disturb the output least, at every depth.
+"""Words row by row: the scale and the readout of each row that disturb the output least, at every depth.
 
-With g(w) the gain of a weight (`nets.weight_gains`), m(w) and v(w) mean and variance of the level that is read for it
+With g(w) the gain of a weight (`nets.weight_gains`), m(w) and v(w) mean and variance of the value that is read for it
 under the row's protection, and a readout of gain a and offset o, a row adds
 
     e = sum_w g(w) [ (w - a m(w) - o)^2 + a^2 v(w) ]
 
 to the expected squared error of the logits, independent noises and small errors taken for granted. The scale acts
-through m and v: a smaller one clips more weights and lets the flips of the others move them less.
+through m and v: a smaller one clips more weights and lets the flips of the others move them less. So does the base of
+the open planes, which is chosen for a Gaussian row: one for each depth, the same for all rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from qtaml_codesign.bits.cell_law import CellLaw
 from qtaml_codesign.bits.formats import BitFormat
-from qtaml_codesign.bits.law import ReadLaw
 from qtaml_codesign.codecs.by_groups import ByGroups
-from qtaml_codesign.codecs.channel_protected import ChannelProtected, row_words
+from qtaml_codesign.codecs.channel_protected import ChannelProtected, row_moments, row_words
 from qtaml_codesign.codecs.codec import histogram
+from qtaml_codesign.codecs.open_base import word_values
 from qtaml_codesign.codecs.registry import Holding
-from qtaml_codesign.tac.planes import best_planes
+from qtaml_codesign.tac.planes import best_planes, top_planes
 
 Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 CLIPS = np.geomspace(1.3, 0.04, 32)
 """Scales that are tried, as shares of the largest magnitude; neighbours differ by 12 %."""
+BASES = tuple(1.0 / share for share in (0.5, 0.6, 0.7, 0.8, 0.9, 1.0))
+"""Bases of the open planes that are tried: what a plane counts as a share of the next one."""
+ATOMS = 512
+"""Equally likely numbers that stand for a Gaussian row."""
 LEAST_SHARE = 0.1
 """Gain that every weight has at least, as a share of the tensor's mean: few calibration inputs may not show all."""
 WEIGHTS_AT_ONCE = 2**20
@@ -45,13 +51,15 @@ class RowParts:
         row_scale: one scale for each row instead of one for the tensor.
         clipping: the scale of least error instead of the largest magnitude.
         readout: gain and offset of the conditional mean instead of the scale alone.
-        nearest_mean: a weight is written as the word that reads nearest to it on average, not the nearest level.
+        nearest_mean: a weight is written as the word that reads nearest to it on average, not the nearest value.
+        open_base: the open planes are digits of the base of least error instead of 2.
     """
 
     row_scale: bool = True
     clipping: bool = True
     readout: bool = True
     nearest_mean: bool = True
+    open_base: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +72,7 @@ class RowStore:
         scale, gain, offset: (rows,) as for `ChannelProtected`.
         rates: as for `ChannelProtected`.
         order: all planes, 0 = LSB, the first to be protected first; from the MSB down by default.
+        bases: of the open planes, by depth.
     """
 
     format: BitFormat
@@ -73,6 +82,7 @@ class RowStore:
     offset: Array
     rates: tuple[tuple[float, float], ...] = ()
     order: tuple[int, ...] = ()
+    bases: tuple[float, ...] = ()
 
     @property
     def holding(self) -> Holding:
@@ -83,7 +93,8 @@ class RowStore:
 
     def _of(self, rows: Counts, depth: int) -> ChannelProtected:
         scale, gain, offset = (tuple(part[rows].tolist()) for part in (self.scale, self.gain, self.offset))
-        plain = ChannelProtected(self.format, scale, gain, offset, depth, self.rates)
+        base = self.bases[depth] if self.bases else BASES[0]
+        plain = ChannelProtected(self.format, scale, gain, offset, depth, self.rates, base=base)
         planes = tuple(sorted(self.order[:depth]))
         return replace(plain, planes=planes) if planes and planes != plain.protected_planes else plain
 
@@ -97,18 +108,28 @@ class TensorRows:
         gains: (rows, n) g(w) >= 0.
         law: flip rates of the raw cells.
         parts: what acts.
+        base: of the open planes at every depth; None for the best of each.
 
     Example:
         >>> weights = np.random.default_rng(0).normal(size=(3, 1000))
         >>> rows = TensorRows(weights, np.ones((3, 1000)), CellLaw("default", BitFormat(8), 0.1, 0.1))
         >>> (rows.errors[[0, 1, 4, 8]].mean(axis=1) / 1000).round(3).tolist()
-        [0.394, 0.136, 0.005, 0.0]
+        [0.214, 0.077, 0.003, 0.0]
     """
 
     weights: Array
     gains: Array
     law: CellLaw
     parts: RowParts = RowParts()
+    base: float | None = None
+
+    @cached_property
+    def bases(self) -> tuple[float, ...]:
+        """(B + 1,) base of the open planes, by depth; 2 where others than the top planes are protected."""
+        given = (self.base or BASES[0],) * len(self.depths)
+        wanted = best_bases(self.law) if self.base is None and self.parts.open_base else given
+        top = top_planes(self.law)
+        return tuple(base if {*self.order[:depth]} == {*top[:depth]} else BASES[0] for depth, base in enumerate(wanted))
 
     @property
     def depths(self) -> range:
@@ -131,7 +152,8 @@ class TensorRows:
         scale = (self.extent * clip).astype(np.float32).astype(np.float64)
         pairs = zip(self.law.zero_to_one.tolist(), self.law.one_to_zero.tolist(), strict=True)
         rates = tuple(pairs) if self.parts.nearest_mean else ()
-        found = RowStore(self.law.format, depths, scale, scale.copy(), np.zeros(len(every)), rates, self.order)
+        found = RowStore(self.law.format, depths, scale, scale.copy(), np.zeros(len(every)), rates, self.order,
+                         self.bases)
         for depth in np.unique(depths).tolist():
             rows = np.flatnonzero(depths == depth)
             found.gain[rows], found.offset[rows], _ = self._read_by(rows, scale[rows], depth)
@@ -151,9 +173,16 @@ class TensorRows:
 
     @cached_property
     def _moments(self) -> tuple[tuple[Array, Array], ...]:
-        """(2^B,) mean and variance of the level read for each word, by depth."""
-        laws = [ReadLaw(self.law.without(self.order[:depth])) for depth in self.depths]
-        return tuple((law.conditional_mean(), law.variance()) for law in laws)
+        """(2^B,) mean and variance of the value read for each word, by depth."""
+        return tuple(row_moments(self.law, self.order[:depth], self.bases[depth]) for depth in self.depths)
+
+    @cached_property
+    def _targets(self) -> tuple[Array | None, ...]:
+        """(2^B,) what words are chosen by, by depth; None for their levels."""
+        if self.parts.nearest_mean:
+            return tuple(mean for mean, _ in self._moments)
+        return tuple(None if base == BASES[0] else word_values(self.law.format, depth, base)
+                     for depth, base in enumerate(self.bases))
 
     @cached_property
     def _by_clip(self) -> Array:
@@ -182,14 +211,30 @@ class TensorRows:
 
     def _read_by(self, rows: Counts, scale: Array, depth: int) -> tuple[Array, Array, Array]:
         """Gain, offset and error of some rows with these scales."""
-        means = self._moments[depth][0] if self.parts.nearest_mean else None
-        words = row_words(self.weights[rows], self.law.format, scale, means)
+        words = row_words(self.weights[rows], self.law.format, scale, self._targets[depth])
         mean, variance = (table[words] for table in self._moments[depth])
         weights, gains = self.weights[rows], self.gains[rows]
         gain, offset = scale, np.zeros(len(rows))
         if self.parts.readout:
             gain, offset = conditional_readout(weights, gains, mean, variance)
         return gain, offset, expected_error(weights, gains, mean, variance, gain, offset)
+
+
+@lru_cache(maxsize=16)
+def best_bases(law: CellLaw) -> tuple[float, ...]:
+    """(B + 1,) base of the open planes that holds a Gaussian row with the least error, by depth.
+
+    Args:
+        law: flip rates of the raw cells.
+
+    Example:
+        >>> bases = best_bases(CellLaw("default", BitFormat(8), 0.05, 0.05))
+        >>> [round(base, 2) for base in bases]
+        [1.11, 1.11, 1.11, 1.11, 1.25, 1.25, 1.67, 2.0, 2.0]
+    """
+    row = ndtri((np.arange(ATOMS) + 0.5) / ATOMS)[None]
+    errors = [TensorRows(row, np.ones_like(row), law, RowParts(), base).errors[:, 0] for base in BASES]
+    return tuple(BASES[place] for place in np.argmin(errors, axis=0).tolist())
 
 
 def expected_error(
@@ -199,7 +244,7 @@ def expected_error(
 
     Args:
         weights, gains: (rows, n) w and g.
-        mean, variance: (rows, n) m and v of the level that is read.
+        mean, variance: (rows, n) m and v of the value that is read.
         gain, offset: (rows,) a and o.
 
     Example:

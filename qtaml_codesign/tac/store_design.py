@@ -28,13 +28,13 @@ from qtaml_codesign.errors import InputError
 from qtaml_codesign.memory.deploy import deploy
 from qtaml_codesign.nets.inputs import sample_count
 from qtaml_codesign.nets.normalisation import reestimated_statistics
-from qtaml_codesign.nets.weight_gains import weight_gains
+from qtaml_codesign.nets.weight_gains import gains_method, weight_gains
 from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.tac.cell_allocation import allocate_cells
 from qtaml_codesign.tac.groups import Gains, Group, small_groups, stakes, tensor_group
 from qtaml_codesign.tac.layers import StoredLayer
 from qtaml_codesign.tac.plan import TacPlan, weights_digest
-from qtaml_codesign.tac.request import StoreRequest
+from qtaml_codesign.tac.request import StoreRequest, with_margin
 from qtaml_codesign.tac.ways import DROP, Way, coded_ways, word_ways
 
 STATISTICS = "statistics"
@@ -57,8 +57,9 @@ def channel_optimised(request: StoreRequest) -> TacPlan:
     gains = gains_of(request.workload)
     groups = [group for name, weight in request.workload.weights.items()
               for group in tensor_group(name, weight, gains, request.block)]
-    by_law = {law: [DROP, *word_ways(law)] for law in dict.fromkeys(request.laws.values())}
-    return design_store(request, groups, {name: by_law[law] for name, law in request.laws.items()})
+    worst = request.design_laws
+    by_law = {law: [DROP, *word_ways(law)] for law in dict.fromkeys(worst.values())}
+    return design_store(request, groups, {name: by_law[law] for name, law in worst.items()})
 
 
 def joint(request: StoreRequest) -> TacPlan:
@@ -70,7 +71,8 @@ def joint(request: StoreRequest) -> TacPlan:
     gains = gains_of(request.workload)
     groups = [group for name, weight in request.workload.weights.items()
               for group in small_groups(name, weight, gains, request.block)]
-    by_law = {law: [DROP, *word_ways(law), *coded_ways(law, progress=request.progress)]
+    by_law = {law: [DROP, *word_ways(with_margin(law, request.margin)),
+                    *coded_ways(law, margin=request.margin, progress=request.progress)]
               for law in dict.fromkeys(request.laws.values())}
     return design_store(request, groups, {name: by_law[law] for name, law in request.laws.items()})
 
@@ -89,11 +91,12 @@ def design_store(request: StoreRequest, groups: Sequence[Group], ways: Mapping[s
     gains = gains_of(request.workload)
     return TacPlan(
         method=request.method, workload=request.workload.name, weights_digest=weights_digest(request.workload.weights),
-        budget=request.budget, seed=request.seed, allocation="none", sensitivity="reverse", rho_star=None,
+        budget=request.budget, seed=request.seed, allocation="none", rho_star=None,
+        sensitivity=gains_method(request.workload),
         predicted_variance=float(sum(way.error * group.stake for way, group in zip(chosen, groups, strict=True))),
         uniform_variance=None, warnings=_warnings(chosen),
         cells=request.cells, error_floor=shannon_floor(request, _taken(groups, chosen)),
-        statistics=statistics_of(request, held),
+        statistics=statistics_of(request, held), margin=request.margin,
         layers=tuple(
             StoredLayer(name=name, weights=weight.size, codec=held[name],
                         jacobian_gain=float(np.sqrt(gains[name].mean(dtype=np.float64))),
@@ -113,7 +116,8 @@ def shannon_floor(request: StoreRequest, cells: float) -> float:
     """Least expected squared error of the logits that any store of so many cells can reach, by reverse water-filling.
 
     Every row of every tensor, or every block where they have means and scales, is a Gaussian source of its own. Where
-    regions of the memory differ, all cells are taken to be as good as the best of them.
+    regions of the memory differ, all cells are taken to be as good as the best of them, at the rates that the store is
+    made for.
 
     Args:
         request: of which network, in which memory.
@@ -125,7 +129,7 @@ def shannon_floor(request: StoreRequest, cells: float) -> float:
             sizes.append(group.size)
             losses.append(group.stake / group.size)
     capacity = max(float(np.max(capacity_of_channel(law.one_to_zero, law.zero_to_one)))
-                   for law in request.laws.values())
+                   for law in request.design_laws.values())
     return float(error_floor(losses, sizes, 1.0, cells, capacity))
 
 

@@ -24,10 +24,12 @@ from qtaml_codesign.codecs.codebook import MOST_CELLS, Codebook, Source, design_
 from qtaml_codesign.codecs.codec import Codec
 from qtaml_codesign.codecs.coded import Coded
 from qtaml_codesign.codecs.dropped import Dropped
-from qtaml_codesign.ecc.code import FlipRates
+from qtaml_codesign.ecc.code import FlipRates, flip_rates
 from qtaml_codesign.ecc.family import RatedCode, cheapest_code
+from qtaml_codesign.ecc.kept_laws import kept_law
 from qtaml_codesign.errors import InputError
 from qtaml_codesign.tac.algorithm import StageProgress
+from qtaml_codesign.tac.request import with_margin
 
 SOURCE_ATOMS = 2**12
 """Intervals of equal mass that stand for the Gaussian distribution; the error of a table moves by 0.1 % with more."""
@@ -100,16 +102,35 @@ def word_ways(law: CellLaw) -> list[Way]:
     return ways
 
 
-def coded_ways(law: CellLaw, most_bits: int = MOST_CELLS - 2, progress: StageProgress = silent) -> list[Way]:
-    """Words of 1 to 10 bits under the code of `code_for`.
+def coded_ways(
+    law: CellLaw, most_bits: int = MOST_CELLS - 2, margin: float = 1.0, progress: StageProgress = silent
+) -> list[Way]:
+    """Words of 1 to 10 bits under the code of `rated_for`.
 
     Args:
         law: flip rates of the raw cells.
         most_bits: of a word.
+        margin, progress: as for `rated_for`.
+    """
+    rated = rated_for(law, margin, progress)
+    return [] if rated is None else [coded_way(bits, *rated, law.name) for bits in range(1, most_bits + 1)]
+
+
+def rated_for(
+    law: CellLaw, margin: float = 1.0, progress: StageProgress = silent
+) -> tuple[RatedCode, RatedCode] | None:
+    """The code of `code_for` at so many times the rates, and the same code at the rates themselves.
+
+    Args:
+        law: flip rates of the raw cells.
+        margin: design margin on the raw bit error rate.
         progress: as for `code_for`.
     """
-    rated = code_for(law, progress)
-    return [] if rated is None else [coded_way(bits, rated, law) for bits in range(1, most_bits + 1)]
+    worst = code_for(with_margin(law, margin), progress)
+    if worst is None or margin == 1.0:
+        return worst and (worst, worst)
+    rates = flip_rates((law.zero_to_one[0], law.one_to_zero[0]))
+    return worst, RatedCode(worst.code, kept_law(worst.code, rates, laws_folder()))
 
 
 def code_for(law: CellLaw, progress: StageProgress = silent) -> RatedCode | None:
@@ -128,19 +149,20 @@ def code_for(law: CellLaw, progress: StageProgress = silent) -> RatedCode | None
     return cheapest_code((float(up[0]), float(down[0])), MOST_RESIDUAL, laws_folder(), partial(progress, MEASURING))
 
 
-def coded_way(bits: int, rated: RatedCode, law: CellLaw) -> Way:
-    """Words of so many bits under a code, with the table for what the code leaves of the flips.
+def coded_way(bits: int, worst: RatedCode, used: RatedCode, region: str) -> Way:
+    """Words of so many bits under a code, with the table and the error for what it leaves at the worst rates.
 
     Args:
         bits: of a word.
-        rated: the code, at the rates of the law.
-        law: flip rates of the raw cells.
+        worst: the code, at the rates that it is designed for.
+        used: the code at the rates of the memory; the codec knows what is left there.
+        region: of the memory.
     """
-    code, wrong = rated.code, rated.law.expected.bit
-    left = code.residual_rates(rated.law.rates) or FlipRates(wrong, wrong)
+    code, wrong = worst.code, worst.law.expected.bit
+    left = code.residual_rates(worst.law.rates) or FlipRates(wrong, wrong)
     down, up = (np.full(bits, rate) for rate in (left.one_to_zero, left.zero_to_one))
-    book, error = gaussian_codebook(CellLaw(law.name, BitFormat(bits), down, up))
-    return Way(bits * code.cells_per_bit, error, partial(_in_code, rated=rated, book=book), code.n - code.k)
+    book, error = gaussian_codebook(CellLaw(region, BitFormat(bits), down, up))
+    return Way(bits * code.cells_per_bit, error, partial(_in_code, rated=used, book=book), code.n - code.k)
 
 
 def _in_code(weights: NDArray[np.floating], rated: RatedCode, book: Codebook) -> Codec:
