@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 import qtaml_codesign as qc
+from qtaml_codesign.physics.effect_validity import acting
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -22,7 +23,7 @@ def blocks(language: str) -> list[str]:
 
 
 def test_the_card_and_its_optional_parts_load(tmp_path: Path) -> None:
-    card, optional = blocks("yaml")
+    card, optional, effects = blocks("yaml")
     path = tmp_path / "my_cell.yaml"
     path.write_text(card, encoding="utf-8")
     plain = qc.load_card(path)
@@ -31,6 +32,8 @@ def test_the_card_and_its_optional_parts_load(tmp_path: Path) -> None:
     assert plain.resolve(None, 7).thickness_nm == 1.765
     assert thick.resolve(None, 7).thickness_nm == 2.1
     assert thick.resolve("embeddings", 0).thickness_nm == 2.0
+    path.write_text(card + effects, encoding="utf-8")
+    assert len(acting(qc.load_card(path).resolve())) == 8
 
 
 def test_the_workload_file_runs_as_written(codesign, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]

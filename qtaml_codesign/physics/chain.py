@@ -109,18 +109,33 @@ def log_hazard(cell: CellParameters, thickness_nm: Array, lost: int) -> Array:
         thickness_nm: d, any shape.
         lost: electrons that have left, which counts where the field falls with them.
     """
-    escape, temperature = cell.escape, cell.temperature_K
-    barrier = barrier_after(cell, lost)
-    action = barrier.action(thickness_nm)
-    if escape.roughness_nm is not None:
-        action = rough_action(action, slopes_per_nm(barrier, thickness_nm), escape.roughness_nm)
-    if escape.thermal_averaging is not None:
-        action = thermal_action(action, barrier.log_transmission_per_eV(thickness_nm), _given(temperature))
+    escape = cell.escape
+    action = attempt_action(cell, thickness_nm, lost)
     logs = log_hazard_of(action, cell.attempts) + _activated(cell, escape.activation_energy_eV)
     if escape.access is None:
         return logs
     leak = access.log_hazard(escape.access, cell.electrons, cell.window_s)
     return np.asarray(np.logaddexp(logs, leak + _activated(cell, escape.access.activation_energy_eV)))
+
+
+def attempt_action(cell: CellParameters, thickness_nm: Array, lost: int = 0) -> Array:
+    """S = -ln T of one attempt through the oxide: the barrier, roughness within the cell, thermal averaging.
+
+    Args:
+        cell: its own thickness is not used.
+        thickness_nm: d, any shape.
+        lost: as in `log_hazard`.
+
+    Raises:
+        InputError: a thickness and temperature at which electrons go over the barrier (see `thermal`).
+    """
+    escape, barrier = cell.escape, barrier_after(cell, lost)
+    action = barrier.action(thickness_nm)
+    if escape.roughness_nm is not None:
+        action = rough_action(action, slopes_per_nm(barrier, thickness_nm), escape.roughness_nm)
+    if escape.thermal_averaging is not None:
+        action = thermal_action(action, barrier.log_transmission_per_eV(thickness_nm), _given(cell.temperature_K))
+    return action
 
 
 def barrier_after(cell: CellParameters, lost: int) -> Barrier:

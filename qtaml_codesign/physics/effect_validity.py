@@ -40,11 +40,17 @@ def acting(cell: CellParameters) -> tuple[str, ...]:
     named = {"thermal averaging": escape.thermal_averaging, "roughness within a cell": escape.roughness_nm,
              "activated direct channel": escape.activation_energy_eV, "leakage of the access device": escape.access,
              "self-limiting field": escape.field, "charge noise": charge_rms(cell), "traps": escape.traps}
-    return tuple(name for name, switched_on in named.items() if switched_on)
+    found = [name for name, switched_on in named.items() if switched_on]
+    if cell.variation is not None:
+        found.append(f"flip probability averaged over cells of {cell.variation.thickness_sigma_nm:g} nm spread, "
+                     "transmission and escapes at the thickness itself")
+    if found and cell.temperature_K is not None:
+        found.append(f"{cell.temperature_K:g} K")
+    return tuple(found)
 
 
 def effect_warnings(cell: CellParameters, thickness_nm: Array, log_flip: Array) -> tuple[str, ...]:
-    """What to doubt about the effects that act, over all points.
+    """What to doubt about the effects that act, over all points, and which numbers act on nothing.
 
     Args:
         cell: the cell; its own thickness is not used.
@@ -52,8 +58,32 @@ def effect_warnings(cell: CellParameters, thickness_nm: Array, log_flip: Array) 
         log_flip: ln p_flip there.
     """
     thinnest, thickest = float(np.min(thickness_nm)), float(np.max(thickness_nm))
-    return (*_of_transmission(cell, thinnest, thickest), *_of_charge(cell, log_flip),
+    return (*idle_numbers(cell), *_of_transmission(cell, thinnest, thickest), *_of_charge(cell, log_flip),
             *_of_channels(cell, thickest))
+
+
+def idle_numbers(cell: CellParameters) -> Iterator[str]:
+    """Numbers of a card that no effect uses, in words.
+
+    Args:
+        cell: of the card.
+
+    Example:
+        >>> from qtaml_codesign.cards import load_card
+        >>> hot = load_card("3nm").with_field("temperature_K", 400).resolve()
+        >>> [told.split(":")[0] for told in idle_numbers(hot)]
+        ['temperature_K acts on nothing']
+    """
+    escape = cell.escape
+    energies = [escape.activation_energy_eV, escape.access and escape.access.activation_energy_eV]
+    crossing = escape.traps and escape.traps.activation_energy_eV
+    if cell.temperature_K is not None and not any([*energies, crossing, escape.thermal_averaging, escape.charge_noise]):
+        yield ("temperature_K acts on nothing: switch on escape.thermal_averaging, charge_noise: kTC, or an activation "
+               "energy (of escape itself, its traps or its access)")
+    if escape.reference_temperature_K is not None and not any(energies):
+        yield "escape.reference_temperature_K acts on nothing: no rate has an activation energy relative to it"
+    if escape.node_capacitance_aF is not None and escape.charge_noise is None and escape.field is None:
+        yield "escape.node_capacitance_aF acts on nothing: it sets charge_noise: kTC and field: self_limiting alone"
 
 
 def _of_transmission(cell: CellParameters, thinnest: float, thickest: float) -> Iterator[str]:

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from qtaml_codesign.cards import CellParameters, DeviceCard, Encoding, FlipDirection, as_card
 from qtaml_codesign.checks import plain_array
 from qtaml_codesign.errors import InputError
-from qtaml_codesign.physics.chain import effective_action, flip_logs, log_flip
+from qtaml_codesign.physics.chain import attempt_action, flip_logs, log_flip
 from qtaml_codesign.physics.escape import EscapeLogs, Tail, check_tail
 from qtaml_codesign.physics.inverse import log_slope_per_nm, thickness_for
 from qtaml_codesign.physics.own_rates import OwnThickness
@@ -84,8 +84,8 @@ class FlipProbability:
 
     @property
     def log_transmission(self) -> float | Array:
-        """ln T of one attempt, -S; with effects beside the barrier, of a barrier of the same escape probability."""
-        return _scalar(-effective_action(self.cell, np.asarray(self.thickness_nm)))
+        """ln T of one attempt through the oxide, -S: other channels, such as traps, are not in it."""
+        return _scalar(-attempt_action(self.cell, np.asarray(self.thickness_nm)))
 
     @property
     def log_escape_probability(self) -> float | Array:

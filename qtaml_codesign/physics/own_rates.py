@@ -71,7 +71,7 @@ class OwnRates:
             >>> from qtaml_codesign.cards import load_card
             >>> cell = load_card("3nm").with_field("variation", {"thickness_sigma_nm": 0.03}).resolve()
             >>> own_rates(cell, 1.765, mean=0.142547).rates(np.array([-1.0, 0.0, 1.0])).round(4).tolist()
-            [0.265, 0.1, 0.0304]
+            [0.2587, 0.1, 0.0317]
         """
         least, most = ((self.first + place) * self.step_nm for place in (2.0, len(self.logs) - 3.5))
         thickness: Array = np.clip(self.thickness_nm + self.sigma_nm * np.ravel(z), least, most)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from qtaml_codesign.cards import DeviceCard
+from qtaml_codesign.physics.effect_validity import idle_numbers
 from qtaml_codesign.physics.flip import flip_probability
 
 SURE: Final = 1e-6
@@ -30,6 +31,7 @@ def prospects(card: DeviceCard) -> tuple[str, ...]:
 
 def _doubts(card: DeviceCard) -> Iterator[str]:
     own = flip_probability(card)
+    yield from idle_numbers(own.cell)
     log_p = float(own.log_probability)
     if float(own.log_complement) < math.log(SURE):
         yield (f"every bit flips at the card's own thickness, {own.thickness_nm:g} nm (p = 1 to {SURE:g}): the memory "

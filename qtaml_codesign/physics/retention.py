@@ -74,7 +74,7 @@ def retention(card: DeviceCard | str | Path, time_s: ArrayLike, *, refresh_s: fl
     Example:
         >>> found = retention("3nm", [1e-6, 1e-4], refresh_s=1e-7)
         >>> found.probability.round(4).tolist(), [f"{p:.3g}" for p in found.refreshed]
-        ([0.1, 1.0], ['5.98e-05', '0.00595'])
+        ([0.1, 1.0], ['5.8e-05', '0.00577'])
     """
     device, times = as_card(card), _times(time_s)
     cell, alone = device.resolve(), np.array([_logs(device.resolve(), time) for time in times])
@@ -104,7 +104,7 @@ def retention_time_s(
 
     Example:
         >>> f"{retention_time_s('3nm', 0.1):.4g}", f"{retention_time_s('3nm', 0.1, refresh_s=1e-7):.3g}"
-        ('1e-06', '0.00187')
+        ('1e-06', '0.00192')
     """
     chance = number_within("flip_probability (--limit)", flip_probability, 1e-300, 0.4999,
                            "0 < flip_probability < 0.5", "10 % is written 0.1")

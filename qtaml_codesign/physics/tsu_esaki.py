@@ -60,7 +60,7 @@ def current_density_A_per_cm2(
     Example:
         >>> sio2 = Rectangular(height_eV=3.10, electron_energy_eV=0.05, effective_mass_m0=0.40)
         >>> round(current_density_A_per_cm2(sio2, 1.5, 1.0), 1)
-        79.1
+        79.2
     """
     thermal_eV = BOLTZMANN_J_per_K * temperature_K / JOULE_PER_eV
     energies, weights = _energies(fermi_level_eV, thermal_eV)
