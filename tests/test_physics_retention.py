@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 import qtaml_codesign as qc
 from qtaml_codesign.commands.main import app
 from qtaml_codesign.errors import InputError
+from qtaml_codesign.plots.retention import draw_retention
 
 CARD = qc.load_card("3nm")
 
@@ -113,3 +114,18 @@ def test_the_command(tmp_path: Path) -> None:
     assert "left alone: p reaches 0.1 after 1e-06 s" in " ".join(result.output.split())
     assert table.read_text().splitlines()[0] == "time_s,flip_probability,refreshed"
     assert "refreshed every" in figure.read_text()
+    assert "refreshed every 100 ns" in figure.read_text()
+
+
+def test_the_figure_marks_where_the_limit_is_reached() -> None:
+    found = qc.retention(CARD, np.geomspace(1e-8, 1e-4, 50), refresh_s=1e-7)
+    axes = draw_retention(found, 0.1, [1e-6, 1.87e-3]).axes[0]
+    assert [text.get_text() for text in axes.texts] == ["1 µs"]
+    (mark,) = [line for line in axes.lines if line.get_marker() == "o"]
+    np.testing.assert_array_equal(mark.get_xydata(), [[1e-6, 0.1]])
+
+
+def test_a_limit_is_refused_before_anything_is_shown() -> None:
+    result = CliRunner().invoke(app, ["retention", "--device", "3nm", "--limit", "10"])
+    assert isinstance(result.exception, InputError)
+    assert "time_s" not in result.output

@@ -94,3 +94,10 @@ def test_the_commands(tmp_path: Path) -> None:
     header, row = (line.split(",") for line in (tmp_path / "bands.csv").read_text().splitlines())
     told = dict(zip(header, row, strict=True))
     assert float(told["card_low_nm"]) < float(told["thickness_nm"]) < float(told["card_high_nm"])
+
+
+@pytest.mark.parametrize("asked", [["3nm", "--corners"], ["3nm", "--sample", "50"], ["hfo2_highk", "--sample", "0"]])
+def test_what_cannot_be_drawn_is_refused_before_anything_is_shown(asked: list[str]) -> None:
+    result = CliRunner().invoke(app, ["flip", "--device", *asked])
+    assert isinstance(result.exception, InputError)
+    assert "flip probability" not in result.stdout

@@ -65,7 +65,26 @@ def test_the_same_again_is_only_read(family: qc.SweepFamily, folder: Path) -> No
 def test_the_figure_has_a_curve_over_the_field(family: qc.SweepFamily) -> None:
     axes = draw_family(family.frontier(), "window_s").axes[0]
     assert axes.get_xlabel() == "window_s"
-    np.testing.assert_array_equal(axes.containers[0].lines[0].get_xdata(), WINDOWS)
+    np.testing.assert_array_equal(axes.lines[0].get_xdata(), WINDOWS)
+    low, high = axes.get_ylim()
+    assert high - low >= 0.01 - 1e-12
+
+
+def test_no_line_leads_to_a_limit(family: qc.SweepFamily) -> None:
+    """At the first window the thinnest oxide of the range already keeps the target, at the last none does."""
+    one = family.frontier().iloc[:1]
+    table = pd.concat([one.assign(window_s=10.0 ** -place) for place in (9, 8, 7, 6)], ignore_index=True)
+    table["status"] = ["at-or-below-range", "crossing", "crossing", "beyond-range"]
+    table["thickness_nm"] = [1.45, 1.6, 1.7, np.nan]
+    figure = draw_family(table, "window_s", ends=(1.45, 1.85))
+    axes = figure.axes[0]
+    np.testing.assert_array_equal(axes.lines[0].get_ydata(), [np.nan, 1.6, 1.7, np.nan])
+    (limits,) = [line for line in axes.lines if line.get_markerfacecolor() == "white"]
+    np.testing.assert_array_equal(limits.get_xydata(), [[1e-9, 1.45], [1e-6, 1.85]])
+    told = [text.get_text() for text in figure.legends[0].get_texts()]
+    spent = f"{100.0 * one['overhead'].iloc[0]:.3g}"
+    assert told[0] == f"TAC, {spent}\u00a0% overhead"
+    assert len(told) == 5
 
 
 @pytest.mark.parametrize("vary", [{}, {"barrier.thickness_nm": [1.7]}, {"window_s": []}, {"colour": [1.0]}])
@@ -76,8 +95,14 @@ def test_what_cannot_be_varied_is_refused(vary: dict[str, list[float]]) -> None:
 
 def test_the_command(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, [
-        "sweep", "--device", "3nm", "--vary", "cell.electrons=45,50", "--thickness", "1.7:1.85:2", "--budget", "0.05",
-        "--method", "tac", "--trials", "2", "--workers", "1", "--no-refine", "--out", str(tmp_path)])
+        "sweep", "--device", "3nm", "--vary", "cell.electrons=45,50", "--thickness", "1.7:1.78:2", "--budget",
+        "0,0.05", "--method", "tac", "--trials", "2", "--workers", "1", "--no-refine", "--out", str(tmp_path)])
     assert result.exit_code == 0, result.output
-    assert pd.read_csv(tmp_path / "frontier.csv")["cell.electrons"].tolist() == [45, 50]
+    assert pd.read_csv(tmp_path / "frontier.csv")["cell.electrons"].tolist() == [45, 45, 50, 50]
     assert (tmp_path / "frontier.png").is_file()
+    assert "nan" not in result.output
+    assert "> 1.780" in result.output
+    spent, p = pd.read_csv(tmp_path / "frontier.csv")[["overhead", "flip_probability"]].iloc[1]
+    (line,) = [line.split() for line in result.output.splitlines() if line.split()[:2] == ["45", "TAC"] and "5 %" in line]
+    assert line[4] == f"{100.0 * spent:.4g}"
+    assert float(line[-1]) == pytest.approx(p, rel=6e-3)

@@ -59,6 +59,7 @@ def flip(
     from qtaml_codesign.commands.ranges import parse_range
     from qtaml_codesign.commands.show import print_table, say, short
     from qtaml_codesign.physics.escape import TAIL_NOTES, check_tail
+    from qtaml_codesign.physics.sampling import drawn_numbers
     from qtaml_codesign.physics.tables import flip_table
 
     grid = None if thickness is None else parse_range(thickness, "--thickness")
@@ -66,6 +67,8 @@ def flip(
     if csv is not None:
         check_writable(csv, "--csv")
     card = with_settings(load_card(device), changed or [])
+    if corners or sample is not None:
+        drawn_numbers(card, 1 if sample is None else sample)  # refused before anything is shown
     table = flip_table(card, grid, vary=varied, tail=used)
     if csv is not None:
         write_csv(csv, table.columns, table.rows, "--csv")

@@ -10,6 +10,9 @@ import typer
 
 from qtaml_codesign.commands.options import Changed, Device
 
+_DRAWN = 200
+"""Times of the curve in the figure, however few are in the table."""
+
 
 def retention(
     device: Device,
@@ -51,17 +54,20 @@ def retention(
             check_writable(path, option)
     card = with_settings(load_card(device), changed or [])
     times = np.geomspace(1e-2, 1e3, 21) * card.window_s if time is None else parse_range(time, "--time")
+    ways = (("left alone", None), *([] if refresh is None else [(f"refreshed every {refresh:g} s", refresh)]))
+    reached = [retention_time_s(card, limit, refresh_s=interval) for _, interval in ways]
     found = over_time(card, times, refresh_s=refresh)
     logs = [found.log_probability, *([] if found.log_refreshed is None else [found.log_refreshed])]
     columns = ("time_s", "flip_probability", "refreshed")[:len(logs) + 1]
     rows = list(zip(found.time_s.tolist(), *(one.tolist() for one in logs), strict=True))
     shown = [[short(row[0], 6), *(power_of_ten(log / np.log(10.0)) for log in row[1:])] for row in rows]
     print_table(columns, shown, keys=1, title=f"{card.name}: flips over time, {card.flips}")
-    for told, interval in (("left alone", None), *([(f"refreshed every {refresh:g} s", refresh)] if refresh else [])):
-        say(f"{told}: p reaches {limit:g} after {retention_time_s(card, limit, refresh_s=interval):.4g} s")
+    for (told, _), after in zip(ways, reached, strict=True):
+        say(f"{told}: p reaches {limit:g} after {after:.4g} s")
     if csv is not None:
         write_csv(csv, columns, [(row[0], *np.exp(row[1:]).tolist()) for row in rows], "--csv")
     if plot is not None:
-        save_retention(found, plot, limit)
+        dense = np.geomspace(found.time_s.min(), found.time_s.max(), _DRAWN)
+        save_retention(over_time(card, dense, refresh_s=refresh), plot, limit, reached)
     if csv is not None or plot is not None:
         say(f"written: {', '.join(str(path) for path in (csv, plot) if path is not None)}", sys.stderr)

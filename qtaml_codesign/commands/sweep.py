@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from qtaml_codesign.commands.bands import print_thickness_bands
 from qtaml_codesign.commands.options import TrialOptions, taking
 from qtaml_codesign.commands.running import print_report, run_trials, tell_loading
+
+if TYPE_CHECKING:
+    from qtaml_codesign.sweeps.family import SweepFamily
 
 
 @dataclass(frozen=True)
@@ -77,15 +80,26 @@ def sweep(asked: SweepCommand) -> None:
 def _over_fields(asked: SweepCommand, grid: object) -> None:
     """A sweep for each value of other card fields, and the frontier over them."""
     from qtaml_codesign.commands.flip import varied_fields
-    from qtaml_codesign.commands.show import print_table, say, short
+    from qtaml_codesign.commands.show import print_table, say
     from qtaml_codesign.sweeps.family import sweep_family
 
     family, folder = run_trials(sweep_family, asked, grid, suffix="-vary", vary=varied_fields(asked.vary or []),
                                 trials=asked.trials, interpolate=asked.interpolate, refine=asked.refine)
-    table = family.frontier()
-    shown = [*family.fields, "method", "budget", "thickness_nm", "thickness_low_nm", "thickness_high_nm", "status"]
-    rows = [[short(value, 5) if isinstance(value, float) else str(value) for value in row]
-            for row in table[shown].to_numpy().tolist()]
-    print_table(tuple(shown), rows, left=("method", "status"), keys=len(family.fields) + 2,
+    print_table((*family.fields, "method", "may\nspend", "overhead\n%", "thinnest oxide\nnm", "images\nnm", "\np"),
+                _family_rows(family), left=("method",), keys=len(family.fields) + 2,
                 title=f"Thinnest oxide that keeps {family.members[0][1].options.wanted}")
+    say("[low,high]: interval over drawings of the flips; p: flip probability there; images: the same over evaluation "
+        "images")
     say(f"wrote sweep.csv, frontier.csv, frontier.png into {folder}, and a sweep for each value into folders there")
+
+
+def _family_rows(family: SweepFamily) -> list[tuple[str, ...]]:
+    """A row of text for each crossing or limit, in the words of the report of one sweep."""
+    from qtaml_codesign.commands.show import short
+    from qtaml_codesign.report.words import ends_nm, oxide_cells, percent
+    from qtaml_codesign.tac.choices import choice_of
+    from qtaml_codesign.tac.methods import method_label
+
+    return [(*(short(value, 5) for value in settings.values()), method_label(row["method"]), choice_of(row).spent,
+             percent(row["overhead"]), *oxide_cells(row, ends_nm(member)))
+            for settings, member in family.members for _, row in member.frontier().to_frame().iterrows()]

@@ -89,7 +89,7 @@ def draw_frontier(points: pd.DataFrame, table: pd.DataFrame, target: Target, axe
         place.grid(alpha=0.25)
     axes.set_ylabel(f"thinnest oxide that keeps {typeset(target)} (nm)")
     axes.margins(y=0.12)
-    legend(places[-1], [*handles, *_bar_handles(table), *_arrow_handles(table)], 2, below)
+    legend(places[-1], [*handles, *bar_handles(table), *arrow_handles(table)], 2, below)
     return axes
 
 
@@ -124,7 +124,7 @@ def _draw_side_by_side(
     axes: Any, rows: dict[str, pd.DataFrame], look: dict[str, Look], ends: tuple[float, float]
 ) -> None:
     for place, (method, own) in enumerate(rows.items()):
-        _draw_points(axes, np.array([float(place)]), own, look[method], 7.0, ends)
+        draw_points(axes, np.array([float(place)]), own, look[method], 7.0, ends)
     few, choices = len(rows) <= 3, [choice_of(own.iloc[0]) for own in rows.values()]
     spent = [one.spent if one.spends_cells else percent([float(rows[one.method]["overhead"].iloc[0])])
              for one in choices]
@@ -149,12 +149,22 @@ def _draw_lines(
         inside = own["thickness_nm"].where(own["status"] == "crossing").to_numpy(float)
         text = "; ".join(method_label(name) for name in names) + (" (coincide)" if len(names) > 1 else "")
         axes.plot(spent, inside, color=how.colour, linewidth=1.6, linestyle=how.dashes, drawstyle="steps-post")
-        _draw_points(axes, spent, own, how, float(size), ends)
+        draw_points(axes, spent, own, how, float(size), ends)
         handles.append(Line2D([], [], color=how.colour, marker=how.marker, linestyle=how.dashes, label=text))
     return handles
 
 
-def _draw_points(axes: Any, x: Array, rows: pd.DataFrame, look: Look, size: float, ends: tuple[float, float]) -> None:
+def draw_points(axes: Any, x: Array, rows: pd.DataFrame, look: Look, size: float, ends: tuple[float, float]) -> None:
+    """Crossings with their bars; an open marker with an arrow at the end of the range where the answer lies outside.
+
+    Args:
+        axes: matplotlib axes.
+        x: (rows,) places on the other axis.
+        rows: of `frontier.csv`.
+        look: of the method.
+        size: of the markers, in points.
+        ends: of the range of thicknesses, in nm.
+    """
     inside = (rows["status"] == "crossing").to_numpy(bool)
     kept_nowhere = (rows["status"] == "beyond-range").to_numpy(bool)
     found = rows["thickness_nm"].fillna(ends[1]).to_numpy(float)
@@ -200,7 +210,12 @@ def _has_images(table: pd.DataFrame) -> bool:
     return bool(table[["image_low_nm", "image_high_nm"]].notna().any(axis=None))
 
 
-def _bar_handles(table: pd.DataFrame) -> list[Any]:
+def bar_handles(table: pd.DataFrame) -> list[Any]:
+    """What the legend says of the bars.
+
+    Args:
+        table: columns of `frontier.csv`.
+    """
     bars = [(1.8, "interval over trials")]
     if _has_images(table):
         bars.append((0.7, "interval over evaluation images"))
@@ -208,7 +223,12 @@ def _bar_handles(table: pd.DataFrame) -> list[Any]:
                    label=text) for width, text in bars]
 
 
-def _arrow_handles(table: pd.DataFrame) -> list[Any]:
+def arrow_handles(table: pd.DataFrame) -> list[Any]:
+    """What the legend says of the arrows, as far as there are any.
+
+    Args:
+        table: columns of `frontier.csv`.
+    """
     meanings = (("at-or-below-range", r"$\downarrow$", "thin end of the range, or thinner"),
                 ("beyond-range", r"$\uparrow$", "no oxide of the range keeps it"))
     return [Line2D([], [], color="black", marker=marker, linestyle="none", markersize=10, label=text)

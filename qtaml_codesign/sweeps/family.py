@@ -60,9 +60,10 @@ class SweepFamily:
         place = Path(folder)
         write_whole(place / "sweep.csv", csv_text(self.to_frame()).encode(), "out (--out)")
         write_whole(place / "frontier.csv", csv_text(self.frontier()).encode(), "out (--out)")
-        first = self.members[0][1]
+        first, swept = self.members[0][1], self.to_frame()["thickness_nm"]
         save_family(self.frontier(), self.fields[-1], place / "frontier.png",
-                    f"{first.card.name}, {first.workload_name}: keeps {first.options.wanted}")
+                    f"{first.card.name}, {first.workload_name}: keeps {first.options.wanted}",
+                    (float(swept.min()), float(swept.max())))
 
     def _joined(self, tables: list[pd.DataFrame]) -> pd.DataFrame:
         told = [table.assign(**settings)[[*settings, *table.columns]]
