@@ -50,8 +50,8 @@ def test_any_t_flips_of_a_long_code_are_corrected() -> None:
 def test_more_than_t_flips_are_lost_or_miscorrected() -> None:
     """Of random words of [15, 7] the share 1 - (1 + 15 + 105) / 2^8 lies within no ball and is reported."""
     law = measure(Bch(4, 2), 0.1, words=2000)
-    assert law.share == pytest.approx(stats.binom.sf(2, 15, 0.1), rel=1e-12)
-    assert 0.9 * law.share < law.word_error_rate.estimate < law.share
+    assert law.counts.share == pytest.approx(stats.binom.sf(2, 15, 0.1), rel=1e-12)
+    assert 0.9 * law.counts.share < law.word_error_rate.estimate < law.counts.share
     assert 0.2 < law.miscorrected < 0.8
 
 

@@ -126,7 +126,7 @@ def test_rates_by_direction_are_used() -> None:
 
 
 def test_no_flips_are_no_errors() -> None:
-    assert measure(SMALL, 0.0, words=20).wrong == 0
+    assert measure(SMALL, 0.0, words=20).counts.wrong == 0
 
 
 @pytest.mark.full

@@ -60,7 +60,7 @@ def averaged_logs(cell: CellParameters, thickness_nm: Array, logs_of: LogsOf) ->
         >>> from qtaml_codesign.physics.flip import flip_probability
         >>> card = load_card("3nm").with_field("variation", {"thickness_sigma_nm": 0.03})
         >>> print(round(float(flip_probability(card).probability), 6))  # 0.099974 where all cells are alike
-        0.142547
+        0.142545
     """
     one, centre = replace(cell, variation=None), np.ravel(thickness_nm)
     logs, sigma_nm = logs_of(one, thickness_nm), spread_nm(cell)
@@ -74,7 +74,7 @@ def averaged_logs(cell: CellParameters, thickness_nm: Array, logs_of: LogsOf) ->
     rare = means.argmin(axis=0)
     means[1 - rare, np.arange(centre.size)] = np.log1p(-np.exp(means.min(axis=0)))
     log_flip, log_no_flip = means.reshape((2, *np.shape(thickness_nm)))
-    return logs._replace(log_flip=log_flip, log_no_flip=log_no_flip)
+    return EscapeLogs(logs.log_escape, logs.log_stay, log_flip, log_no_flip)
 
 
 def spread_nm(cell: CellParameters) -> float:

@@ -136,9 +136,12 @@ def plan(
 
 
 def _check_gains(gains: JacobianGains | None, sensitivity: str, methods: list[str]) -> None:
-    """Refuse gains that no method uses, or that were measured in another way than is asked for."""
+    """Refuse what are no gains, gains that no method uses, or gains measured in another way than is asked for."""
     if gains is None:
         return
+    if not isinstance(gains, JacobianGains):
+        raise InputError("these are no Jacobian gains", where="gains", rule="what jacobian_gains(workload) returns",
+                         value=type(gains).__name__, next_step="leave gains out to measure them")
     if sensitivity == "auto":
         need_method("gains", "Jacobian gains", "allocates by Jacobian gains", methods, GAIN_METHODS)
     elif gains.method != sensitivity:
