@@ -52,7 +52,7 @@ def test_more_than_t_flips_are_lost_or_miscorrected() -> None:
     law = measure(Bch(4, 2), 0.1, words=2000)
     assert law.counts.share == pytest.approx(stats.binom.sf(2, 15, 0.1), rel=1e-12)
     assert 0.9 * law.counts.share < law.word_error_rate.estimate < law.counts.share
-    assert 0.2 < law.miscorrected < 0.8
+    assert 0.2 < law.counts.miscorrected < 0.8
 
 
 def test_there_is_no_code_of_other_sizes() -> None:

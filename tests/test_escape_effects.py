@@ -313,3 +313,21 @@ def test_card_show_has_the_units(codesign: Run) -> None:
     assert shown.code == 0
     rows = {words[0]: words[2] for line in shown.stdout.splitlines() if len(words := line.split()) > 2}
     assert {field: rows[field.partition("=")[0]] for field in units} == units
+
+
+@pytest.mark.parametrize("more", [
+    {"variation": {"thickness_sigma_nm": 0.03}},
+    {"barrier.model": "trapezoidal", "barrier.bias_V": 0.65, "cell.attempt_frequency_anchor": "forced",
+     "escape.field": "self_limiting", "escape.node_capacitance_aF": 12.2, "escape.charge_noise": "kTC"}])
+def test_warm_cards_whose_cells_differ_are_inverted(more: dict[str, object]) -> None:
+    """Some cell is thicker, or fuller, than any of which the thermal average is known, long before the others are."""
+    warm = changed({"temperature_K": 300, "escape.thermal_averaging": "elastic", **more})
+    assert float(qc.flip_probability(warm, qc.thickness_for(warm, 0.1)).probability) == pytest.approx(0.1, rel=1e-9)
+    assert float(qc.flip_probability(warm, qc.thickness_for(warm, 0.002)).probability) == pytest.approx(0.002, rel=1e-9)
+
+
+def test_noise_of_a_capacitance_that_no_such_charge_has() -> None:
+    noisy = {"temperature_K": 300, "escape.charge_noise": "kTC"}
+    assert changed({**noisy, "escape.node_capacitance_aF": 900.0}).name == "3nm"  # 12.05 electrons rms of 50
+    with pytest.raises(CardError, match="not small beside the charge"):
+        changed({**noisy, "escape.node_capacitance_aF": 1000.0})

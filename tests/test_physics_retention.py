@@ -129,3 +129,26 @@ def test_a_limit_is_refused_before_anything_is_shown() -> None:
     result = CliRunner().invoke(app, ["retention", "--device", "3nm", "--limit", "10"])
     assert isinstance(result.exception, InputError)
     assert "time_s" not in result.output
+
+
+@pytest.mark.parametrize("flips", ["symmetric", "charge_loss"])
+def test_cells_keep_their_thickness_over_the_refreshes(flips: str) -> None:
+    """Each of many cells goes through its own channels; their mean is then taken, by a trapezoid rule in numpy."""
+    interval, count, sigma = 1e-7, 5000, 0.05
+    z = np.linspace(-9.0, 9.0, 1801)
+    one = CARD.with_fields({"window_s": interval, "flips": flips})
+    p = np.asarray(qc.flip_probability(one, 1.765 + sigma * z).probability)
+    lost = 1.0 - (1.0 - p) ** count if flips == "charge_loss" else (1.0 - (1.0 - 2.0 * p) ** count) / 2.0
+    weight = np.exp(-z * z / 2.0)
+    varied = one.with_field("variation", {"thickness_sigma_nm": sigma})
+    found = qc.retention(varied, [count * interval], refresh_s=interval).refreshed
+    np.testing.assert_allclose(found, (lost * weight).sum() / weight.sum(), rtol=1e-9, atol=0.0)
+    np.testing.assert_allclose(qc.retention(varied, [interval], refresh_s=2.0 * interval).refreshed,
+                               (p * weight).sum() / weight.sum(), rtol=1e-9, atol=0.0)
+
+
+def test_traps_that_stay_over_refreshes_are_refused() -> None:
+    card = CARD.with_field("escape.traps", {"density_per_cm3": 1e17, "area_nm2": 264.0})
+    assert qc.retention(card, [1e-6]).probability[0] > 0.1
+    with pytest.raises(InputError, match="after each refresh"):
+        qc.retention(card, [1e-6], refresh_s=1e-7)

@@ -101,3 +101,36 @@ def test_what_cannot_be_drawn_is_refused_before_anything_is_shown(asked: list[st
     result = CliRunner().invoke(app, ["flip", "--device", *asked])
     assert isinstance(result.exception, InputError)
     assert "flip probability" not in result.stdout
+
+
+def test_whole_numbers_and_layers_have_corners_and_bands() -> None:
+    """Whole numbers stay whole where electrons are counted one by one; a layer is reached by its place."""
+    falling = {"barrier.model": "trapezoidal", "barrier.bias_V": 0.65, "cell.attempt_frequency_anchor": "forced",
+               "escape.field": "self_limiting", "escape.node_capacitance_aF": 12.2}
+    counted = qc.load_card("3nm").with_fields({**falling, "cell.flip_threshold": {"value": 4, "low": 3, "high": 6}})
+    for end, found in zip((3, 6), corner_table(counted)[0][3:], strict=True):
+        assert found == qc.flip_probability(counted.with_field("cell.flip_threshold", end)).log_probability
+    layers = [{"height_eV": {"value": 3.1, "low": 3.0, "high": 3.2}, "effective_mass_m0": 0.4,
+               "relative_permittivity": 3.9, "thickness_nm": 0.8},
+              {"height_eV": 2.05, "effective_mass_m0": 0.11, "relative_permittivity": 22.0}]
+    stack = qc.load_card("3nm").with_field("barrier", {"model": "stack", "thickness_nm": 2.3, "layers": layers,
+                                                       "electron_energy_eV": 0.05})
+    field, low, _, at_low, _ = corner_table(stack)[0]
+    assert (field, low) == ("barrier.layers.0.height_eV", 3.0)
+    assert at_low == qc.flip_probability(stack.with_field(field, 3.0)).log_probability
+    assert flip_band(stack, samples=20).failed == 0
+
+
+def test_numbers_that_make_no_cell() -> None:
+    """Draws of that kind are left out and counted; a corner of that kind, or a range beyond the bounds, is refused."""
+    few = qc.load_card("3nm").with_field("cell.electrons", {"value": 50, "low": 2, "high": 60})
+    assert 0 < flip_band(few, samples=50).failed < 50
+    with pytest.raises(InputError, match="never flip"):
+        corner_table(few)
+    told = CliRunner().invoke(app, ["flip", "--device", "3nm", "--sample", "50", "--set",
+                                    "cell.electrons={value: 50, low: 2, high: 60}"])
+    assert f"{flip_band(few, samples=50).failed} that give no answer" in " ".join(told.output.split())
+    low = qc.load_card("3nm").with_field("barrier.height_eV", {"value": 3.1, "low": 0.01, "high": 3.2})
+    assert 0 < flip_band(low, samples=50).failed < 50
+    with pytest.raises(InputError, match="what its number can be"):
+        corner_table(qc.load_card("3nm").with_field("window_s", {"value": 1e-6, "low": -1.0, "high": 1.0}))

@@ -13,8 +13,10 @@ from typer.testing import CliRunner
 import qtaml_codesign as qc
 from qtaml_codesign.commands.main import app
 from qtaml_codesign.errors import InputError
+from qtaml_codesign.physics.cell_fields import value_of
 from qtaml_codesign.physics.solving import solve_field
 from qtaml_codesign.plots.design import draw_map, draw_tornado
+from qtaml_codesign.sweeps import design as backwards
 
 FEW = {"max_trials": 12, "half_width": 0.05}
 
@@ -128,3 +130,40 @@ def test_the_commands(tmp_path: Path) -> None:
     for name in ("tornado.csv", "tornado.png", "map.csv", "map.png", "results.sqlite"):
         assert (tmp_path / name).is_file()
     assert (tmp_path / "map.csv").read_text().count("\n") == 10
+
+
+def test_fields_of_every_kind_are_solved() -> None:
+    """Counted electrons, a layer of a stack, and a number that starts from nothing."""
+    falling = {"barrier.model": "trapezoidal", "barrier.bias_V": 0.65, "cell.attempt_frequency_anchor": "forced",
+               "escape.field": "self_limiting", "escape.node_capacitance_aF": 12.2}
+    layers = [{"height_eV": 3.1, "effective_mass_m0": 0.4, "relative_permittivity": 3.9, "thickness_nm": 0.8},
+              {"height_eV": 2.05, "effective_mass_m0": 0.11, "relative_permittivity": 22.0}]
+    stack = {"barrier": {"model": "stack", "thickness_nm": 2.0, "layers": layers, "electron_energy_eV": 0.05}}
+    for name, changes, field in (("3nm", falling, "cell.flip_threshold"), ("3nm", stack, "barrier.layers.1.height_eV"),
+                                 ("igzo_2t0c", {"escape.access.leakage_pA": 0.0}, "escape.access.leakage_pA")):
+        card = qc.load_card(name).with_fields(changes)
+        value = solve_field(card, field, math.log(0.3)).value
+        back = qc.flip_probability(card.with_field(field, value)).probability
+        assert back == pytest.approx(0.3, rel=1e-7) if field != "cell.flip_threshold" else back <= 0.3
+        for every in card.cell_fields:
+            value_of(card, every)
+
+
+@pytest.mark.parametrize(("field", "sense"), [("window_s", "at most"), ("barrier.thickness_nm", "at least")])
+def test_an_open_end_stays_on_its_side(monkeypatch: pytest.MonkeyPatch, field: str, sense: str) -> None:
+    """Where no flip probability is known to be rare enough, it is the safe end that is open."""
+    monkeypatch.setattr(backwards, "_flips", lambda search, row: (math.nan, 0.05, 0.07))
+    found = qc.design("small-cnn", "3nm", field, budget=0.05, **FEW)
+    assert found.solution.sense == sense
+    if sense == "at most":
+        assert math.isnan(found.low)
+        assert found.solution.value < found.high
+    else:
+        assert math.isnan(found.high)
+        assert found.low < found.solution.value
+
+
+def test_cells_that_keep_their_rates_are_refused() -> None:
+    card = qc.load_card("3nm").with_field("variation", {"thickness_sigma_nm": 0.03, "cells": "own_rate"})
+    with pytest.raises(InputError, match="keep their own rates"):
+        qc.design("small-cnn", card, "window_s", budget=0.05, **FEW)

@@ -120,7 +120,7 @@ class DeviceCard(CardPart):
     def _check_cell(self, region: str | None, plane: int | None, prefix: str) -> None:
         try:
             cell = self.resolve(region, plane)
-            cell.escape.check_cell(cell.barrier, cell.electrons)
+            cell.escape.check_cell(cell.barrier, cell.electrons, cell.temperature_K)
         except InputError as failure:
             raise broken(failure.what, failure.rule, failure.value, failure.next_step,
                          f"{prefix}barrier.{failure.where}") from None
@@ -167,7 +167,8 @@ class DeviceCard(CardPart):
             >>> load_card("3nm").cell_fields[-2:]
             ('cell.attempt_frequency_Hz', 'window_s')
         """
-        shape = (f"barrier.{name}" for name in BARRIERS[self.barrier.model].numbers)
+        numbers = BARRIERS[self.barrier.model].numbers
+        shape = (f"barrier.{name}" for name in numbers if getattr(self.barrier, name, None) is not None)
         switched_on = (("escape", self.escape), ("variation", self.variation))
         effects = (name for part, held in switched_on if held is not None for name in set_numbers(held, f"{part}."))
         warm = () if self.temperature_K is None else ("temperature_K",)

@@ -11,7 +11,7 @@ from pydantic import model_validator
 from qtaml_codesign.barriers.barrier import Barrier
 from qtaml_codesign.card_schema.parts import CardPart
 from qtaml_codesign.card_schema.problems import broken
-from qtaml_codesign.constants import ELEMENTARY_CHARGE_C, FARAD_PER_aF
+from qtaml_codesign.constants import ELEMENTARY_CHARGE_C, BOLTZMANN_J_per_K, FARAD_PER_aF
 
 LARGEST_VOLTAGE_V: Final = 20.0
 LARGEST_NOISE: Final = 0.25
@@ -85,12 +85,13 @@ class Escape(CardPart):
                          "nothing", "add `node_capacitance_aF:`, C = N q / V of a full cell")
         return self
 
-    def check_cell(self, barrier: Barrier, electrons: int) -> None:
+    def check_cell(self, barrier: Barrier, electrons: int, temperature_K: float | None) -> None:
         """Whether the effects fit a cell.
 
         Args:
             barrier: of the cell.
             electrons: N.
+            temperature_K: of the cell, as `check_temperature` found it.
 
         Raises:
             InputError: a self-limiting field over a shape that no bias can be put on.
@@ -109,10 +110,15 @@ class Escape(CardPart):
                              f"electrons q / node_capacitance_aF = {full_V:.4g} V <= {LARGEST_VOLTAGE_V:g} V",
                              self.node_capacitance_aF, "correct the capacitance: C = N q / V of a full cell",
                              "escape.node_capacitance_aF")
-        if (self.charge_noise_electrons or 0.0) > LARGEST_NOISE * electrons:
+        field, rms, step = "charge_noise_electrons", self.charge_noise_electrons or 0.0, "give the rms in electrons"
+        if self.charge_noise is not None and self.node_capacitance_aF is not None and temperature_K is not None:
+            variance = BOLTZMANN_J_per_K * temperature_K * self.node_capacitance_aF * FARAD_PER_aF
+            rms, step = math.sqrt(variance) / ELEMENTARY_CHARGE_C, "correct the capacitance: C = N q / V of a full cell"
+            field = "node_capacitance_aF"
+        if rms > LARGEST_NOISE * electrons:
             raise broken("the charge noise is not small beside the charge",
-                         f"charge_noise_electrons <= {LARGEST_NOISE:g} electrons = {LARGEST_NOISE * electrons:g}",
-                         self.charge_noise_electrons, "give the rms in electrons", "escape.charge_noise_electrons")
+                         f"an rms of at most {LARGEST_NOISE:g} electrons = {LARGEST_NOISE * electrons:g}",
+                         round(rms, 3), step, f"escape.{field}")
 
     def check_temperature(self, temperature_K: float | None) -> None:
         """Whether the temperatures that the effects hang on are given.

@@ -50,7 +50,12 @@ def print_band(card: DeviceCard, thickness_nm: object, samples: int) -> None:
     rows = [[short(point, 6), *(power_of_ten(log / math.log(10.0)) for log in logs)]
             for point, *logs in zip(points.tolist(), band.low, band.median, band.high, strict=True)]
     print_table(("thickness_nm", "p, 5 %", "median", "95 %"), rows, keys=1,
-                title=f"{card.name}: flip probability of {samples} cards drawn within the card's ranges")
+                title=f"{card.name}: flip probability of {samples} cards drawn within the card's ranges{_left_out(band.failed)}")
+
+
+def _left_out(failed: int) -> str:
+    """What a band does not hold."""
+    return f"; up to {failed} that give no answer are left out" if failed else ""
 
 
 def print_thickness_bands(result: Sweep, samples: int, folder: Path) -> None:
@@ -72,7 +77,8 @@ def print_thickness_bands(result: Sweep, samples: int, folder: Path) -> None:
             for one in bands]
     say("")
     print_table(("method", "budget or cells", "thinnest nm", "5 %", "median", "95 %"), rows, left=("method",), keys=2,
-                title=f"Thinnest oxide of {samples} cards drawn within the card's ranges")
+                title=f"Thinnest oxide of {samples} cards drawn within the card's ranges"
+                      + _left_out(max((one.failed for one in bands), default=0)))
     columns = ("method", "amount", "thickness_nm", "card_low_nm", "card_median_nm", "card_high_nm", "samples", "failed")
     write_csv(folder / "bands.csv", columns,
               [(one.method, one.amount, one.thickness_nm, *one.ends_nm, one.samples, one.failed) for one in bands],

@@ -25,7 +25,7 @@ from qtaml_codesign.cards import CellParameters, DeviceCard, as_card
 from qtaml_codesign.checks import number_within
 from qtaml_codesign.errors import InputError, did_you_mean
 from qtaml_codesign.physics.calibration_models import log_model_of, measured_logs
-from qtaml_codesign.physics.cell_fields import with_number
+from qtaml_codesign.physics.cell_fields import value_of, with_number
 from qtaml_codesign.physics.measurements import LeakageCurve, RetentionCurve, read_measurements
 
 Array = NDArray[np.float64]
@@ -114,7 +114,7 @@ def calibrate(
     def fitted(logs: Array) -> Array:
         return log_model(_with(cell, dict(zip(fields, np.exp(logs).tolist(), strict=True))))
 
-    before = np.array([_number(start, field) for field in fields])
+    before = np.array([value_of(start, field) for field in fields])
     def distance(logs: Array) -> Array:
         return fitted(logs) - measured
 
@@ -133,13 +133,6 @@ def _with(cell: CellParameters, values: Mapping[str, float]) -> CellParameters:
     return cell
 
 
-def _number(card: DeviceCard, field: str) -> float:
-    node: object = card.to_dict()
-    for step in field.split("."):
-        node = node[step] if isinstance(node, dict) else node
-    return float(node["value"] if isinstance(node, dict) else node)  # type: ignore[arg-type]
-
-
 def _checked_fields(
     card: DeviceCard, fields: tuple[str, ...], curve: RetentionCurve | LeakageCurve
 ) -> tuple[str, ...]:
@@ -153,7 +146,7 @@ def _checked_fields(
     for field in fields:
         if field not in known:
             raise _unfit("this field cannot be fitted to this curve", field, f"{did_you_mean(field, known)}")
-        if not _number(card, field) > 0.0:
+        if not value_of(card, field) > 0.0:
             raise _unfit("a number that is fitted in its logarithm must start above zero", field,
                          f"--set {field}=VALUE")
     return fields

@@ -7,7 +7,26 @@ from typing import Any
 
 from qtaml_codesign.barriers.exact import Exact
 from qtaml_codesign.barriers.prefactor import Prefactor
-from qtaml_codesign.cards import CellParameters
+from qtaml_codesign.card_schema.quantities import quantity
+from qtaml_codesign.cards import CellParameters, DeviceCard
+
+
+def value_of(card: DeviceCard, field: str) -> float:
+    """The number that stands in a dotted field of a card.
+
+    Args:
+        card: the device card.
+        field: one of `card.cell_fields`.
+
+    Example:
+        >>> from qtaml_codesign.cards import load_card
+        >>> value_of(load_card("3nm"), "cell.electrons")
+        50.0
+    """
+    node: Any = card
+    for step in field.split("."):
+        node = node[int(step)] if isinstance(node, list) else getattr(node, step)
+    return float(node)
 
 
 def with_number(cell: CellParameters, field: str, value: float) -> CellParameters:
@@ -16,7 +35,7 @@ def with_number(cell: CellParameters, field: str, value: float) -> CellParameter
     Args:
         cell: stays as it is.
         field: one of the card's `cell_fields`.
-        value: in the field's own unit; not checked against its bounds.
+        value: in the field's own unit, not checked against its bounds; of whole numbers the nearest.
 
     Raises:
         InputError: a shape of a barrier that cannot have this number.
@@ -26,7 +45,9 @@ def with_number(cell: CellParameters, field: str, value: float) -> CellParameter
         >>> with_number(load_card("3nm").resolve(), "barrier.effective_mass_m0", 0.42).barrier.effective_mass_m0
         0.42
     """
-    part, _, name = field.partition(".")
+    (part, _, name), bounds = field.partition("."), quantity(field.rsplit(".", 1)[-1])
+    if bounds is not None and bounds.whole:
+        value = round(value)
     if field == "barrier.thickness_nm":
         return replace(cell, thickness_nm=value)
     if part == "barrier":
@@ -41,6 +62,11 @@ def _barrier_with(barrier: Any, name: str, value: float) -> Any:
     """The barrier with one number replaced; that of a shape whose transmission is not WKB's is the shape's own."""
     if isinstance(barrier, Exact | Prefactor) and name != "electrode_mass_m0":
         return replace(barrier, shape=_barrier_with(barrier.shape, name, value))
+    if name.startswith("layers."):
+        _, place, of_layer = name.split(".")
+        layers = list(barrier.layers)
+        layers[int(place)] = replace(layers[int(place)], **{of_layer: value})
+        return replace(barrier, layers=tuple(layers))
     return replace(barrier, **{name: value})
 
 

@@ -22,7 +22,6 @@ from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize
 
 from qtaml_codesign.barriers.barrier import Barrier
 from qtaml_codesign.card_schema.effects import NO_EFFECTS, Traps
@@ -32,7 +31,7 @@ from qtaml_codesign.physics import access, arrhenius, charge_noise, self_limitin
 from qtaml_codesign.physics.escape import EscapeLogs, Tail, escape_logs, log_flips
 from qtaml_codesign.physics.hazard import action_of, log_hazard_of
 from qtaml_codesign.physics.roughness import rough_action, slopes_per_nm
-from qtaml_codesign.physics.thermal import MOST, thermal_action, thermal_share
+from qtaml_codesign.physics.thermal import thermal_action
 from qtaml_codesign.physics.variation import averaged_logs
 
 Array = NDArray[np.float64]
@@ -149,25 +148,6 @@ def barrier_after(cell: CellParameters, lost: int) -> Barrier:
         return cell.barrier
     node = _given(cell.escape.node_capacitance_aF)
     return cell.barrier.with_bias(self_limiting.node_voltage_V(cell.electrons - lost, node))
-
-
-def thickest_nm(cell: CellParameters, low: float, high: float) -> float:
-    """The largest thickness in [low, high] nm at which the effects of a cell can be worked out.
-
-    Args:
-        cell: its own thickness is not used.
-        low, high: where to look; thermal averaging ends where electrons go over the barrier.
-    """
-    if cell.escape.thermal_averaging is None:
-        return high
-
-    def room(thickness_nm: float) -> float:
-        per_eV = np.asarray(barrier_after(cell, 0).log_transmission_per_eV(thickness_nm))
-        return (1.0 - 1e-12) * MOST - float(thermal_share(per_eV, _given(cell.temperature_K)))
-
-    if room(high) >= 0.0 or room(low) <= 0.0:
-        return high
-    return float(optimize.bisect(room, low, high, rtol=1e-12)) * (1.0 - 1e-9)
 
 
 def charge_rms(cell: CellParameters) -> float:

@@ -7,6 +7,7 @@ rare limit and x large means that every electron leaves.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +16,14 @@ from scipy import optimize, special
 from qtaml_codesign.cards import CellParameters, DeviceCard, as_card
 from qtaml_codesign.errors import InputError
 from qtaml_codesign.physics import kernels
-from qtaml_codesign.physics.chain import flip_logs, log_flip, thickest_nm
+from qtaml_codesign.physics.chain import flip_logs, log_flip
 
 _LOG_HALF = math.log(0.5)
 _MOST_STEPS = 200
 _HIGHEST = 50.0
 _NEAREST = 4e-16
 _STEP_nm = 1e-4
+_NARROW = 1e-9
 
 
 def thickness_for(
@@ -103,10 +105,28 @@ def _bracketed(cell: CellParameters, low: float, high: float, log_target: float,
         logs = flip_logs(cell, np.array([thickness_nm]))
         return float(logs.log_flip[0] - log_target if log_target < _LOG_HALF else log_rest - logs.log_no_flip[0])
 
-    high = thickest_nm(cell, low, high)
-    if gap(low) < 0.0 or gap(high) > 0.0:
+    high = _thick_enough(gap, low, high)
+    if math.isnan(high) or gap(low) < 0.0:
         return math.nan
     return float(optimize.brentq(gap, low, high, xtol=1e-13, rtol=4.0 * np.finfo(float).eps))
+
+
+def _thick_enough(gap: Callable[[float], float], low: float, high: float) -> float:
+    """The thickest place in [low, high] found where a falling gap is not above 0; NaN where there is none.
+
+    An effect may have no answer from some thickness on (see `thermal`): then what is left below it is halved.
+    """
+    trial = high
+    while True:
+        try:
+            if gap(trial) <= 0.0:
+                return trial
+            low = trial
+        except InputError:
+            high = trial
+        if high - low < _NARROW * high:
+            return math.nan
+        trial = 0.5 * (low + high)
 
 
 def _log_mass_slope(n: float, k: float, log_p: float, log_q: float) -> float:

@@ -14,6 +14,8 @@ from qtaml_codesign.cards import CellParameters, DeviceCard, FlipDirection, as_c
 from qtaml_codesign.checks import number_within, plain_array
 from qtaml_codesign.errors import InputError
 from qtaml_codesign.physics.chain import flip_logs
+from qtaml_codesign.physics.escape import EscapeLogs
+from qtaml_codesign.physics.variation import averaged_logs
 
 Array = NDArray[np.float64]
 _LONGEST_s = 1e12
@@ -59,13 +61,15 @@ def retention(card: DeviceCard | str | Path, time_s: ArrayLike, *, refresh_s: fl
         charge loss:  1 - p = (1 - p(T))^n (1 - p(s))             a charged bit that flips cannot come back
         symmetric:    1 - 2p = (1 - 2 p(T))^n (1 - 2 p(s))        a second flip takes back the first
 
+    A cell that is thinner than others stays so: where thickness varies from cell to cell, that is averaged over cells.
+
     Args:
         card: the device card, its name, or its path.
         time_s: times since the bits were written, 1e-18 to 1e12 s, any shape; the result is flat.
         refresh_s: T; None: never.
 
     Raises:
-        InputError: times or an interval that cannot be.
+        InputError: times or an interval that cannot be, or a refresh of cells of which some have traps.
         CardError: a card that cannot be read.
 
     Validity: the refresh itself makes no error and takes no time; no ECC between the refreshes.
@@ -82,6 +86,10 @@ def retention(card: DeviceCard | str | Path, time_s: ArrayLike, *, refresh_s: fl
     if refresh_s is not None:
         interval = number_within("refresh_s (--refresh)", refresh_s, _SHORTEST_s, _LONGEST_s,
                                  f"{_SHORTEST_s:g} <= refresh_s <= {_LONGEST_s:g}", "64 ms is written 0.064")
+        if cell.escape.traps is not None:
+            raise InputError("a cell with a trap has it after each refresh, and no flips of such a memory are known",
+                             where="refresh_s (--refresh)", rule="a card without escape.traps", value=refresh_s,
+                             next_step="leave out the refresh, or escape.traps")
         log_refreshed = np.array([_refreshed(cell, time, interval, device.flips) for time in times])
     return Retention(device, times, refresh_s, alone[:, 0], log_refreshed)
 
@@ -132,29 +140,49 @@ def _times(time_s: ArrayLike) -> Array:
 
 
 def _logs(cell: CellParameters, time_s: float) -> tuple[float, float]:
-    """ln p and ln(1 - p) after a time; nothing has happened after none."""
-    if time_s < _SHORTEST_s:
-        return -math.inf, 0.0
-    logs = flip_logs(replace(cell, window_s=time_s), np.array([cell.thickness_nm]))
+    """ln p and ln(1 - p) of a cell after a time."""
+    logs = _after(cell, time_s, np.array([cell.thickness_nm]))
     return float(logs.log_flip[0]), float(logs.log_no_flip[0])
 
 
+def _after(cell: CellParameters, time_s: float, thickness_nm: Array) -> EscapeLogs:
+    """Logs after a time, at thicknesses; nothing has happened after none."""
+    logs = flip_logs(replace(cell, window_s=max(time_s, _SHORTEST_s)), thickness_nm)
+    if time_s < _SHORTEST_s:
+        return logs._replace(log_flip=np.full_like(logs.log_flip, -math.inf), log_no_flip=np.zeros_like(logs.log_flip))
+    return logs
+
+
 def _refreshed(cell: CellParameters, time_s: float, interval_s: float, flips: FlipDirection) -> float:
-    """ln p after a time with a refresh."""
+    """ln p after a time with a refresh, over cells that keep their thickness."""
     count = math.floor(time_s / interval_s * (1.0 + 1e-12))
-    (log_p, log_keep), (log_rest, log_kept) = _logs(cell, interval_s), _logs(cell, time_s - count * interval_s)
-    if count == 0:
-        return log_rest
-    if flips == "charge_loss":
-        stay = count * log_keep + log_kept
-        return math.log(-math.expm1(stay)) if stay < 0.0 else math.log(count) + log_p
-    return _symmetric(count, log_p, log_rest)
+    chain = _charge_loss if flips == "charge_loss" else _symmetric
+
+    def logs_of(one: CellParameters, thickness_nm: Array) -> EscapeLogs:
+        rest = _after(one, time_s - count * interval_s, thickness_nm)
+        if count == 0:
+            return rest
+        above, below = chain(count, _after(one, interval_s, thickness_nm), rest)
+        return rest._replace(log_flip=above, log_no_flip=below)
+
+    points = np.array([cell.thickness_nm])
+    logs = logs_of(cell, points) if cell.variation is None else averaged_logs(cell, points, logs_of)
+    return float(logs.log_flip[0])
 
 
-def _symmetric(count: int, log_p: float, log_rest: float) -> float:
-    p, rest = math.exp(log_p), math.exp(log_rest)
-    if max(p, rest) < 1e-16:  # beyond the digits of 1 - 2p
-        return float(np.logaddexp(math.log(count) + log_p, log_rest))
-    if max(p, rest) < 0.5:
-        return math.log(-math.expm1(count * math.log1p(-2.0 * p) + math.log1p(-2.0 * rest)) / 2.0)
-    return math.log((1.0 - (1.0 - 2.0 * p) ** count * (1.0 - 2.0 * rest)) / 2.0)
+def _charge_loss(count: int, each: EscapeLogs, rest: EscapeLogs) -> tuple[Array, Array]:
+    stay = count * each.log_no_flip + rest.log_no_flip
+    added = np.logaddexp(math.log(count) + each.log_flip, rest.log_flip)  # where 1 - p is 1
+    with np.errstate(divide="ignore"):
+        return np.where(stay < 0.0, np.log(-np.expm1(stay)), added), stay
+
+
+def _symmetric(count: int, each: EscapeLogs, rest: EscapeLogs) -> tuple[Array, Array]:
+    p, last = np.exp(each.log_flip), np.exp(rest.log_flip)
+    added = np.logaddexp(math.log(count) + each.log_flip, rest.log_flip)
+    most = np.maximum(p, last)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        signed = (1.0 - 2.0 * p) ** float(count) * (1.0 - 2.0 * last) - 1.0
+        less = np.where(most < 0.5, np.expm1(count * np.log1p(-2.0 * p) + np.log1p(-2.0 * last)), signed)
+        above = np.where(most < 1e-16, added, np.log(-0.5 * less))  # beyond the digits of 1 - 2p they add up
+    return above, np.log1p(0.5 * less)

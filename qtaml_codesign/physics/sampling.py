@@ -18,6 +18,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from qtaml_codesign.card_schema.quantities import quantity
 from qtaml_codesign.cards import CellParameters, DeviceCard, Provenance, as_card
 from qtaml_codesign.checks import whole_number_within
 from qtaml_codesign.errors import CardError, InputError
@@ -58,7 +59,7 @@ def ranged_fields(card: DeviceCard) -> dict[str, Provenance]:
         card: the device card.
 
     Raises:
-        InputError: it gives none.
+        InputError: it gives none, or one beyond the bounds of its field.
 
     Example:
         >>> from qtaml_codesign.cards import load_card
@@ -72,6 +73,12 @@ def ranged_fields(card: DeviceCard) -> dict[str, Provenance]:
         raise InputError("the card states no range for any number of its cell", where=f"card {card.name}",
                          rule="one or more numbers written {value: V, low: A, high: B}", value="none",
                          next_step="--set 'barrier.effective_mass_m0={value: 0.4, low: 0.38, high: 0.42}'")
+    for field, origin in found.items():
+        bounds = quantity(field.rsplit(".", 1)[-1])
+        if bounds and not all(bounds.low <= end <= bounds.high for end in (origin.low, origin.high) if end is not None):
+            raise InputError("a range reaches beyond what its number can be", where=f"card {card.name}, {field}",
+                             rule=f"{bounds.low:g} <= low, high <= {bounds.high:g}", value=(origin.low, origin.high),
+                             next_step=f"narrow the range; it is in {bounds.unit}")
     return found
 
 
@@ -103,7 +110,7 @@ def flip_band(
         seed: key of the drawing.
 
     Returns:
-        Natural logarithms, of the shape of the thicknesses.
+        Natural logarithms, of the shape of the thicknesses. Numbers drawn that make no cell count as failed.
 
     Raises:
         InputError: no range, or thicknesses that cannot be.
@@ -153,7 +160,7 @@ def corner_table(card: DeviceCard | str | Path) -> list[CornerRow]:
         card: the device card, its name, or its path.
 
     Raises:
-        InputError: it states no range.
+        InputError: it states no range, or one with an end that makes no cell.
         CardError: a card that cannot be read.
     """
     device = as_card(card)
@@ -170,7 +177,16 @@ def corner_table(card: DeviceCard | str | Path) -> list[CornerRow]:
 
 
 def _log_flip(cell: CellParameters) -> float:
-    return float(log_flip(cell, np.array([cell.thickness_nm]))[0])
+    return float(log_flip(_possible(cell), np.array([cell.thickness_nm]))[0])
+
+
+def _possible(cell: CellParameters) -> CellParameters:
+    """The cell, if its bit can flip at all."""
+    if not cell.flip_threshold < cell.electrons:
+        raise InputError("numbers within the card's ranges make a bit that can never flip", where="low, high",
+                         rule=f"flip_threshold < electrons = {cell.electrons}", value=cell.flip_threshold,
+                         next_step="narrow the ranges of cell.electrons and cell.flip_threshold")
+    return cell
 
 
 def _thickness(card: DeviceCard, numbers: dict[str, float], flip_probability: float) -> float:
@@ -185,12 +201,14 @@ def _thickness(card: DeviceCard, numbers: dict[str, float], flip_probability: fl
 def _band(card: DeviceCard, one: Callable[[CellParameters], Array], samples: int, seed: int) -> CardBand:
     numbers, base, found = drawn_numbers(card, samples, seed), card.resolve(), []
     for place in range(samples):
-        cell = base
-        for field, values in numbers.items():
-            whole = field in ("cell.electrons", "cell.flip_threshold")
-            cell = with_number(cell, field, round(values[place]) if whole else float(values[place]))
-        found.append(one(cell))
-    return _quantiles(np.array(found))
+        try:
+            cell = base
+            for field, values in numbers.items():
+                cell = with_number(cell, field, float(values[place]))
+            found.append(one(_possible(cell)))
+        except InputError:
+            found.append(np.array(math.nan))
+    return _quantiles(np.stack(np.broadcast_arrays(*found)))
 
 
 def _quantiles(values: Array) -> CardBand:

@@ -13,7 +13,7 @@ from scipy import optimize
 from qtaml_codesign.card_schema.quantities import quantity
 from qtaml_codesign.cards import CellParameters, DeviceCard
 from qtaml_codesign.errors import CardError, InputError, did_you_mean
-from qtaml_codesign.physics.cell_fields import with_number
+from qtaml_codesign.physics.cell_fields import value_of, with_number
 from qtaml_codesign.physics.chain import log_flip
 from qtaml_codesign.physics.inverse import thickness_for
 
@@ -105,24 +105,6 @@ def solve_field(card: DeviceCard, field: str, log_flip_probability: float) -> So
     return Solution(field, _refined(gap, low, high, bounds.whole, sense), sense, before)
 
 
-def value_of(card: DeviceCard, field: str) -> float:
-    """The number that stands in a dotted field of a card.
-
-    Args:
-        card: the device card.
-        field: one of `card.cell_fields`.
-
-    Example:
-        >>> from qtaml_codesign.cards import load_card
-        >>> value_of(load_card("3nm"), "cell.electrons")
-        50.0
-    """
-    node: object = card
-    for step in field.split("."):
-        node = getattr(node, step)
-    return float(node)  # type: ignore[arg-type]
-
-
 def _log_flip(cell: CellParameters, field: str, value: float) -> float:
     """ln p; NaN where the cell cannot be."""
     try:
@@ -163,6 +145,8 @@ def _moved(value: float, factor: float, low: float, high: float, whole: bool) ->
 
 def _refined(gap: Callable[[float], float], low: float, high: float, whole: bool, sense: Sense) -> float:
     if not whole:
+        if low <= 0.0:
+            return float(optimize.brentq(gap, low, high, xtol=1e-300, rtol=1e-14))
         return math.exp(optimize.brentq(lambda log: gap(math.exp(log)), math.log(low), math.log(high), xtol=1e-14))
     few, many = int(low), int(high)
     while many - few > 1:

@@ -43,7 +43,8 @@ def thermal_action(action: Array, log_transmission_per_eV: Array, temperature_K:
     share = thermal_share(log_transmission_per_eV, temperature_K)
     worst = float(np.max(share, initial=0.0))
     if worst > MOST:
-        raise InputError("electrons go over the barrier rather than through it, and no average of tunnelling holds",
+        raise InputError("the transmission rises too steeply with energy for a thermal average: electrons go over the "
+                         "barrier, or hardly arrive at it",
                          where="temperature_K", rule=f"kT dlnT/dE <= {MOST:g}",
                          value=f"{worst:.3g} at {temperature_K:g} K",
                          next_step="drop escape.thermal_averaging, or narrow the thicknesses (validity.thickness_nm)")

@@ -21,8 +21,9 @@ from qtaml_codesign.cards import DeviceCard, as_card
 from qtaml_codesign.errors import CardError, InputError
 from qtaml_codesign.frontier import CROSSING
 from qtaml_codesign.nets.workload import Workload
+from qtaml_codesign.physics.cell_fields import value_of
 from qtaml_codesign.physics.inverse import thickness_for
-from qtaml_codesign.physics.solving import THICKNESS, Solution, solvable_field, solve_field, value_of
+from qtaml_codesign.physics.solving import THICKNESS, Solution, solvable_field, solve_field
 from qtaml_codesign.sweeps.api import find_frontier
 from qtaml_codesign.sweeps.coordinates import flip_law
 from qtaml_codesign.sweeps.result import Sweep, has_cells_apart
@@ -144,6 +145,10 @@ def design(
                          rule="one flip probability for all cells", value="regions or bit planes of their own",
                          next_step="use `codesign sweep` or `codesign frontier` on this card")
     budgets = None if budget is None and "cells" in more else (0.05 if budget is None else budget,)
+    if device.resolve().keeps_rate:
+        raise InputError("cells that keep their own rates have no one flip probability", where=f"card {device.name}",
+                         rule="variation.cells: mean", value="own_rate",
+                         next_step="use `codesign frontier` on this card, or --set variation.cells=mean")
     search = find_frontier(workload, device, _searched(device), budgets, (method,), **more)
     row = search.frontier().to_frame().iloc[0]
     if row["status"] != CROSSING:
@@ -152,7 +157,9 @@ def design(
                          next_step="choose another target, budget or method")
     flips = _flips(search, row)
     solution = solve_field(device, field, math.log(flips[1]))
-    ends = sorted(_end(device, field, flip) for flip in (flips[0], flips[2]))
+    ends = [_end(device, field, flip) for flip in (flips[0], flips[2])]
+    if solution.sense == "at least":  # the rarer flips at the larger value; an open end has no order of its own
+        ends.reverse()
     return Design(device, solution, ends[0], ends[1], flips[1], (flips[0], flips[2]), search)
 
 
