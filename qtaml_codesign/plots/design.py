@@ -105,12 +105,13 @@ def _round_levels(values: NDArray[np.float64]) -> NDArray[np.float64]:
     low, high = float(values.min()), float(values.max())
     if _spans_decades(values):
         few = high / low < 10.0 ** (_LEVELS / 3.0)
-        locator = mpl.ticker.LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,), numticks=_LEVELS + 1)
+        locator: Any = mpl.ticker.LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,), numticks=_LEVELS + 1)
     else:
         locator = mpl.ticker.MaxNLocator(_LEVELS, steps=[1, 2, 2.5, 5, 10])
-    levels = np.asarray(locator.tick_values(low, high))
+    levels: NDArray[np.float64] = np.asarray(locator.tick_values(low, high), dtype=np.float64)
     below, above = levels[levels <= low], levels[levels >= high]
-    return levels[(levels >= below.max(initial=levels[0])) & (levels <= above.min(initial=levels[-1]))]
+    least = np.searchsorted(levels, below.max(initial=levels[0]))
+    return levels[least:len(levels) - len(above) + 1]
 
 
 def _refined(grid: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
