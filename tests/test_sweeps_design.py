@@ -68,8 +68,15 @@ def test_a_map_is_solved_point_by_point(found: qc.Design) -> None:
         np.testing.assert_allclose(qc.flip_probability(card).probability, found.flip_probability, rtol=1e-9, atol=0.0)
     with pytest.raises(InputError, match="cannot be varied"):
         found.map({"window_s": [1e-6]})
-    axes = draw_map(table).axes[0]
+    axes = draw_map(table, here=(3.1, 1.765)).axes[0]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("barrier.height_eV", "barrier.thickness_nm")
+    bands, lines = axes.collections[:2]
+    np.testing.assert_array_equal(lines.levels, bands.levels)
+    assert 4 <= len(bands.levels) <= 10
+    assert {f"{level:.0e}" for level in bands.levels} == {f"{level:.6g}" for level in bands.levels}
+    (star,) = [line for line in axes.lines if line.get_marker() == "*"]
+    np.testing.assert_array_equal(star.get_xydata(), [[3.1, 1.765]])
+    assert all(line.get_marker() != "*" for line in draw_map(table, here=(3.1, 2.0)).axes[0].lines)
 
 
 def test_the_tornado_names_what_moves_the_answer_most(found: qc.Design) -> None:

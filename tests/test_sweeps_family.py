@@ -103,6 +103,6 @@ def test_the_command(tmp_path: Path) -> None:
     assert "nan" not in result.output
     assert "> 1.780" in result.output
     spent, p = pd.read_csv(tmp_path / "frontier.csv")[["overhead", "flip_probability"]].iloc[1]
-    (line,) = [line.split() for line in result.output.splitlines() if line.split()[:2] == ["45", "TAC"] and "5 %" in line]
+    (line,) = [line.split() for line in result.output.splitlines() if line.split()[:3] == ["45", "TAC", "5"]]
     assert line[4] == f"{100.0 * spent:.4g}"
     assert float(line[-1]) == pytest.approx(p, rel=6e-3)

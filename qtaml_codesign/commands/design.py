@@ -127,6 +127,7 @@ def _tornado(found: Design, folder: Path) -> None:
 def _map(found: Design, vary: dict[str, Any], folder: Path) -> None:
     from qtaml_codesign.commands.files import write_csv
     from qtaml_codesign.commands.show import print_table, say, short
+    from qtaml_codesign.physics.solving import value_of
     from qtaml_codesign.plots.design import draw_map, save
 
     table = found.map(vary)
@@ -134,7 +135,8 @@ def _map(found: Design, vary: dict[str, Any], folder: Path) -> None:
     print_table(tuple(table.columns), rows, keys=len(vary), title=f"{found.solution.field} that keeps the target")
     write_csv(folder / "map.csv", list(table.columns), table.itertuples(index=False), "--out")
     if len(vary) == 2:
-        save(draw_map(table, _title(found)), folder / "map.png")
+        across, up = (value_of(found.card, field) for field in table.columns[:2])
+        save(draw_map(table, _title(found), (across, up)), folder / "map.png")
     say(f"written: {folder / 'map.csv'}" + (f", {folder / 'map.png'}" if len(vary) == 2 else ""), sys.stderr)
 
 

@@ -64,7 +64,7 @@ def save_family(table: pd.DataFrame, field: str, path: Path, title: str = "",
 
 
 def _draw_curves(axes: Any, shown: pd.DataFrame, field: str, ends: tuple[float, float]) -> list[Any]:
-    """Lines between neighbouring crossings alone, markers that shrink so that those behind stay visible; what the legend is to explain of them."""
+    """Lines between neighbouring crossings alone, markers that shrink so that those behind stay visible."""
     look, shades, handles = looks(shown), colours_of(shown), []
     groups = [group for _, group in shown.groupby(curve_columns(shown.columns), sort=False)]
     for group, size in zip(groups, np.linspace(4.0 + 1.5 * len(groups), 5.5, len(groups)), strict=True):

@@ -27,7 +27,8 @@ def draw_retention(found: Retention, limit: float | None = None, reached_s: Sequ
     axes = figure.subplots()
     axes.loglog(found.time_s, found.probability, color=COLOURS[0], label="left alone")
     if found.refreshed is not None:
-        axes.loglog(found.time_s, found.refreshed, color=COLOURS[1], label=f"refreshed every {_seconds(found.refresh_s)}")
+        axes.loglog(found.time_s, found.refreshed, color=COLOURS[1],
+                    label=f"refreshed every {_seconds(found.refresh_s)}")
     if limit is not None:
         axes.axhline(limit, color="black", linewidth=0.8, linestyle=":", label=f"p = {limit:g}")
         _mark(axes, found, limit, reached_s)
@@ -42,7 +43,9 @@ def draw_retention(found: Retention, limit: float | None = None, reached_s: Sequ
     return figure
 
 
-def save_retention(found: Retention, path: Path, limit: float | None = None, reached_s: Sequence[float] = ()) -> None:
+def save_retention(
+    found: Retention, path: Path, limit: float | None = None, reached_s: Sequence[float] = ()
+) -> None:
     """Write `draw_retention`; the ending of the name says as what.
 
     Args:
