@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from qtaml_codesign.plots.frontier import arrow_handles, bar_handles, draw_points
-from qtaml_codesign.plots.style import colours_of, legend, looks, percent
+from qtaml_codesign.plots.style import Look, colours_of, legend, looks, percent
 from qtaml_codesign.tac.choices import choice_of, curve_columns
 from qtaml_codesign.tac.methods import method_label
 
@@ -69,7 +69,8 @@ def _draw_curves(axes: Any, shown: pd.DataFrame, field: str, ends: tuple[float, 
     groups = [group for _, group in shown.groupby(curve_columns(shown.columns), sort=False)]
     for group, size in zip(groups, np.linspace(4.0 + 1.5 * len(groups), 5.5, len(groups)), strict=True):
         own, choice = group.sort_values(field), choice_of(group.iloc[0])
-        how = look[choice.method]._replace(colour=shades.get(choice, look[choice.method].colour))
+        plain = look[choice.method]
+        how = Look(shades.get(choice, plain.colour), plain.marker, plain.dashes)
         across = own[field].to_numpy(float)
         axes.plot(across, own["thickness_nm"].where(own["status"] == "crossing"), color=how.colour,
                   linestyle=how.dashes)
