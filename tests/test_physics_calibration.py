@@ -150,6 +150,32 @@ def test_files_that_cannot_be_read_say_why(case: str, tmp_path: Path) -> None:
     assert str(file) in caught.value.where
 
 
+ADVICE = {
+    "other unit": ("time_us,bit_error_rate\n1,0.1\n", "rename time_us to time_s, in seconds"),
+    "nothing alike": ("time_s\n1\n2\n", "add bit_error_rate, as a share"),
+    "short names": ("time,ber\n1,0.1\n", "rename time to time_s, in seconds; rename ber to bit_error_rate"),
+    "volts": ("V_gate,voltage_mV\n1,2\n", "rename V_gate to voltage_V, in volts; add current_density_A_per_cm2"),
+    "semicolons": ("time_s;bit_error_rate\n1;0.1\n", "commas instead of semicolons"),
+    "percent": ("time_s,bit_error_rate\n1,12\n", "in percent? divide by 100"),
+    "too much": ("time_s,bit_error_rate,colour\n1,0.1,2\n", "remove it"),
+    "extra in other words": ("time_s,bit_error_rate,temp_C\n1,0.1,20\n",
+                             "rename temp_C to temperature_K, in kelvin, or remove it"),
+}
+
+
+@pytest.mark.parametrize("case", ADVICE)
+def test_files_that_cannot_be_read_say_what_to_do(case: str, tmp_path: Path) -> None:
+    text, step = ADVICE[case]
+    file = tmp_path / "curve.csv"
+    file.write_text(text)
+    with pytest.raises(InputError) as caught:
+        read_measurements(file)
+    assert step in caught.value.next_step
+    if "rename time" in step or "add " in step:
+        assert "(retention)" in caught.value.rule
+        assert "(leakage)" in caught.value.rule
+
+
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         read_measurements(tmp_path / "none.csv")

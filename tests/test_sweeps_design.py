@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import qtaml_codesign as qc
 from qtaml_codesign.commands.main import app
 from qtaml_codesign.errors import InputError
 from qtaml_codesign.physics.cell_fields import value_of
-from qtaml_codesign.physics.solving import solve_field
+from qtaml_codesign.physics.solving import solvable_field, solve_field
 from qtaml_codesign.plots.design import draw_map, draw_tornado
 from qtaml_codesign.sweeps import design as backwards
 
@@ -118,14 +119,78 @@ def test_what_cannot_be_solved_says_so(case: str) -> None:
         qc.design("small-cnn", card, **{**FEW, "budget": 0.05, **asked})
 
 
-def test_the_least_budget_keeps_the_target_and_the_next_does_not() -> None:
-    least = qc.least_budget("small-cnn", "3nm", **FEW)
+@pytest.fixture(scope="module")
+def least() -> qc.LeastBudget:
+    return qc.least_budget("small-cnn", "3nm", **FEW)
+
+
+def test_the_least_budget_keeps_the_target_and_the_next_does_not(least: qc.LeastBudget) -> None:
     points = least.search.to_frame().set_index("budget")
     kept = points["accuracy"] >= 0.95 * points["clean_accuracy"]
     assert kept[least.budget]
     assert not kept[least.below]
     assert least.budget - least.below < 0.03 / 20
     assert not kept[points.index < least.budget].any()
+
+
+def test_the_rounds_measure_nothing_twice(tmp_path: Path, least: qc.LeastBudget) -> None:
+    """The last sweep in the folder itself, those before it inside; begun again, it finds every trial."""
+    told: list[str] = []
+    asked = {**FEW, "out": tmp_path, "progress": lambda state: told.append(state.note)}
+    first, again = (qc.least_budget("small-cnn", "3nm", **asked) for _ in range(2))
+    assert not any("other options" in note for note in told)
+    assert sorted(place.name for place in tmp_path.iterdir() if place.is_dir()) == ["round-1", "round-2"]
+    assert first.search.borrowed_trials > 0
+    assert first.search.borrowed_trials + first.search.new_trials == first.search.counts.trials
+    assert again.search.new_trials == 0
+    assert (least.budget, least.below) == (first.budget, first.below) == (again.budget, again.below)
+    assert first.search.to_frame().equals(least.search.to_frame())
+
+
+def test_a_thick_oxide_needs_no_budget(tmp_path: Path) -> None:
+    card = qc.load_card("3nm").with_field("barrier.thickness_nm", 2.4)
+    least = qc.least_budget("small-cnn", card, out=tmp_path, **FEW)
+    assert (least.budget, least.below) == (0.0, None)
+    assert (tmp_path / "sweep.csv").read_text() == (tmp_path / "round-1" / "sweep.csv").read_text()
+
+
+SWITCHED_OFF = {
+    "temperature_K": "escape.thermal_averaging: elastic",
+    "escape.activation_energy_eV": "escape.reference_temperature_K",
+    "variation.thickness_sigma_nm": "`variation.thickness_sigma_nm` with a value",
+}
+
+
+@pytest.mark.parametrize("name", SWITCHED_OFF)
+def test_a_field_that_is_switched_off_says_what_switches_it_on(found: qc.Design, name: str) -> None:
+    with pytest.raises(InputError) as solved:
+        qc.design("small-cnn", "3nm", name)
+    assert SWITCHED_OFF[name] in solved.value.next_step
+    assert "--solve" in solved.value.where
+    for varied in (lambda: found.map({name: [1.0]}), lambda: qc.sweep_family("small-cnn", "3nm", {name: [1.0]})):
+        with pytest.raises(InputError) as caught:
+            varied()
+        assert "--vary" in caught.value.where
+
+
+@pytest.mark.parametrize("settings", [
+    {"temperature_K": 300.0, "escape": {"thermal_averaging": "elastic"}},
+    {"temperature_K": 300.0, "escape": {"activation_energy_eV": 0.1, "reference_temperature_K": 300.0}},
+])
+def test_what_the_message_advises_switches_the_temperature_on(settings: dict[str, object]) -> None:
+    card = qc.load_card("3nm").with_fields(settings)
+    assert solvable_field(card, "temperature_K") == "temperature_K"
+
+
+def test_the_commands_say_what_was_asked_and_what_stays(tmp_path: Path) -> None:
+    asked = ["design", "--device", "3nm", "--max-trials", "12", "--workers", "1", "--out", str(tmp_path)]
+    told = " ".join(CliRunner().invoke(app, [*asked, "--solve", "electrons", "--budget", "0.05"]).output.split())
+    assert "note: cell.flip_threshold stays 4 while cell.electrons is solved" in told
+    assert "trials stand behind this curve, taken over or new" in told
+    told = " ".join(CliRunner().invoke(app, [*asked, "--solve", "budget"]).output.split())
+    between = r"least budget between [\d.]+ % of the stored bits \(does not keep .*\) and [\d.]+ % \(does\)"
+    assert re.search(between, told)
+    assert "Annotated" not in CliRunner().invoke(app, ["design", "--help"]).output
 
 
 def test_the_commands(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qtaml_codesign.commands.options import Budget, Changed, Device, Metric, PlanMethod, Seed, taking
+from qtaml_codesign.commands.options import Changed, Device, Metric, PlanMethod, Seed, taking
 
 if TYPE_CHECKING:
     from qtaml_codesign.cards import DeviceCard
@@ -35,7 +35,10 @@ class DesignCommand:
                                  "'= 0.9'. Default: 0.95.")
     ] = None
     method: PlanMethod = "tac"
-    budget: Budget | None = None
+    budget: Annotated[
+        str | None,
+        typer.Option("--budget", help="Protected-bit fraction; 0.05 or 5% of the stored bits. Default: 5%."),
+    ] = None
     cells: Annotated[
         float | None, typer.Option("--cells", help="Cells per weight, for methods that spend them.")
     ] = None
@@ -92,24 +95,27 @@ def _field(asked: DesignCommand, card: DeviceCard, folder: Path, chosen: dict[st
     budget = None if asked.budget is None else parse_fraction(asked.budget, "--budget")
     found = solved(asked.workload, card, asked.solve, method=asked.method, budget=budget, **chosen)
     _say_answer(found, asked)
-    _tornado(found, folder)
+    _tornado(found, folder, _title(found, asked))
     if vary:
-        _map(found, vary, folder)
+        _map(found, vary, folder, _title(found, asked))
 
 
 def _say_answer(found: Design, asked: DesignCommand) -> None:
     from qtaml_codesign.commands.show import say
+    from qtaml_codesign.physics.solving import STAYS, value_of
 
-    one, spent = found.solution, f"{asked.cells:g} cells" if asked.cells else f"budget {asked.budget or '5 %'}"
+    one = found.solution
     ends = ", ".join("open" if math.isnan(end) else f"{end:.5g}" for end in (found.low, found.high))
     trials = int(found.search.counts.trials)
-    say(f"{found.card.name}, {asked.workload}, {asked.method}, {spent}: {one.field} {one.sense} {one.value:.5g} "
+    say(f"{found.card.name}, {asked.workload}, {_spent(asked)}: {one.field} {one.sense} {one.value:.5g} "
         f"[{ends}] keeps {found.search.options.wanted}; the card has {one.before:.5g}")
     say(f"largest flip probability: {found.flip_probability:.4g} [{found.flips[0]:.4g}, {found.flips[1]:.4g}]; "
-        f"95 % intervals over {trials} trials of the search")
+        f"95 % intervals; {trials} trials stand behind this curve, taken over or new")
+    if one.field in STAYS:
+        say(f"note: {STAYS[one.field]} stays {value_of(found.card, STAYS[one.field]):g} while {one.field} is solved")
 
 
-def _tornado(found: Design, folder: Path) -> None:
+def _tornado(found: Design, folder: Path, title: str) -> None:
     from qtaml_codesign.commands.files import write_csv
     from qtaml_codesign.commands.show import print_table, say, short
     from qtaml_codesign.plots.design import draw_tornado, save
@@ -120,11 +126,11 @@ def _tornado(found: Design, folder: Path) -> None:
     print_table(("field", "low", "high", f"{one.field} at low", "at high", "range of"), rows,
                 left=("field", "range of"), keys=1, title=f"What moves {one.field} most")
     write_csv(folder / "tornado.csv", list(table.columns), table.itertuples(index=False), "--out")
-    save(draw_tornado(table, one.field, one.value, _title(found)), folder / "tornado.png")
+    save(draw_tornado(table, one.field, one.value, title), folder / "tornado.png")
     say(f"written: {folder / 'tornado.csv'}, {folder / 'tornado.png'}", sys.stderr)
 
 
-def _map(found: Design, vary: dict[str, Any], folder: Path) -> None:
+def _map(found: Design, vary: dict[str, Any], folder: Path, title: str) -> None:
     from qtaml_codesign.commands.files import write_csv
     from qtaml_codesign.commands.show import print_table, say, short
     from qtaml_codesign.physics.solving import value_of
@@ -136,14 +142,20 @@ def _map(found: Design, vary: dict[str, Any], folder: Path) -> None:
     write_csv(folder / "map.csv", list(table.columns), table.itertuples(index=False), "--out")
     if len(vary) == 2:
         across, up = (value_of(found.card, field) for field in table.columns[:2])
-        save(draw_map(table, _title(found), (across, up)), folder / "map.png")
+        save(draw_map(table, title, (across, up)), folder / "map.png")
     say(f"written: {folder / 'map.csv'}" + (f", {folder / 'map.png'}" if len(vary) == 2 else ""), sys.stderr)
 
 
-def _title(found: Design) -> str:
+def _spent(asked: DesignCommand) -> str:
+    budget = asked.budget or (None if asked.cells else "5 %")
+    spent = [f"budget {budget}"] if budget else []
+    return ", ".join([asked.method, *spent, *([f"{asked.cells:g} cells"] if asked.cells else [])])
+
+
+def _title(found: Design, asked: DesignCommand) -> str:
     low, high = found.flips
-    return (f"{found.card.name}, {found.search.workload_name}: keeps {found.search.options.wanted} up to "
-            f"p = {found.flip_probability:.3g} [{low:.3g}, {high:.3g}]")
+    return (f"{found.card.name}, {found.search.workload_name}, {_spent(asked)}\n"
+            f"keeps {found.search.options.wanted} up to p = {found.flip_probability:.3g} [{low:.3g}, {high:.3g}]")
 
 
 def _least_budget(asked: DesignCommand, card: DeviceCard, chosen: dict[str, Any]) -> None:
@@ -156,7 +168,8 @@ def _least_budget(asked: DesignCommand, card: DeviceCard, chosen: dict[str, Any]
             raise InputError("the budget is what is looked for", where=option, rule="--solve budget alone",
                              value=value, next_step=f"drop {option}")
     found = least_budget(asked.workload, card, method=asked.method, **chosen)
+    wanted, least = found.search.options.wanted, f"{100 * found.budget:.3g} %"
+    between = (f"{least} of the stored bits keeps {wanted}: nothing need be spent" if found.below is None else
+               f"between {100 * found.below:.3g} % of the stored bits (does not keep {wanted}) and {least} (does)")
     sure = "none tried is sure" if found.sure is None else f"surely with {100 * found.sure:.3g} %"
-    say(f"{card.name}, {asked.workload}, {asked.method}: a budget of {100 * found.budget:.3g} % of the stored bits "
-        f"keeps {found.search.options.wanted} ({sure}; "
-        + ("nothing need be spent)" if found.below is None else f"{100 * found.below:.3g} % does not)"))
+    say(f"{card.name}, {asked.workload}, {asked.method}: least budget {between}; {sure}")

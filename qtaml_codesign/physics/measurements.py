@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from qtaml_codesign.errors import InputError, did_you_mean
+from qtaml_codesign.errors import InputError
 
 Array = NDArray[np.float64]
 _RETENTION: Final = ("time_s", "bit_error_rate")
@@ -21,6 +22,13 @@ _BOUNDS: Final = {
     "time_s": (0.0, math.inf), "bit_error_rate": (0.0, 1.0), "temperature_K": (0.0, 1e4), "bits": (1.0, math.inf),
     "voltage_V": (0.0, 100.0), "current_density_A_per_cm2": (0.0, math.inf),
 }
+_KINDS: Final = f"columns {' and '.join(_RETENTION)} (retention), or {' and '.join(_LEAKAGE)} (leakage)"
+_ALIKE: Final = {
+    "time_s": (("time", "t_"), "in seconds"), "bit_error_rate": (("bit_", "ber", "err"), "as a share, 0 to 1"),
+    "voltage_V": (("volt", "v_"), "in volts"), "current_density_A_per_cm2": (("current", "j_"), "in A/cm2"),
+    "temperature_K": (("temp",), "in kelvin"), "bits": (("n_bits", "bits_"), "that were read"),
+}
+"""How other names of a column begin, and what it holds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,18 +82,42 @@ def read_measurements(path: str | Path) -> RetentionCurve | LeakageCurve:
         [0.1, 0.3]
     """
     columns = _columns(Path(path))
-    wanted = _RETENTION if _RETENTION[0] in columns or _RETENTION[1] in columns else _LEAKAGE
+    wanted = _RETENTION if any(_present(name, columns) for name in _RETENTION) else _LEAKAGE
     extra = _EXTRA if wanted is _RETENTION else _EXTRA[:1]
-    for name in wanted:
-        if name not in columns:
-            raise _refused(path, "a column is missing", f"columns {' and '.join(wanted)}", ", ".join(columns),
-                           did_you_mean(name, columns))
+    if not set(wanted) <= set(columns):
+        raise _refused(path, "a column is missing", _KINDS, ", ".join(columns), _renaming(wanted, columns))
     for name in columns:
         if name not in (*wanted, *extra):
             raise _refused(path, "unknown column", f"columns among {', '.join((*wanted, *extra))}", name,
-                           did_you_mean(name, (*wanted, *extra)))
+                           _instead(name, [one for one in extra if one not in columns]))
     held = {name: columns[name] for name in (*wanted, *extra) if name in columns}
     return RetentionCurve(**held) if wanted is _RETENTION else LeakageCurve(**held)
+
+
+def _present(name: str, columns: Iterable[str]) -> bool:
+    return name in columns or _meant(name, columns) is not None
+
+
+def _meant(name: str, columns: Iterable[str]) -> str | None:
+    """The column of another name that begins like this one."""
+    others = (column for column in columns if column not in _ALIKE)
+    return next((column for column in others if column.lower().startswith(_ALIKE[name][0])), None)
+
+
+def _renaming(names: Iterable[str], columns: Collection[str]) -> str:
+    """What to do about the columns of these names that are not there."""
+    steps = []
+    for name in names:
+        if name not in columns:
+            column, holds = _meant(name, columns), _ALIKE[name][1]
+            steps.append(f"rename {column} to {name}, {holds}" if column else f"add {name}, {holds}")
+    return "; ".join(steps)
+
+
+def _instead(column: str, free: Iterable[str]) -> str:
+    """What to do with a column that is not known, where these names are free."""
+    meant = [name for name in free if _meant(name, [column])]
+    return f"{_renaming(meant, [column])}, or remove it" if meant else "remove it"
 
 
 def _columns(path: Path) -> dict[str, Array]:
@@ -99,6 +131,9 @@ def _columns(path: Path) -> dict[str, Array]:
         raise _refused(path, "the file holds no values", "a line of names, then lines of numbers", len(lines),
                        "see `codesign calibrate --help`")
     names = [cell.strip() for cell in lines[0]]
+    if len(names) == 1 and any(mark in names[0] for mark in ";\t"):
+        raise _refused(path, "the values are not separated by commas", "commas between values, points in numbers",
+                       names[0], "write commas instead of semicolons or tabs")
     if len(set(names)) < len(names):
         raise _refused(path, "a column stands twice", "each name once", ", ".join(names), "rename one")
     return {name: _numbers(path, name, place, lines) for place, name in enumerate(names)}
@@ -113,11 +148,16 @@ def _numbers(path: Path, name: str, place: int, lines: list[list[str]]) -> Array
         except ValueError:
             value = math.nan
         if not low < value < high and not (name == "bits" and value == low):
-            step = "leave out points without errors: their logarithm says nothing" if value == low else "correct it"
             raise _refused(path, f"row {line} does not hold a usable {name}", f"a number, {low:g} < {name} < {high:g}",
-                           ", ".join(row), step)
+                           ", ".join(row), _correction(name, value, low))
         found.append(value)
     return np.array(found)
+
+
+def _correction(name: str, value: float, low: float) -> str:
+    if value == low:
+        return "leave out points without errors: their logarithm says nothing"
+    return "in percent? divide by 100" if name == "bit_error_rate" and value > 1.0 else "correct it"
 
 
 def _refused(path: str | Path, what: str, rule: str, value: object, next_step: str) -> InputError:

@@ -19,6 +19,10 @@ from qtaml_codesign.physics.inverse import thickness_for
 
 Sense = Literal["at least", "at most"]
 THICKNESS: Final = "barrier.thickness_nm"
+STAYS: Final = {"cell.electrons": "cell.flip_threshold", "cell.flip_threshold": "cell.electrons"}
+"""Numbers of electrons: which of the two stays where it is when the other one is solved."""
+_WARM: Final = ("`temperature_K: 300` with `escape.thermal_averaging: elastic`, or `temperature_K` with "
+                "`escape.activation_energy_eV` and `escape.reference_temperature_K`")
 _STEP: Final = 1.1
 _MOST_STEPS: Final = 800
 
@@ -40,12 +44,13 @@ class Solution:
     before: float
 
 
-def solvable_field(card: DeviceCard, name: str) -> str:
+def solvable_field(card: DeviceCard, name: str, where: str = "solve (--solve)") -> str:
     """The dotted field that a name stands for.
 
     Args:
         card: whose fields are meant.
         name: `barrier.height_eV`, or its last part alone where only one field has it.
+        where: argument that the name was given in, for the message.
 
     Raises:
         InputError: none, or several.
@@ -59,9 +64,19 @@ def solvable_field(card: DeviceCard, name: str) -> str:
     found = [field for field in known if field == name or field.rsplit(".", 1)[-1] == name]
     if len(found) != 1:
         raise InputError("several fields end so" if found else "no field of the card that sets the flip probability",
-                         where="solve (--solve)", rule="one of " + ", ".join(known), value=name,
-                         next_step=f"write {' or '.join(found)}" if found else did_you_mean(name, known))
+                         where=where, rule="one of " + ", ".join(known), value=name,
+                         next_step=f"write {' or '.join(found)}" if found else _switched_on(name, known))
     return found[0]
+
+
+def _switched_on(name: str, known: tuple[str, ...]) -> str:
+    """What a card must hold for a field to act; of an unknown one the names there are."""
+    if name == "temperature_K":
+        return f"nothing on this card depends on it; write on the card {_WARM}"
+    if name.startswith(("escape.", "variation.")):
+        return f"the card does not have it; write `{name}` with a value on the card, and where it acts through the " \
+               f"temperature {_WARM}; {did_you_mean(name, known)}"
+    return did_you_mean(name, known)
 
 
 def solve_field(card: DeviceCard, field: str, log_flip_probability: float) -> Solution:

@@ -67,7 +67,7 @@ class Design:
         Raises:
             InputError: the solved field itself, or a field that the card does not have.
         """
-        fields = [solvable_field(self.card, name) for name in vary]
+        fields = [solvable_field(self.card, name, "vary (--vary)") for name in vary]
         solved = self.solution.field
         if solved in fields or not fields:
             raise InputError("the solved field cannot be varied too", where="vary (--vary)",

@@ -98,7 +98,8 @@ def sweep_family(
         [2, 2]
     """
     device = as_card(card)
-    grid = {solvable_field(device, name): np.ravel(np.asarray(values)).tolist() for name, values in vary.items()}
+    grid = {solvable_field(device, name, "vary (--vary)"): np.ravel(np.asarray(values)).tolist()
+            for name, values in vary.items()}
     if not grid or THICKNESS in grid or not all(grid.values()):
         raise InputError("these fields cannot be varied beside the thickness", where="vary (--vary)",
                          rule=f"one or more card fields but {THICKNESS}, each with values", value=", ".join(vary),
