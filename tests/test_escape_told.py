@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 import qtaml_codesign as qc
 from qtaml_codesign.physics.effect_validity import acting, idle_numbers
@@ -52,3 +53,12 @@ def test_the_spread_and_the_temperature_are_among_what_is_assumed() -> None:
     told = acting(card.resolve())
     assert told[-1] == "350 K"
     assert "averaged over cells of 0.03 nm spread" in told[0]
+
+
+def test_leakage_of_the_access_device_does_not_hang_on_the_attempts() -> None:
+    """Hardly an attempt in the window: 1 - p_esc = exp(-I tau / (q N)), and the binomial tail of scipy."""
+    card = qc.load_card("3nm").with_fields({"cell.attempt_frequency_Hz": 68.0, "escape.access": {"leakage_pA": 4.0}})
+    share = -np.expm1(-4e-12 * 1e-6 / (1.602176634e-19 * 50))
+    flip = qc.flip_probability(card)
+    np.testing.assert_allclose(flip.escape_probability, share, rtol=1e-9, atol=0.0)
+    np.testing.assert_allclose(flip.probability, stats.binom.sf(4, 50, share), rtol=1e-9, atol=0.0)

@@ -99,6 +99,24 @@ def test_what_the_data_do_not_fix_is_refused(case: str) -> None:
         calibrate("3nm", curve(logs[points], TIMES[points]), fields)
 
 
+def test_a_number_that_hardly_moves_the_curve_is_not_fixed() -> None:
+    """Leakage of the access device covers the oxide: the attempt frequency is known to no decade."""
+    card = load_card("3nm").with_field("escape.access", {"leakage_pA": 4.0})
+    logs = log_odds(load_card("3nm"), TIMES) + np.random.default_rng(2).normal(0.0, SCATTER, len(TIMES))
+    with pytest.raises(InputError, match=r"do not fix|no effect"):
+        calibrate(card.with_field("barrier.thickness_nm", 2.6), curve(logs))
+
+
+def test_a_curve_of_another_shape_and_wrong_units_are_doubted() -> None:
+    flat = RetentionCurve(TIMES, np.full(len(TIMES), 0.01))
+    assert any("another shape" in doubt for doubt in calibrate("3nm", flat).doubts)
+    fine = calibrate("3nm", curve(log_odds(load_card("3nm"), TIMES)))
+    assert fine.doubts == ()
+    nanoseconds = RetentionCurve(TIMES * 1e9, fine.data.bit_error_rate)  # type: ignore[union-attr]
+    (doubt,) = calibrate("3nm", nanoseconds).doubts
+    assert "units" in doubt
+
+
 def test_temperatures_that_change_nothing_are_refused() -> None:
     data = replace(curve(log_odds(load_card("3nm"), TIMES)), temperature_K=np.linspace(280.0, 380.0, len(TIMES)))
     with pytest.raises(InputError, match="nothing on the card depends on it"):

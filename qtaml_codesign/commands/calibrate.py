@@ -72,3 +72,5 @@ def _print(found: Calibration) -> None:
                 title=f"{found.card.name}: {100 * found.confidence:g} % intervals")
     say(f"{len(found.measured)} points; rms distance {found.rms:.3g} in the natural logarithm "
         f"(a factor of {2.718281828459045 ** found.rms:.3g})")
+    for doubt in found.doubts:
+        say(f"warning: {doubt}", sys.stderr)

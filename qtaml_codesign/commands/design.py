@@ -102,7 +102,8 @@ def _field(asked: DesignCommand, card: DeviceCard, folder: Path, chosen: dict[st
 
 def _say_answer(found: Design, asked: DesignCommand) -> None:
     from qtaml_codesign.commands.show import say
-    from qtaml_codesign.physics.solving import STAYS, value_of
+    from qtaml_codesign.physics.cell_fields import value_of
+    from qtaml_codesign.physics.solving import STAYS
 
     one = found.solution
     ends = ", ".join("open" if math.isnan(end) else f"{end:.5g}" for end in (found.low, found.high))
@@ -133,7 +134,7 @@ def _tornado(found: Design, folder: Path, title: str) -> None:
 def _map(found: Design, vary: dict[str, Any], folder: Path, title: str) -> None:
     from qtaml_codesign.commands.files import write_csv
     from qtaml_codesign.commands.show import print_table, say, short
-    from qtaml_codesign.physics.solving import value_of
+    from qtaml_codesign.physics.cell_fields import value_of
     from qtaml_codesign.plots.design import draw_map, save
 
     table = found.map(vary)

@@ -34,6 +34,10 @@ FITTED: Final = {RetentionCurve: ("cell.attempt_frequency_Hz",), LeakageCurve: (
 """What is fitted to each kind of curve where nothing is asked for."""
 LEAST_INDEPENDENCE: Final = 1e-3
 """Smallest over largest singular value of the Jacobian with columns of length 1: below it the data fix no solution."""
+WIDEST: Final = math.log(100.0)
+"""Largest half width of an interval of ln x: a number known to less than two decades either way is not fixed."""
+DOUBTFUL_RMS: Final = math.log(2.0)
+DOUBTFUL_CHANGE: Final = 1e3
 _SPAN = {"barrier.thickness_nm": math.log(1.5), "cell.attempt_frequency_Hz": math.log(1e6)}
 _SCAN = 15
 
@@ -71,6 +75,17 @@ class Calibration:
     def rms(self) -> float:
         """Root mean square of the residuals, in natural logarithms."""
         return float(np.sqrt(np.mean((self.measured - self.fitted) ** 2)))
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What speaks against the result: a curve of another shape, or a number that went far; empty where nothing."""
+        found = []
+        if self.rms > DOUBTFUL_RMS:
+            found.append(f"the card misses the data by a factor of {math.exp(self.rms):.3g} (rms): the measured curve "
+                         "has another shape, and the intervals say nothing about that")
+        far = [one for one in self.numbers if abs(math.log(one.value / one.before)) > math.log(DOUBTFUL_CHANGE)]
+        return (*found, *(f"{one.field} went from {one.before:.4g} to {one.value:.4g}: check the units of the data"
+                          for one in far))
 
 
 def calibrate(
@@ -115,6 +130,7 @@ def calibrate(
         return log_model(_with(cell, dict(zip(fields, np.exp(logs).tolist(), strict=True))))
 
     before = np.array([value_of(start, field) for field in fields])
+
     def distance(logs: Array) -> Array:
         return fitted(logs) - measured
 
@@ -175,7 +191,13 @@ def _half_widths(jacobian: Array, residuals: Array, fields: Sequence[str], confi
                             "fit one of them, and hold the others at known values")
     freedom = len(residuals) - len(fields)
     covariance = np.linalg.inv(jacobian.T @ jacobian) * (residuals @ residuals / freedom)
-    return np.asarray(stats.t.ppf(0.5 + confidence / 2.0, freedom) * np.sqrt(np.diag(covariance)))
+    half = np.asarray(stats.t.ppf(0.5 + confidence / 2.0, freedom) * np.sqrt(np.diag(covariance)))
+    for field, width in zip(fields, half.tolist(), strict=True):
+        if not width <= WIDEST:
+            raise _unidentified(f"the data do not fix {field}", f"an interval of at most {WIDEST / math.log(10.0):.2g} "
+                                "decades either way", f"{width / math.log(10.0):.3g} decades",
+                                "measure more points, or where this field moves the curve")
+    return half
 
 
 def _calibrated(

@@ -55,7 +55,16 @@ def effective_action(cell: CellParameters, thickness_nm: Array) -> Array:
     """
     if cell.escape == NO_EFFECTS:
         return cell.barrier.action(thickness_nm)
-    return action_of(log_hazard(cell, thickness_nm, lost=0), cell.attempts)
+    return action_of(log_hazard(cell, thickness_nm, lost=0), carried_attempts(cell))
+
+
+def carried_attempts(cell: CellParameters) -> float:
+    """Attempts that go with `effective_action`: M, or 1 where other channels could outrun fewer attempts than that.
+
+    Args:
+        cell: the cell.
+    """
+    return cell.attempts if cell.escape == NO_EFFECTS else max(cell.attempts, 1.0)
 
 
 def flip_logs(cell: CellParameters, thickness_nm: Array, tail: Tail = "binomial") -> EscapeLogs:
@@ -72,7 +81,7 @@ def flip_logs(cell: CellParameters, thickness_nm: Array, tail: Tail = "binomial"
     if cell.variation is not None:
         return averaged_logs(cell, thickness_nm, partial(flip_logs, tail=tail))
     action = effective_action(cell, thickness_nm)
-    one = escape_logs(action, cell.attempts, cell.electrons, cell.flip_threshold, tail)
+    one = escape_logs(action, carried_attempts(cell), cell.electrons, cell.flip_threshold, tail)
     if cell.escape == NO_EFFECTS:
         return one
     if tail != "binomial":
@@ -196,7 +205,7 @@ def _mixed_with_traps(
 
 def _of_hazard(cell: CellParameters, log_hazard: Array, extra: int) -> Logs:
     """Logs of p_flip and 1 - p_flip of N + extra electrons that leave independently, from ln x of each."""
-    attempts, action = cell.attempts, action_of(log_hazard, cell.attempts)
+    attempts, action = carried_attempts(cell), action_of(log_hazard, carried_attempts(cell))
     logs = escape_logs(action, attempts, cell.electrons + extra, cell.flip_threshold + extra)
     return logs.log_flip, logs.log_no_flip
 

@@ -149,7 +149,8 @@ def _after(cell: CellParameters, time_s: float, thickness_nm: Array) -> EscapeLo
     """Logs after a time, at thicknesses; nothing has happened after none."""
     logs = flip_logs(replace(cell, window_s=max(time_s, _SHORTEST_s)), thickness_nm)
     if time_s < _SHORTEST_s:
-        return logs._replace(log_flip=np.full_like(logs.log_flip, -math.inf), log_no_flip=np.zeros_like(logs.log_flip))
+        return EscapeLogs(logs.log_escape, logs.log_stay, np.full_like(logs.log_flip, -math.inf),
+                          np.zeros_like(logs.log_flip))
     return logs
 
 
@@ -163,7 +164,7 @@ def _refreshed(cell: CellParameters, time_s: float, interval_s: float, flips: Fl
         if count == 0:
             return rest
         above, below = chain(count, _after(one, interval_s, thickness_nm), rest)
-        return rest._replace(log_flip=above, log_no_flip=below)
+        return EscapeLogs(rest.log_escape, rest.log_stay, above, below)
 
     points = np.array([cell.thickness_nm])
     logs = logs_of(cell, points) if cell.variation is None else averaged_logs(cell, points, logs_of)
