@@ -50,7 +50,8 @@ def print_band(card: DeviceCard, thickness_nm: object, samples: int) -> None:
     rows = [[short(point, 6), *(power_of_ten(log / math.log(10.0)) for log in logs)]
             for point, *logs in zip(points.tolist(), band.low, band.median, band.high, strict=True)]
     print_table(("thickness_nm", "p, 5 %", "median", "95 %"), rows, keys=1,
-                title=f"{card.name}: flip probability of {samples} cards drawn within the card's ranges{_left_out(band.failed)}")
+                title=f"{card.name}: flip probability of {samples} cards drawn within the card's ranges"
+                      + _left_out(band.failed))
 
 
 def _left_out(failed: int) -> str:
