@@ -273,7 +273,10 @@ def test_approximate_tails_are_refused(tail: str) -> None:
 @pytest.mark.parametrize(("changes", "said"), [
     ({"temperature_K": 320, "escape.charge_noise": "kTC"}, "needs the capacitance"),
     ({"escape.charge_noise_electrons": 13.0}, "not small beside the charge"),
-    ({"escape.thermal_averaging": "elastic"}, "needs a temperature")])
+    ({"escape.thermal_averaging": "elastic"}, "needs a temperature"),
+    ({"escape.node_capacitance_aF": 12.2, "escape.charge_noise_electrons": 1.4}, "capacitance of the node changes"),
+    ({"temperature_K": 320, "escape.reference_temperature_K": 300,
+      "escape.traps": {**TRAPS, "activation_energy_eV": 0.3}}, "reference temperature changes nothing")])
 def test_what_does_not_go_together(changes: dict[str, object], said: str) -> None:
     with pytest.raises(CardError, match=said):
         changed(changes)
@@ -307,9 +310,10 @@ def test_fields_are_varied_and_effects_are_named(codesign: Run) -> None:
 
 
 def test_card_show_has_the_units(codesign: Run) -> None:
+    noisy = ("--set", "escape.charge_noise=kTC")
     units = {"temperature_K=300": "K", "escape.node_capacitance_aF=12.2": "aF", "escape.access.leakage_pA=0.1": "pA",
              "escape.traps.area_nm2=264": "nm2", "escape.traps.density_per_cm3=1e14": "per"}
-    shown = codesign("card", "show", "3nm", *(part for field in units for part in ("--set", field)))
+    shown = codesign("card", "show", "3nm", *noisy, *(part for field in units for part in ("--set", field)))
     assert shown.code == 0
     rows = {words[0]: words[2] for line in shown.stdout.splitlines() if len(words := line.split()) > 2}
     assert {field: rows[field.partition("=")[0]] for field in units} == units

@@ -83,6 +83,13 @@ class Escape(CardPart):
         if self.field is not None and self.node_capacitance_aF is None:
             raise broken("a self-limiting field needs the capacitance of the node", "node_capacitance_aF beside field",
                          "nothing", "add `node_capacitance_aF:`, C = N q / V of a full cell")
+        if self.node_capacitance_aF is not None and self.field is None and self.charge_noise is None:
+            raise broken("the capacitance of the node changes nothing", "node_capacitance_aF beside field: "
+                         "self_limiting or charge_noise: kTC", self.node_capacitance_aF, "leave it out, or add one")
+        if self.reference_temperature_K is not None and self.activation_energy_eV is None and self.access is None:
+            raise broken("the reference temperature changes nothing", "reference_temperature_K beside "
+                         "activation_energy_eV of the direct channel or access (that of traps is absolute)",
+                         self.reference_temperature_K, "leave it out, or add the activation energy")
         return self
 
     def check_cell(self, barrier: Barrier, electrons: int, temperature_K: float | None) -> None:

@@ -6,6 +6,9 @@ matrix D at the solution,
 
     covariance = (r.r / (m - f)) (D^T D)^-1,    interval of ln x:  ln x -+ t_(m - f) sqrt(covariance_xx).
 
+Residuals of a retention curve that says how many bits were read are divided by the deviation that counting leaves in
+them: a few errors among many bits say little. Else all points weigh the same.
+
 Source: D. M. Bates and D. G. Watts, Nonlinear Regression Analysis and Its Applications (1988), ch. 2.
 """
 
@@ -24,7 +27,7 @@ from scipy import optimize, stats
 from qtaml_codesign.cards import CellParameters, DeviceCard, as_card
 from qtaml_codesign.checks import number_within
 from qtaml_codesign.errors import InputError, did_you_mean
-from qtaml_codesign.physics.calibration_models import log_model_of, measured_logs
+from qtaml_codesign.physics.calibration_models import log_model_of, measured_logs, weights_of
 from qtaml_codesign.physics.cell_fields import value_of, with_number
 from qtaml_codesign.physics.measurements import LeakageCurve, RetentionCurve, read_measurements
 
@@ -124,7 +127,7 @@ def calibrate(
     if len(measured) <= len(fields):
         raise _unidentified("too few points for the numbers asked for", f"more than {len(fields)} points",
                             len(measured), "measure more, or fit fewer fields")
-    log_model = log_model_of(curve, start)
+    log_model, weights = log_model_of(curve, start), weights_of(curve, start)
 
     def fitted(logs: Array) -> Array:
         return log_model(_with(cell, dict(zip(fields, np.exp(logs).tolist(), strict=True))))
@@ -132,7 +135,7 @@ def calibrate(
     before = np.array([value_of(start, field) for field in fields])
 
     def distance(logs: Array) -> Array:
-        return fitted(logs) - measured
+        return weights * (fitted(logs) - measured)
 
     found = optimize.least_squares(distance, _start(fitted, measured, fields, before), jac="3-point", x_scale="jac",
                                    xtol=1e-13, ftol=1e-13, gtol=1e-13)
@@ -140,7 +143,7 @@ def calibrate(
     ends = np.exp(np.stack([found.x, found.x - half, found.x + half]))
     numbers = tuple(FittedNumber(*one) for one in zip(fields, before.tolist(), *ends.tolist(), strict=True))
     return Calibration(_calibrated(start, numbers, name, len(measured), confidence), numbers, curve, confidence,
-                       measured, measured + found.fun)
+                       measured, measured + found.fun / weights)
 
 
 def _with(cell: CellParameters, values: Mapping[str, float]) -> CellParameters:

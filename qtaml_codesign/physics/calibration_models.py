@@ -40,6 +40,25 @@ def measured_logs(curve: RetentionCurve | LeakageCurve, card: DeviceCard) -> Arr
     return np.log(chance) - np.log1p(-chance)
 
 
+def weights_of(curve: RetentionCurve | LeakageCurve, card: DeviceCard) -> Array:
+    """What each residual is multiplied by: 1, or where the bits read are known 1 / the standard deviation by counting.
+
+    For n bits with the error rate b, p = f b (f = 1 or 2): the deviation of ln[p / (1 - p)] is
+    f sqrt(b (1 - b) / n) / (p (1 - p)).
+
+    Args:
+        curve: as measured.
+        card: whose direction of flips counts.
+    """
+    if isinstance(curve, LeakageCurve):
+        return np.ones(len(curve.voltage_V))
+    if curve.bits is None:
+        return np.ones(len(curve.time_s))
+    rate, factor = curve.bit_error_rate, 1.0 if card.flips == "symmetric" else 2.0
+    chance = factor * rate
+    return np.asarray(chance * (1.0 - chance) / (factor * np.sqrt(rate * (1.0 - rate) / curve.bits)))
+
+
 def log_model_of(curve: RetentionCurve | LeakageCurve, card: DeviceCard) -> LogModel:
     """The same for a cell of the card, as a function of the cell.
 

@@ -80,10 +80,6 @@ def idle_numbers(cell: CellParameters) -> Iterator[str]:
     if cell.temperature_K is not None and not any([*energies, crossing, escape.thermal_averaging, escape.charge_noise]):
         yield ("temperature_K acts on nothing: switch on escape.thermal_averaging, charge_noise: kTC, or an activation "
                "energy (of escape itself, its traps or its access)")
-    if escape.reference_temperature_K is not None and not any(energies):
-        yield "escape.reference_temperature_K acts on nothing: no rate has an activation energy relative to it"
-    if escape.node_capacitance_aF is not None and escape.charge_noise is None and escape.field is None:
-        yield "escape.node_capacitance_aF acts on nothing: it sets charge_noise: kTC and field: self_limiting alone"
 
 
 def _of_transmission(cell: CellParameters, thinnest: float, thickest: float) -> Iterator[str]:
