@@ -330,8 +330,10 @@ def test_warm_cards_whose_cells_differ_are_inverted(more: dict[str, object]) -> 
     assert float(qc.flip_probability(warm, qc.thickness_for(warm, 0.002)).probability) == pytest.approx(0.002, rel=1e-9)
 
 
-def test_noise_of_a_capacitance_that_no_such_charge_has() -> None:
+def test_effects_that_no_such_cell_has() -> None:
     noisy = {"temperature_K": 300, "escape.charge_noise": "kTC"}
     assert changed({**noisy, "escape.node_capacitance_aF": 900.0}).name == "3nm"  # 12.05 electrons rms of 50
+    with pytest.raises(CardError, match="one by one as they pass a trap"):
+        load_card("dram_1t1c").with_field("escape.traps", TRAPS)
     with pytest.raises(CardError, match="not small beside the charge"):
         changed({**noisy, "escape.node_capacitance_aF": 1000.0})

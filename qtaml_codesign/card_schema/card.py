@@ -120,7 +120,7 @@ class DeviceCard(CardPart):
     def _check_cell(self, region: str | None, plane: int | None, prefix: str) -> None:
         try:
             cell = self.resolve(region, plane)
-            cell.escape.check_cell(cell.barrier, cell.electrons, cell.temperature_K)
+            cell.escape.check_cell(cell.barrier, cell.electrons, cell.flip_threshold, cell.temperature_K)
         except InputError as failure:
             raise broken(failure.what, failure.rule, failure.value, failure.next_step,
                          f"{prefix}barrier.{failure.where}") from None

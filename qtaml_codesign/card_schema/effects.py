@@ -14,6 +14,7 @@ from qtaml_codesign.card_schema.problems import broken
 from qtaml_codesign.constants import ELEMENTARY_CHARGE_C, BOLTZMANN_J_per_K, FARAD_PER_aF
 
 LARGEST_VOLTAGE_V: Final = 20.0
+MOST_COUNTED: Final = 1000
 LARGEST_NOISE: Final = 0.25
 """Of the charge, as an rms: more would leave many cells without any."""
 
@@ -92,19 +93,24 @@ class Escape(CardPart):
                          self.reference_temperature_K, "leave it out, or add the activation energy")
         return self
 
-    def check_cell(self, barrier: Barrier, electrons: int, temperature_K: float | None) -> None:
+    def check_cell(self, barrier: Barrier, electrons: int, flip_threshold: int, temperature_K: float | None) -> None:
         """Whether the effects fit a cell.
 
         Args:
             barrier: of the cell.
             electrons: N.
+            flip_threshold: k_th.
             temperature_K: of the cell, as `check_temperature` found it.
 
         Raises:
             InputError: a self-limiting field over a shape that no bias can be put on.
             PydanticCustomError: such a field over a barrier without bias, a voltage that no cell holds, or noise as
-                large as the charge.
+                large as the charge, or traps beside more electrons than can be counted one by one.
         """
+        if self.traps is not None and flip_threshold > MOST_COUNTED:
+            raise broken("too many electrons to count them one by one as they pass a trap",
+                         f"flip_threshold <= {MOST_COUNTED} beside traps", flip_threshold, "leave out escape.traps",
+                         "escape.traps")
         if self.field is not None and self.node_capacitance_aF is not None:
             full_V = electrons * ELEMENTARY_CHARGE_C / (self.node_capacitance_aF * FARAD_PER_aF)
             if math.isclose(barrier.action(1.0), barrier.with_bias(0.0).action(1.0), rel_tol=1e-9):
