@@ -172,5 +172,5 @@ def _least_budget(asked: DesignCommand, card: DeviceCard, chosen: dict[str, Any]
     wanted, least = found.search.options.wanted, f"{100 * found.budget:.3g} %"
     between = (f"{least} of the stored bits keeps {wanted}: nothing need be spent" if found.below is None else
                f"between {100 * found.below:.3g} % of the stored bits (does not keep {wanted}) and {least} (does)")
-    sure = "none tried is sure" if found.sure is None else f"surely with {100 * found.sure:.3g} %"
+    sure = "the interval of none" if found.sure is None else f"its whole interval does at {100 * found.sure:.3g} %"
     say(f"{card.name}, {asked.workload}, {asked.method}: least budget {between}; {sure}")
