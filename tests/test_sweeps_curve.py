@@ -106,6 +106,23 @@ def test_the_expected_bit_error_rate_runs_with_the_flip_probability():
     np.testing.assert_allclose(curve.between(np.log2(2.0 * p), p).nominal_ber, p, rtol=1e-12, atol=0.0)
 
 
+def test_where_other_planes_are_protected_the_expected_bit_error_rate_steps_between_the_closest_knots():
+    share = {"one": 1.0, "two": 0.9}
+
+    def with_share(x):
+        plan = "one" if x < -5.3 else "two"
+        return replace(knot(x, law=lambda x: 0.5, plan=plan), nominal_ber=share[plan] * 2.0 ** (x - 1.0))
+
+    places = set(starting_knots(-8.0, 0.0))
+    while wanted := Curve(tuple(map(with_share, sorted(places)))).to_split(0.7, 0.01):
+        places |= set(wanted)
+    step = [(low, high) for low, high in zip(sorted(places), sorted(places)[1:], strict=False) if low < -5.3 <= high]
+    assert step[0][1] - step[0][0] == FINEST
+    share["two"] = 0.96  # too small a step to be looked for
+    assert Curve((with_share(-8.0), with_share(0.0))).to_split(0.7, 0.01) == []
+    assert Curve((with_share(-8.0), with_share(0.0))).to_split(0.7, 0.01, everywhere=False) == []
+
+
 def test_cells_outside_the_range_are_left_alone():
     curve = Curve(tuple(knot(x) for x in (-8.0, -4.0, 0.0)))
     assert curve.to_split(0.93, 0.01, within=(-3.0, 0.0)) == [-2.0]

@@ -27,6 +27,9 @@ WIDEST = 1.0
 WIDEST_ABOVE_HALF = 2.0**-3
 """Cells above p = 1/2 are split down to this whatever their ends say."""
 
+STEP_OF_BER = 0.05
+"""Where other planes are protected from one knot to the next, the expected bit error rate may step by this part."""
+
 ALLOWANCE = 1.5
 """Intervals are widened by this many times the estimated error of interpolation."""
 
@@ -117,7 +120,8 @@ class Curve:
                 `half_width` (`CROSSING_SHARES`), or `FINEST`.
             half_width: of the intervals that are asked for. Elsewhere a cell is split until it is straight to that,
                 or to half the interval of its knots where that is larger.
-            everywhere: False looks at the crossing alone.
+            everywhere: False looks at the crossing alone. Otherwise cells are also split where the planes that a plan
+                protects change and with them the expected bit error rate, by more than `STEP_OF_BER`.
             within: cells outside these coordinates are left as they are.
         """
         low, high = (-np.inf, np.inf) if within is None else within
@@ -128,6 +132,7 @@ class Curve:
         if everywhere:
             wanted |= self._largest_error > np.maximum(self._tolerance(half_width), self._own_half_width / 2.0)
             wanted |= (self._x[1:] > 0.0) & (self._x[1:] - self._x[:-1] > WIDEST_ABOVE_HALF)
+            wanted |= self._step_of_ber > STEP_OF_BER
         wanted &= (self._x[1:] - self._x[:-1] > FINEST) & (self._x[1:] > low) & (self._x[:-1] < high)
         return [middle(self.knots[cell].x, self.knots[cell + 1].x) for cell in np.flatnonzero(wanted).tolist()]
 
@@ -190,10 +195,14 @@ class Curve:
         return self._values("x")
 
     @cached_property
+    def _one_plan(self) -> NDArray[np.bool_]:
+        """(n - 1,) cells between two knots of the same plan."""
+        return np.array([one.plan == two.plan for one, two in zip(self.knots, self.knots[1:], strict=False)])
+
+    @cached_property
     def _smooth(self) -> NDArray[np.bool_]:
         """(n - 1,) cells of one plan, not too wide, with a neighbour to measure the curvature with."""
-        same = [one.plan == two.plan for one, two in zip(self.knots, self.knots[1:], strict=False)]
-        return np.array(same) & (np.diff(self._x) <= WIDEST) & (len(self.knots) > 2) & np.isfinite(self._bend)
+        return self._one_plan & (np.diff(self._x) <= WIDEST) & (len(self.knots) > 2) & np.isfinite(self._bend)
 
     @cached_property
     def _bend(self) -> NDArray[np.float64]:
@@ -210,6 +219,15 @@ class Curve:
         """(n - 1,) estimated largest error of interpolation within each cell."""
         width, gap = np.diff(self._x), np.abs(np.diff(self._values("value")))
         return np.where(self._smooth, self._bend * width**2 / 8.0, gap)
+
+    @cached_property
+    def _step_of_ber(self) -> NDArray[np.float64]:
+        """(n - 1,) relative change of the bit error rate per flip of the base cell, where the plan changes.
+
+        Within one plan the rate is a straight line in the flip probability, whatever other planes flip at.
+        """
+        share = self._values("nominal_ber") / self._values("flip_probability")
+        return np.where(self._one_plan, 0.0, np.abs(np.diff(share)) / np.fmax(share[1:], share[:-1]))
 
     @cached_property
     def _own_half_width(self) -> NDArray[np.float64]:
