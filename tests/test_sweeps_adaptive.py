@@ -89,7 +89,7 @@ def test_interpolated_rows_agree_with_measured_ones(network, fine, card):
     assert ((between.accuracy_low <= direct.accuracy) & (direct.accuracy <= between.accuracy_high)).all()
     np.testing.assert_allclose(between.accuracy, direct.accuracy, rtol=0.0, atol=0.03)
     assert np.abs(between.accuracy - direct.accuracy).mean() < 0.006
-    np.testing.assert_allclose(between.nominal_ber, direct.nominal_ber, rtol=1e-9, atol=0.0)  # a line in p for each plan
+    np.testing.assert_allclose(between.nominal_ber, direct.nominal_ber, rtol=1e-9, atol=0.0)  # a plan's is a line in p
     assert between.realised_ber.isna().all()
 
 

@@ -118,6 +118,11 @@ def test_where_other_planes_are_protected_the_expected_bit_error_rate_steps_betw
         places |= set(wanted)
     step = [(low, high) for low, high in zip(sorted(places), sorted(places)[1:], strict=False) if low < -5.3 <= high]
     assert step[0][1] - step[0][0] == FINEST
+    x = np.arange(-8.0, -3.5, 0.5)
+    found = Curve(tuple(map(with_share, (-8.0, -6.0, -5.0, -4.0)))).between(x, p := 2.0 ** (x - 1))
+    np.testing.assert_allclose(found.nominal_ber / p, [1.0] * 5 + [np.nan] + [0.9] * 3, rtol=1e-12, atol=0.0)
+    coded = Curve((with_share(-8.0), with_share(0.0)), finds_steps=False)
+    assert coded.to_split(0.7, 0.01) == []
     share["two"] = 0.96  # too small a step to be looked for
     assert Curve((with_share(-8.0), with_share(0.0))).to_split(0.7, 0.01) == []
     assert Curve((with_share(-8.0), with_share(0.0))).to_split(0.7, 0.01, everywhere=False) == []

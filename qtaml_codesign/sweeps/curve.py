@@ -28,7 +28,7 @@ WIDEST_ABOVE_HALF = 2.0**-3
 """Cells above p = 1/2 are split down to this whatever their ends say."""
 
 STEP_OF_BER = 0.05
-"""Where other planes are protected from one knot to the next, the expected bit error rate may step by this part."""
+"""Where the plan changes between two knots and the expected bit error rate steps by more, it is not known between."""
 
 ALLOWANCE = 1.5
 """Intervals are widened by this many times the estimated error of interpolation."""
@@ -95,6 +95,8 @@ class Curve:
         knots: what was measured.
         metric: what their values are.
         target: the value to keep; far from it a metric without bounds is known well enough (`Metric.tolerance`).
+        finds_steps: whether cells are split where the expected bit error rate steps. What codes leave steps from plan
+            to plan, and no knots would be enough.
 
     Example:
         >>> def knot(x, value):
@@ -107,6 +109,7 @@ class Curve:
     knots: tuple[Knot, ...]
     metric: Metric = ACCURACY
     target: float | None = None
+    finds_steps: bool = True
 
     @np.errstate(invalid="ignore")  # infinite values have no slope
     def to_split(
@@ -120,8 +123,8 @@ class Curve:
                 `half_width` (`CROSSING_SHARES`), or `FINEST`.
             half_width: of the intervals that are asked for. Elsewhere a cell is split until it is straight to that,
                 or to half the interval of its knots where that is larger.
-            everywhere: False looks at the crossing alone. Otherwise cells are also split where the planes that a plan
-                protects change and with them the expected bit error rate, by more than `STEP_OF_BER`.
+            everywhere: False looks at the crossing alone. Otherwise cells are also split where other planes are
+                protected, and the expected bit error rate steps.
             within: cells outside these coordinates are left as they are.
         """
         low, high = (-np.inf, np.inf) if within is None else within
@@ -132,7 +135,7 @@ class Curve:
         if everywhere:
             wanted |= self._largest_error > np.maximum(self._tolerance(half_width), self._own_half_width / 2.0)
             wanted |= (self._x[1:] > 0.0) & (self._x[1:] - self._x[:-1] > WIDEST_ABOVE_HALF)
-            wanted |= self._step_of_ber > STEP_OF_BER
+            wanted |= self._steps & self.finds_steps
         wanted &= (self._x[1:] - self._x[:-1] > FINEST) & (self._x[1:] > low) & (self._x[:-1] < high)
         return [middle(self.knots[cell].x, self.knots[cell + 1].x) for cell in np.flatnonzero(wanted).tolist()]
 
@@ -146,7 +149,7 @@ class Curve:
         error of linear interpolation, |A''| (x - a) (b - x) / 2, and half as much again (`ALLOWANCE`) for what second
         differences miss; where the cell is not smooth it holds the intervals of both knots and `half_width` beyond
         them, the change between knots that `to_split` lets pass. The expected bit error rate runs linearly in the flip
-        probability.
+        probability; between two plans of which one leaves `STEP_OF_BER` more than the other it is NaN.
 
         Args:
             x: (n,) coordinates.
@@ -174,7 +177,8 @@ class Curve:
                                       self._mix("image_half_width", cell, share)),
             trials=trials.astype(np.int64),
             overhead=np.where(on_knot, self._values("overhead")[nearest], self._of_two(np.maximum, "overhead", cell)),
-            nominal_ber=self._mix("nominal_ber", cell, np.clip(by_rate, 0.0, 1.0)),
+            nominal_ber=np.where(self._steps[cell] & ~on_knot, np.nan,
+                                 self._mix("nominal_ber", cell, np.clip(by_rate, 0.0, 1.0))),
         )
 
     def _values(self, name: str) -> NDArray[np.float64]:
@@ -221,13 +225,15 @@ class Curve:
         return np.where(self._smooth, self._bend * width**2 / 8.0, gap)
 
     @cached_property
-    def _step_of_ber(self) -> NDArray[np.float64]:
-        """(n - 1,) relative change of the bit error rate per flip of the base cell, where the plan changes.
+    @np.errstate(invalid="ignore")  # nothing is exposed, or nothing flips
+    def _steps(self) -> NDArray[np.bool_]:
+        """(n - 1,) cells over which the plan changes, and with it the bit error rate per flip of the base cell.
 
         Within one plan the rate is a straight line in the flip probability, whatever other planes flip at.
         """
         share = self._values("nominal_ber") / self._values("flip_probability")
-        return np.where(self._one_plan, 0.0, np.abs(np.diff(share)) / np.fmax(share[1:], share[:-1]))
+        step = np.abs(np.diff(share)) > STEP_OF_BER * np.maximum(share[1:], share[:-1])
+        return step & ~self._one_plan
 
     @cached_property
     def _own_half_width(self) -> NDArray[np.float64]:

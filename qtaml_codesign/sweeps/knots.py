@@ -23,6 +23,7 @@ from qtaml_codesign.sweeps.curve import Curve, Knot, starting_knots
 from qtaml_codesign.sweeps.options import SweepOptions
 from qtaml_codesign.sweeps.progress import FirstAnswer
 from qtaml_codesign.tac.choices import USUAL_CELLS, Choice
+from qtaml_codesign.tac.methods import CODED_METHODS
 
 FIRST_BUDGET = 0.03
 """The first answer is that of the budget nearest to this."""
@@ -181,7 +182,8 @@ def _rows_between(
 def _curve(points: Sequence[MeasuredPoint], measurement: Measurement) -> Curve:
     by_x = {one.point.place.x: one for one in points}
     knots = tuple(_knot(by_x[x], measurement) for x in sorted(by_x))
-    return Curve(knots, measurement.network.metric, measurement.threshold)
+    steps = points[0].point.choice.method not in CODED_METHODS
+    return Curve(knots, measurement.network.metric, measurement.threshold, finds_steps=steps)
 
 
 def _knot(measured: MeasuredPoint, measurement: Measurement) -> Knot:

@@ -142,9 +142,10 @@ class Sweep:
         (`StoppingRule.interval`); image_half_width is half the interval of accuracy - target over evaluation samples,
         paired with the clean network, for the sweep's own target; overhead is the protected fraction of the stored
         bits, at most the budget; nominal_ber and realised_ber are expected and counted flips per exposed cell (NaN when
-        every cell is protected). In an interpolated sweep `trials` is the smaller of the two knots', and realised_ber
-        is NaN: nothing was drawn at that thickness. Where a method spends cells, `cells` stands after `budget`: cells
-        per weight that it may spend, or that the codes of another method take.
+        every cell is protected). In an interpolated sweep `trials` is the smaller of the two knots', realised_ber is
+        NaN (nothing was drawn at that thickness), and nominal_ber is where it steps between the two knots' plans.
+        Where a method spends cells, `cells` stands after `budget`: cells per weight that it may spend, or that the
+        codes of another method take.
         """
         return self.points.copy()
 
