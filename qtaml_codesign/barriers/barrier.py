@@ -100,7 +100,7 @@ class Barrier(ABC):
         Raises:
             InputError: the shape has no `electron_energy_eV`, or the electron would be above the barrier.
         """
-        return self._with("electron_energy_eV", electron_energy_eV)
+        return self.with_number("electron_energy_eV", electron_energy_eV)
 
     def with_bias(self, bias_V: float) -> Barrier:
         """The same barrier with another voltage across it.
@@ -111,7 +111,7 @@ class Barrier(ABC):
         Raises:
             InputError: the shape has no `bias_V`.
         """
-        return self._with("bias_V", bias_V)
+        return self.with_number("bias_V", bias_V)
 
     def landscape(self, thickness_nm: NDArray[np.float64]) -> Landscape:
         """The potential above the electron, for the exact transmission and the prefactor.
@@ -139,7 +139,16 @@ class Barrier(ABC):
         """
         return {}
 
-    def _with(self, name: str, value: float) -> Barrier:
+    def with_number(self, name: str, value: float) -> Barrier:
+        """The same barrier with one number replaced.
+
+        Args:
+            name: of the number, as on the card.
+            value: in its own unit.
+
+        Raises:
+            InputError: the shape has no such number, or numbers then contradict each other.
+        """
         if name not in self.numbers:
             raise InputError(f"{name} is no number of the barrier {type(self).__name__}", where=name,
                              rule="a shape with this number", value=value,

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import ClassVar, Final, final
+from dataclasses import dataclass
+from typing import Final, final
 
 import numpy as np
 
-from qtaml_codesign.barriers.barrier import Barrier, Number
+from qtaml_codesign.barriers.barrier import Number
+from qtaml_codesign.barriers.beyond_wkb import BeyondWKB
 from qtaml_codesign.barriers.bounds import DECAY_PER_nm
 from qtaml_codesign.barriers.landscape import Array, Landscape
-from qtaml_codesign.barriers.numeric import LEAST_ACTION, place_of, points_of, shaped, slope
-from qtaml_codesign.barriers.prefactor import check_moving
-from qtaml_codesign.checks import Quantity
+from qtaml_codesign.barriers.numeric import LEAST_ACTION, points_of, shaped
 
 SLICES: Final = 200
 """Flat slices that a sloped piece of a barrier is cut into; the error falls with their square."""
@@ -23,7 +21,7 @@ _BLOCK: Final = 1024
 
 @final
 @dataclass(frozen=True)
-class Exact(Barrier):
+class Exact(BeyondWKB):
     """S = -ln T of the Schroedinger equation in one dimension, with the masses of BenDaniel and Duke, for any shape.
 
     psi and psi'/m are continuous; they are carried through flat slices from the outgoing wave in the collector back to
@@ -49,13 +47,8 @@ class Exact(Barrier):
         0.1129
     """
 
-    shape: Barrier
-    electrode_mass_m0: float
-
-    numbers: ClassVar[Mapping[str, Quantity]] = {}
-
-    def __post_init__(self) -> None:
-        check_moving(self.shape)
+    departure = "the exact transmission"
+    compared = "exact transmission / WKB"
 
     def action(self, thickness_nm: Number) -> Number:
         """S = -ln T; 1e-12 where nothing is left of the barrier.
@@ -67,57 +60,6 @@ class Exact(Barrier):
         blocks = [transfer_matrix(self.shape.landscape(places[first:first + _BLOCK]), self.electrode_mass_m0)
                   for first in range(0, places.size, _BLOCK)]
         return shaped(np.maximum(-np.concatenate(blocks), LEAST_ACTION), thickness_nm)
-
-    def slope_per_nm(self, thickness_nm: float) -> float:
-        """dS/dd, by differences.
-
-        Args:
-            thickness_nm: d.
-        """
-        return slope(self.action, thickness_nm)
-
-    def thickness_nm(self, action: float) -> float:
-        """The inverse of `action`, by Brent's method from the thickness of the same WKB action.
-
-        Args:
-            action: S.
-        """
-        return place_of(self.action, action, self.shape.thickness_nm(action))
-
-    def with_energy(self, electron_energy_eV: float) -> Barrier:
-        """The same for an electron of another energy.
-
-        Args:
-            electron_energy_eV: E > 0.
-        """
-        return replace(self, shape=self.shape.with_energy(electron_energy_eV))
-
-    def with_bias(self, bias_V: float) -> Barrier:
-        """The same with another voltage across the barrier.
-
-        Args:
-            bias_V: V >= 0.
-        """
-        return replace(self, shape=self.shape.with_bias(bias_V))
-
-    @property
-    def energy_eV(self) -> float:
-        """That of the shape."""
-        return self.shape.energy_eV
-
-    @property
-    def departures(self) -> tuple[str, ...]:
-        """Those of the shape, and the exact transmission."""
-        return (*self.shape.departures, "the exact transmission")
-
-    def figures(self, thickness_nm: float) -> dict[str, float]:
-        """Those of the shape, and the transmission over that of WKB.
-
-        Args:
-            thickness_nm: d.
-        """
-        ratio = math.exp(self.shape.action(thickness_nm) - self.action(thickness_nm))
-        return {**self.shape.figures(thickness_nm), "exact transmission / WKB": ratio}
 
 
 def transfer_matrix(landscape: Landscape, electrode_mass_m0: float, slices: int = SLICES) -> Array:

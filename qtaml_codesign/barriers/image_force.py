@@ -10,11 +10,11 @@ from typing import ClassVar, Final, NamedTuple, final
 import numpy as np
 from numpy.typing import NDArray
 
-from qtaml_codesign.barriers.barrier import Barrier, Number
+from qtaml_codesign.barriers.barrier import Number
 from qtaml_codesign.barriers.bounds import BIAS, ENERGY, HEIGHT, MASS, PERMITTIVITY, DECAY_PER_nm
 from qtaml_codesign.barriers.landscape import Array, Landscape
-from qtaml_codesign.barriers.numeric import LEAST_ACTION, place_of, points_of, shaped, slope
-from qtaml_codesign.barriers.piecewise import bias_named, check_below
+from qtaml_codesign.barriers.numeric import LEAST_ACTION, ByDifferences, points_of, shaped
+from qtaml_codesign.barriers.piecewise import Biased, check_below
 from qtaml_codesign.checks import Quantity
 from qtaml_codesign.constants import ELEMENTARY_CHARGE_C, METRE_PER_nm, VACUUM_PERMITTIVITY_F_per_m
 
@@ -30,7 +30,7 @@ _WEIGHTS: Final = 0.5 * math.pi * _GAUSS
 
 @final
 @dataclass(frozen=True)
-class ImageForce(Barrier):
+class ImageForce(ByDifferences, Biased):
     """Simmons' barrier: V(x) = V0 - V x/d - 1.15 L d^2 / (x (d - x)), L = q ln 2 / (8 pi eps d).
 
     S = 2 sqrt(2 m*) / hbar int sqrt(max(V(x) - E, 0)) dx.
@@ -110,21 +110,8 @@ class ImageForce(Barrier):
         mean = (np.sqrt(region.product / region.rest) * (0.5 * _WEIGHTS)).sum(axis=-1)
         return shaped(np.where(region.stands, self._scale(places) * mean, 0.0), thickness_nm)
 
-    def slope_per_nm(self, thickness_nm: float) -> float:
-        """dS/dd, by differences: a thicker barrier is lowered less.
-
-        Args:
-            thickness_nm: d.
-        """
-        return slope(self.action, thickness_nm)
-
-    def thickness_nm(self, action: float) -> float:
-        """The inverse of `action`, by Brent's method.
-
-        Args:
-            action: S.
-        """
-        return place_of(self.action, action, action / float(self._scale(np.array(math.sqrt(self._above_eV)))))
+    def _guess_nm(self, action: float) -> float:
+        return action / float(self._scale(np.array(math.sqrt(self._above_eV))))
 
     def landscape(self, thickness_nm: Array) -> Landscape:
         """400 flat pieces at the heights of their middles, cut off at the electrodes' band edges: 1e-3 of the exact T.
@@ -138,11 +125,6 @@ class ImageForce(Barrier):
         widths = np.broadcast_to(thickness_nm[:, None] / _PIECES, above.shape)
         return Landscape(above, above, widths, np.full(_PIECES, self.effective_mass_m0), self.electron_energy_eV,
                          self.electron_energy_eV + self.bias_V)
-
-    @property
-    def departures(self) -> tuple[str, ...]:
-        """The bias, if there is one."""
-        return bias_named(self.bias_V)
 
 
 class _Region(NamedTuple):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qtaml_codesign.barriers.barrier import Number
+from qtaml_codesign.barriers.barrier import Barrier, Number
 
 Array = NDArray[np.float64]
 _STEP: Final = 1e-3
@@ -17,6 +18,30 @@ _MOST_STEPS: Final = 200
 _GROWTH: Final = 1.3
 LEAST_ACTION: Final = 1e-12
 """What stands for S = 0, where a barrier is gone."""
+
+
+class ByDifferences(Barrier):
+    """A barrier of which only the action is told: its slope by differences, its inverse by Brent's method."""
+
+    @abstractmethod
+    def _guess_nm(self, action: float) -> float:
+        """A thickness in nm > 0, from which that with an action S is looked for."""
+
+    def slope_per_nm(self, thickness_nm: float) -> float:
+        """dS/dd, by differences.
+
+        Args:
+            thickness_nm: d.
+        """
+        return slope(self.action, thickness_nm)
+
+    def thickness_nm(self, action: float) -> float:
+        """The inverse of `action`, by Brent's method; NaN where no thickness has this action.
+
+        Args:
+            action: S.
+        """
+        return place_of(self.action, action, self._guess_nm(action))
 
 
 def points_of(thickness_nm: Number) -> Array:

@@ -56,6 +56,17 @@ class Piecewise(Barrier):
         return shaped(self.landscape(points_of(thickness_nm)).log_transmission_per_eV(), thickness_nm)
 
 
+class Biased(Barrier):
+    """A barrier with a voltage across it."""
+
+    bias_V: float
+
+    @property
+    def departures(self) -> tuple[str, ...]:
+        """The bias, if there is one."""
+        return (f"a bias of {self.bias_V:g} V",) if self.bias_V > 0.0 else ()
+
+
 def straight(shares: Iterable[float], above_eV: Iterable[float], thickness_nm: Array, mass_m0: float, emitter_eV: float,
              bias_V: float) -> Landscape:
     """The landscape of one material: a line through points, tilted by a bias that falls evenly over the thickness.
@@ -92,12 +103,3 @@ def check_below(electron_energy_eV: float, height_eV: float, name: str = "height
         raise InputError("the electron is above the barrier: there is no tunnelling", where="electron_energy_eV",
                          rule=f"electron_energy_eV < {name} = {height_eV:g}", value=electron_energy_eV,
                          next_step="lower the energy or raise the barrier")
-
-
-def bias_named(bias_V: float) -> tuple[str, ...]:
-    """The bias as something that a barrier departs by, if there is any.
-
-    Args:
-        bias_V: across the barrier.
-    """
-    return (f"a bias of {bias_V:g} V",) if bias_V > 0.0 else ()

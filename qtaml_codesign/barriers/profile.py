@@ -8,7 +8,7 @@ from typing import Any, ClassVar, final
 
 from qtaml_codesign.barriers.bounds import BIAS, ENERGY, MASS
 from qtaml_codesign.barriers.landscape import Array, Landscape
-from qtaml_codesign.barriers.piecewise import Piecewise, bias_named, check_below, straight
+from qtaml_codesign.barriers.piecewise import Biased, Piecewise, check_below, straight
 from qtaml_codesign.checks import Quantity
 from qtaml_codesign.errors import InputError
 
@@ -21,7 +21,7 @@ def _points(raw: Any) -> Points:
 
 @final
 @dataclass(frozen=True)
-class Profile(Piecewise):
+class Profile(Biased, Piecewise):
     """A band edge that runs straight from point to point: S = 2 sqrt(2 m) / hbar int sqrt(max(V(x) - V x/d - E, 0)) dx.
 
     Args:
@@ -69,8 +69,3 @@ class Profile(Piecewise):
         shares, heights = zip(*self.points, strict=True)
         above = (height - self.electron_energy_eV for height in heights)
         return straight(shares, above, thickness_nm, self.effective_mass_m0, self.electron_energy_eV, self.bias_V)
-
-    @property
-    def departures(self) -> tuple[str, ...]:
-        """The bias, if there is one."""
-        return bias_named(self.bias_V)

@@ -10,7 +10,7 @@ from typing import ClassVar, final
 from qtaml_codesign.barriers.barrier import Barrier, Number
 from qtaml_codesign.barriers.bounds import ENERGY, HEIGHT, MASS, DECAY_PER_nm
 from qtaml_codesign.barriers.landscape import Array, Landscape
-from qtaml_codesign.barriers.piecewise import check_below, straight
+from qtaml_codesign.barriers.piecewise import check_below
 from qtaml_codesign.barriers.trapezoidal import Trapezoidal
 from qtaml_codesign.checks import Quantity
 
@@ -100,5 +100,4 @@ class Rectangular(Barrier):
         Args:
             thickness_nm: d, (points,).
         """
-        above = self.height_eV - self.electron_energy_eV
-        return straight((0.0, 1.0), (above, above), thickness_nm, self.effective_mass_m0, self.electron_energy_eV, 0.0)
+        return self.with_bias(0.0).landscape(thickness_nm)

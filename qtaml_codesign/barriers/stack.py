@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final, final
 
 import numpy as np
 
+from qtaml_codesign.barriers.barrier import Barrier
 from qtaml_codesign.barriers.bounds import BIAS, ENERGY
 from qtaml_codesign.barriers.landscape import Array, Landscape
-from qtaml_codesign.barriers.numeric import place_of, slope
-from qtaml_codesign.barriers.piecewise import Piecewise, bias_named, check_below
+from qtaml_codesign.barriers.numeric import ByDifferences
+from qtaml_codesign.barriers.piecewise import Biased, Piecewise, check_below
 from qtaml_codesign.checks import Quantity
 from qtaml_codesign.errors import InputError
 
@@ -41,7 +42,7 @@ def _layers(raw: Any) -> tuple[Layer, ...]:
 
 @final
 @dataclass(frozen=True)
-class Stack(Piecewise):
+class Stack(ByDifferences, Biased, Piecewise):
     """Layers one behind the other: S is the sum of theirs. The displacement is continuous, so that the layer i takes
 
         V_i = V (d_i / eps_i) / sum_j (d_j / eps_j)
@@ -104,26 +105,22 @@ class Stack(Piecewise):
         return Landscape(above - self.bias_V * (fallen - share), above - self.bias_V * fallen, widths, masses,
                          self.electron_energy_eV, self.electron_energy_eV + self.bias_V)
 
-    def slope_per_nm(self, thickness_nm: float) -> float:
-        """dS/dd, by differences: a thicker layer also takes another share of the bias.
+    def _guess_nm(self, action: float) -> float:
+        return 1.0
+
+    def with_number(self, name: str, value: float) -> Barrier:
+        """The same with one number replaced, of the electron, the bias or a layer.
 
         Args:
-            thickness_nm: d of the swept layer.
+            name: of the number; `layers.0.height_eV` in the first layer.
+            value: in its own unit.
         """
-        return slope(self.action, thickness_nm)
-
-    def thickness_nm(self, action: float) -> float:
-        """Thickness of the swept layer, by Brent's method; NaN where the other layers alone have a larger action.
-
-        Args:
-            action: S.
-        """
-        return place_of(self.action, action, 1.0)
-
-    @property
-    def departures(self) -> tuple[str, ...]:
-        """The bias, if there is one."""
-        return bias_named(self.bias_V)
+        if not name.startswith("layers."):
+            return super().with_number(name, value)
+        _, place, of_layer = name.split(".")
+        layers = list(self.layers)
+        layers[int(place)] = replace(layers[int(place)], **{of_layer: value})
+        return replace(self, layers=tuple(layers))
 
     def figures(self, thickness_nm: float) -> dict[str, float]:
         """Equivalent oxide thickness, EOT = sum d_i 3.9 / eps_i, and the thickness of all layers together.

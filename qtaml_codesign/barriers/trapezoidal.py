@@ -9,13 +9,13 @@ from typing import ClassVar, final
 
 from qtaml_codesign.barriers.bounds import BIAS, ENERGY, HEIGHT, MASS, DECAY_PER_nm
 from qtaml_codesign.barriers.landscape import Array, Landscape
-from qtaml_codesign.barriers.piecewise import Piecewise, bias_named, check_below, straight
+from qtaml_codesign.barriers.piecewise import Biased, Piecewise, check_below, straight
 from qtaml_codesign.checks import Quantity
 
 
 @final
 @dataclass(frozen=True)
-class Trapezoidal(Piecewise):
+class Trapezoidal(Biased, Piecewise):
     """A barrier under bias: S = 4/3 kappa(1 eV) d / V [phi1^3/2 - max(phi2, 0)^3/2], phi1 = V0 - E, phi2 = phi1 - V.
 
     phi2 > 0 is direct tunnelling, phi2 <= 0 Fowler-Nordheim, where S = B d / V with B = 4/3 kappa(1 eV) phi1^3/2. For
@@ -69,11 +69,6 @@ class Trapezoidal(Piecewise):
         """B of S = B / field, where the field brings the band below the electron."""
         above = self.height_eV - self.electron_energy_eV
         return 10.0 * 4.0 / 3.0 * DECAY_PER_nm * math.sqrt(self.effective_mass_m0 * above) * above
-
-    @property
-    def departures(self) -> tuple[str, ...]:
-        """The bias."""
-        return bias_named(self.bias_V)
 
     def figures(self, thickness_nm: float) -> dict[str, float]:
         """The field in the oxide, and the slope of Fowler and Nordheim.

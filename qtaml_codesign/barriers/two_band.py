@@ -9,7 +9,8 @@ from typing import ClassVar, final
 from qtaml_codesign.barriers.barrier import Number
 from qtaml_codesign.barriers.bounds import ENERGY, GAP, HEIGHT, MASS
 from qtaml_codesign.barriers.landscape import Array, Landscape
-from qtaml_codesign.barriers.piecewise import Piecewise, check_below, straight
+from qtaml_codesign.barriers.piecewise import Piecewise, check_below
+from qtaml_codesign.barriers.trapezoidal import Trapezoidal
 from qtaml_codesign.checks import Quantity
 from qtaml_codesign.errors import InputError
 
@@ -72,8 +73,8 @@ class TwoBand(Piecewise):
         Args:
             thickness_nm: d, (points,).
         """
-        above = self.height_eV - self.electron_energy_eV
-        return straight((0.0, 1.0), (above, above), thickness_nm, self.parabolic_mass_m0, self.electron_energy_eV, 0.0)
+        parabolic = Trapezoidal(self.height_eV, self.electron_energy_eV, self.parabolic_mass_m0, bias_V=0.0)
+        return parabolic.landscape(thickness_nm)
 
     def log_transmission_per_eV(self, thickness_nm: Number) -> Number:
         """d ln T / dE = S (1 - 2 phi/Eg) / (2 phi (1 - phi/Eg)); negative below mid-gap.

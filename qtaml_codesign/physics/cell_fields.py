@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from qtaml_codesign.barriers.exact import Exact
-from qtaml_codesign.barriers.prefactor import Prefactor
 from qtaml_codesign.card_schema.quantities import quantity
 from qtaml_codesign.cards import CellParameters, DeviceCard
 
@@ -51,23 +49,11 @@ def with_number(cell: CellParameters, field: str, value: float) -> CellParameter
     if field == "barrier.thickness_nm":
         return replace(cell, thickness_nm=value)
     if part == "barrier":
-        return replace(cell, barrier=_barrier_with(cell.barrier, name, value))
+        return replace(cell, barrier=cell.barrier.with_number(name, value))
     if part in ("escape", "variation"):
         return replace(cell, **{part: _deep(getattr(cell, part), name, value)})
     changed: dict[str, Any] = {name or part: value}
     return replace(cell, **changed)
-
-
-def _barrier_with(barrier: Any, name: str, value: float) -> Any:
-    """The barrier with one number replaced; that of a shape whose transmission is not WKB's is the shape's own."""
-    if isinstance(barrier, Exact | Prefactor) and name != "electrode_mass_m0":
-        return replace(barrier, shape=_barrier_with(barrier.shape, name, value))
-    if name.startswith("layers."):
-        _, place, of_layer = name.split(".")
-        layers = list(barrier.layers)
-        layers[int(place)] = replace(layers[int(place)], **{of_layer: value})
-        return replace(barrier, layers=tuple(layers))
-    return replace(barrier, **{name: value})
 
 
 def _deep(part: Any, name: str, value: float) -> Any:
