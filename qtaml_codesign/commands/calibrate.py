@@ -50,7 +50,8 @@ def calibrate(
     from qtaml_codesign.commands.show import say
     from qtaml_codesign.files import write_whole
     from qtaml_codesign.physics.calibration import calibrate as fitted
-    from qtaml_codesign.plots.calibration import save_calibration
+    from qtaml_codesign.plots.calibration import draw_calibration
+    from qtaml_codesign.plots.style import save
 
     start = with_settings(load_card(card), changed or [])
     written = out or Path(f"{start.name.replace(' ', '-')}-calibrated.yaml")
@@ -60,7 +61,7 @@ def calibrate(
     found = fitted(start, data, fit or None, confidence=confidence)
     _print(found)
     write_whole(written, card_text(found.card).encode(), "--out")
-    save_calibration(found, drawn)
+    save(draw_calibration(found), drawn)
     say(f"written: {written}, {drawn}", sys.stderr)
 
 

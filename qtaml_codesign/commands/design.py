@@ -119,7 +119,8 @@ def _say_answer(found: Design, asked: DesignCommand) -> None:
 def _tornado(found: Design, folder: Path, title: str) -> None:
     from qtaml_codesign.commands.files import write_csv
     from qtaml_codesign.commands.show import print_table, say, short
-    from qtaml_codesign.plots.design import draw_tornado, save
+    from qtaml_codesign.plots.design import draw_tornado
+    from qtaml_codesign.plots.style import save
 
     table, one = found.tornado(), found.solution
     rows = [[str(row["field"]), short(row["low"]), short(row["high"]), short(row["at_low"], 5),
@@ -135,7 +136,8 @@ def _map(found: Design, vary: dict[str, Any], folder: Path, title: str) -> None:
     from qtaml_codesign.commands.files import write_csv
     from qtaml_codesign.commands.show import print_table, say, short
     from qtaml_codesign.physics.cell_fields import value_of
-    from qtaml_codesign.plots.design import draw_map, save
+    from qtaml_codesign.plots.design import draw_map
+    from qtaml_codesign.plots.style import save
 
     table = found.map(vary)
     rows = [[short(value, 6) for value in row] for row in table.to_numpy(float)[:_SHOWN].tolist()]

@@ -47,7 +47,8 @@ def retention(
     from qtaml_codesign.commands.show import power_of_ten, print_table, say, short
     from qtaml_codesign.physics.retention import retention as over_time
     from qtaml_codesign.physics.retention import retention_time_s
-    from qtaml_codesign.plots.retention import save_retention
+    from qtaml_codesign.plots.retention import draw_retention
+    from qtaml_codesign.plots.style import save
 
     for path, option in ((csv, "--csv"), (plot, "--plot")):
         if path is not None:
@@ -68,6 +69,6 @@ def retention(
         write_csv(csv, columns, [(row[0], *np.exp(row[1:]).tolist()) for row in rows], "--csv")
     if plot is not None:
         dense = np.geomspace(found.time_s.min(), found.time_s.max(), _DRAWN)
-        save_retention(over_time(card, dense, refresh_s=refresh), plot, limit, reached)
+        save(draw_retention(over_time(card, dense, refresh_s=refresh), limit, reached), plot)
     if csv is not None or plot is not None:
         say(f"written: {', '.join(str(path) for path in (csv, plot) if path is not None)}", sys.stderr)

@@ -17,7 +17,7 @@ from qtaml_codesign.nets.metric import ACCURACY, Metric
 from qtaml_codesign.nets.target import Target, as_target
 from qtaml_codesign.plots.curves import draw_curves
 from qtaml_codesign.plots.frontier import draw_frontier, panels_of
-from qtaml_codesign.plots.style import amounts_of, spent_text, typeset
+from qtaml_codesign.plots.style import amounts_of, save, spent_text, typeset
 
 __all__ = ["draw_curves", "draw_frontier", "draw_sweep", "save_sweep"]
 
@@ -69,8 +69,7 @@ def save_sweep(
         InputError: a target that cannot be read.
         OSError: the file cannot be written.
     """
-    figure = draw_sweep(points, table, target, title, **told)
-    figure.savefig(path, dpi=150, format="png", metadata={"Software": None})
+    save(draw_sweep(points, table, target, title, **told), path, png=True)
 
 
 def _facts(

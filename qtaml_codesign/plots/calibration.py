@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -42,16 +40,6 @@ def draw_calibration(found: Calibration) -> Figure:
     figure.suptitle(f"{found.card.name}: {100 * found.confidence:g} % intervals, {len(across)} points, "
                     f"rms {found.rms:.2g} in ln\n" + "\n".join(lines), fontsize=11)
     return figure
-
-
-def save_calibration(found: Calibration, path: Path) -> None:
-    """Write `draw_calibration`; the ending of the name says as what.
-
-    Args:
-        found: of `physics.calibration.calibrate`.
-        path: the file, .png, .svg or .pdf.
-    """
-    draw_calibration(found).savefig(path, dpi=150, metadata={"Software": None} if path.suffix == ".png" else None)
 
 
 def _series(axes: Axes, found: Calibration, across: np.ndarray, measured: np.ndarray, kelvin: float,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -79,16 +78,6 @@ def draw_map(table: pd.DataFrame, title: str = "", here: tuple[float, float] | N
                     label=f"{solved} that keeps the target")
     figure.suptitle(title, fontsize=11)
     return figure
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure; the ending of the name says as what.
-
-    Args:
-        figure: of this module.
-        path: .png, .svg or .pdf.
-    """
-    figure.savefig(path, dpi=150, metadata={"Software": None} if path.suffix == ".png" else None)
 
 
 def _bar_name(row: pd.Series) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,17 +49,6 @@ def draw_family(table: pd.DataFrame, field: str, title: str = "", ends: tuple[fl
     fixed = "".join(f"; {name} = {table[name].iloc[0]:g}" for name in others)
     figure.suptitle(f"{title}{fixed}; bars: 95 % intervals", fontsize=11)
     return figure
-
-
-def save_family(table: pd.DataFrame, field: str, path: Path, title: str = "",
-                ends: tuple[float, float] | None = None) -> None:
-    """Write `draw_family` as a PNG.
-
-    Args:
-        table, field, title, ends: as for `draw_family`.
-        path: the file.
-    """
-    draw_family(table, field, title, ends).savefig(path, dpi=150, format="png", metadata={"Software": None})
 
 
 def _draw_curves(axes: Any, shown: pd.DataFrame, field: str, ends: tuple[float, float]) -> list[Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -41,20 +40,6 @@ def draw_retention(found: Retention, limit: float | None = None, reached_s: Sequ
     axes.legend(frameon=False)
     figure.suptitle(f"{found.card.name}: flips over time, {found.card.flips.replace('_', ' ')}", fontsize=11)
     return figure
-
-
-def save_retention(
-    found: Retention, path: Path, limit: float | None = None, reached_s: Sequence[float] = ()
-) -> None:
-    """Write `draw_retention`; the ending of the name says as what.
-
-    Args:
-        found: of `physics.retention.retention`.
-        path: .png, .svg or .pdf.
-        limit, reached_s: as for `draw_retention`.
-    """
-    figure = draw_retention(found, limit, reached_s)
-    figure.savefig(path, dpi=150, metadata={"Software": None} if path.suffix == ".png" else None)
 
 
 def _mark(axes: Any, found: Retention, limit: float, reached_s: Sequence[float]) -> None:

@@ -19,7 +19,8 @@ from qtaml_codesign.files import write_whole
 from qtaml_codesign.nets.loading import load_workload
 from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.physics.solving import THICKNESS, solvable_field
-from qtaml_codesign.plots.family import save_family
+from qtaml_codesign.plots.family import draw_family
+from qtaml_codesign.plots.style import save
 from qtaml_codesign.sweeps.api import sweep
 from qtaml_codesign.sweeps.outputs import csv_text, result_folder
 from qtaml_codesign.sweeps.result import Sweep
@@ -61,9 +62,9 @@ class SweepFamily:
         write_whole(place / "sweep.csv", csv_text(self.to_frame()).encode(), "out (--out)")
         write_whole(place / "frontier.csv", csv_text(self.frontier()).encode(), "out (--out)")
         first, swept = self.members[0][1], self.to_frame()["thickness_nm"]
-        save_family(self.frontier(), self.fields[-1], place / "frontier.png",
-                    f"{first.card.name}, {first.workload_name}: keeps {first.options.wanted}",
-                    (float(swept.min()), float(swept.max())))
+        title = f"{first.card.name}, {first.workload_name}: keeps {first.options.wanted}"
+        ends = (float(swept.min()), float(swept.max()))
+        save(draw_family(self.frontier(), self.fields[-1], title, ends), place / "frontier.png")
 
     def _joined(self, tables: list[pd.DataFrame]) -> pd.DataFrame:
         told = [table.assign(**settings)[[*settings, *table.columns]]
