@@ -28,7 +28,7 @@ from qtaml_codesign.cards import CellParameters, DeviceCard, as_card
 from qtaml_codesign.checks import number_within
 from qtaml_codesign.errors import InputError, did_you_mean
 from qtaml_codesign.physics.calibration_models import log_model_of, measured_logs, weights_of
-from qtaml_codesign.physics.cell_fields import value_of, with_number
+from qtaml_codesign.physics.cell_fields import is_whole, value_of, with_number
 from qtaml_codesign.physics.measurements import LeakageCurve, RetentionCurve, read_measurements
 
 Array = NDArray[np.float64]
@@ -156,8 +156,7 @@ def _checked_fields(
     card: DeviceCard, fields: tuple[str, ...], curve: RetentionCurve | LeakageCurve
 ) -> tuple[str, ...]:
     """The fields, if each can be fitted."""
-    fixed = ("window_s", "temperature_K", "cell.electrons", "cell.flip_threshold")
-    known = [field for field in card.cell_fields if field not in fixed]
+    known = [field for field in card.cell_fields if field not in ("window_s", "temperature_K") and not is_whole(field)]
     if isinstance(curve, LeakageCurve):
         known = [field for field in known if field.startswith("barrier.")]
     if not fields or len(set(fields)) < len(fields):

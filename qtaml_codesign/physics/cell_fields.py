@@ -27,6 +27,20 @@ def value_of(card: DeviceCard, field: str) -> float:
     return float(node)
 
 
+def is_whole(field: str) -> bool:
+    """Whether a card field takes whole numbers alone.
+
+    Args:
+        field: dotted, also of a region.
+
+    Example:
+        >>> is_whole("cell.electrons"), is_whole("window_s")
+        (True, False)
+    """
+    bounds = quantity(field.rsplit(".", 1)[-1])
+    return bounds is not None and bounds.whole
+
+
 def with_number(cell: CellParameters, field: str, value: float) -> CellParameters:
     """The cell with one number replaced.
 
@@ -43,8 +57,8 @@ def with_number(cell: CellParameters, field: str, value: float) -> CellParameter
         >>> with_number(load_card("3nm").resolve(), "barrier.effective_mass_m0", 0.42).barrier.effective_mass_m0
         0.42
     """
-    (part, _, name), bounds = field.partition("."), quantity(field.rsplit(".", 1)[-1])
-    if bounds is not None and bounds.whole:
+    part, _, name = field.partition(".")
+    if is_whole(field):
         value = round(value)
     if field == "barrier.thickness_nm":
         return replace(cell, thickness_nm=value)

@@ -22,7 +22,7 @@ from qtaml_codesign.card_schema.quantities import quantity
 from qtaml_codesign.cards import CellParameters, DeviceCard, Provenance, as_card
 from qtaml_codesign.checks import whole_number_within
 from qtaml_codesign.errors import CardError, InputError
-from qtaml_codesign.physics.cell_fields import with_number
+from qtaml_codesign.physics.cell_fields import is_whole, with_number
 from qtaml_codesign.physics.chain import log_flip
 from qtaml_codesign.physics.flip import checked_thickness
 from qtaml_codesign.physics.inverse import thickness_for
@@ -190,8 +190,7 @@ def _possible(cell: CellParameters) -> CellParameters:
 
 
 def _thickness(card: DeviceCard, numbers: dict[str, float], flip_probability: float) -> float:
-    whole = ("cell.electrons", "cell.flip_threshold")
-    values = {field: round(value) if field in whole else float(value) for field, value in numbers.items()}
+    values = {field: round(value) if is_whole(field) else float(value) for field, value in numbers.items()}
     try:
         return thickness_for(card.with_fields(values), flip_probability)
     except (CardError, InputError):

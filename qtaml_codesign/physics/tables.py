@@ -12,13 +12,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from qtaml_codesign.cards import DEFAULT_REGION, DeviceCard
 from qtaml_codesign.errors import InputError, did_you_mean
+from qtaml_codesign.physics.cell_fields import is_whole
 from qtaml_codesign.physics.flip import flip_probability
 
 COLUMNS = (
     "thickness_nm", "transmission", "escape_probability", "mean_escapes", "flip_probability", "log10_flip_probability",
     "regime",
 )
-_WHOLE = ("cell.electrons", "cell.flip_threshold")
 _MOST_ROWS = 1_000_000
 
 Row = tuple[float | int | str, ...]
@@ -101,7 +101,7 @@ def _values(card: DeviceCard, field: str, values: NDArray[np.float64]) -> list[f
                          rule="a dotted card field that sets the flip probability", value=field,
                          next_step=did_you_mean(field, known))
     numbers = np.asarray(values, dtype=np.float64)
-    if not field.endswith(_WHOLE):
+    if not is_whole(field):
         return [float(number) for number in numbers]
     broken = numbers[numbers != np.rint(numbers)]
     if broken.size:

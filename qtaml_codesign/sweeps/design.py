@@ -21,7 +21,7 @@ from qtaml_codesign.cards import DeviceCard, as_card
 from qtaml_codesign.errors import CardError, InputError
 from qtaml_codesign.frontier import CROSSING
 from qtaml_codesign.nets.workload import Workload
-from qtaml_codesign.physics.cell_fields import value_of
+from qtaml_codesign.physics.cell_fields import is_whole, value_of
 from qtaml_codesign.physics.inverse import thickness_for
 from qtaml_codesign.physics.solving import THICKNESS, Solution, solvable_field, solve_field
 from qtaml_codesign.sweeps.api import find_frontier
@@ -97,15 +97,14 @@ class Design:
         value, origin = value_of(self.card, field), self.card.provenance.get(field)
         if origin is not None and (origin.low is not None or origin.high is not None):
             return (value if origin.low is None else origin.low, value if origin.high is None else origin.high, True)
-        if field in ("cell.electrons", "cell.flip_threshold"):
+        if is_whole(field):
             step = max(1.0, round(USUAL_RANGE * value))
             return value - step, value + step, False
         return value * (1.0 - USUAL_RANGE), value * (1.0 + USUAL_RANGE), False
 
     def _solved_at(self, values: Mapping[str, float]) -> float:
-        whole = ("cell.electrons", "cell.flip_threshold")
         try:
-            card = self.card.with_fields({field: int(value) if field in whole else value
+            card = self.card.with_fields({field: int(value) if is_whole(field) else value
                                           for field, value in values.items()})
             return solve_field(card, self.solution.field, math.log(self.flip_probability)).value
         except (CardError, InputError):

@@ -18,6 +18,7 @@ from qtaml_codesign.errors import InputError
 from qtaml_codesign.files import write_whole
 from qtaml_codesign.nets.loading import load_workload
 from qtaml_codesign.nets.workload import Workload
+from qtaml_codesign.physics.cell_fields import is_whole
 from qtaml_codesign.physics.solving import THICKNESS, solvable_field
 from qtaml_codesign.plots.family import draw_family
 from qtaml_codesign.plots.style import save
@@ -26,7 +27,6 @@ from qtaml_codesign.sweeps.outputs import csv_text, result_folder
 from qtaml_codesign.sweeps.result import Sweep
 
 Settings = dict[str, float]
-WHOLE = ("cell.electrons", "cell.flip_threshold")
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +106,7 @@ def sweep_family(
                          rule=f"one or more card fields but {THICKNESS}, each with values", value=", ".join(vary),
                          next_step="for instance --vary temperature_K=300:400:3")
     settings = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
-    cards = [device.with_fields({field: int(value) if field in WHOLE else value for field, value in one.items()})
+    cards = [device.with_fields({field: int(value) if is_whole(field) else value for field, value in one.items()})
              for one in settings]
     network, members = load_workload(workload), list[tuple[Settings, Sweep]]()
     with nullcontext() if out is None else result_folder(out) as folder:
