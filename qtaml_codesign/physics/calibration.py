@@ -28,12 +28,12 @@ from qtaml_codesign.cards import CellParameters, DeviceCard, as_card
 from qtaml_codesign.checks import number_within
 from qtaml_codesign.errors import InputError, did_you_mean
 from qtaml_codesign.physics.calibration_models import log_model_of, measured_logs, weights_of
-from qtaml_codesign.physics.cell_fields import is_whole, value_of, with_number
+from qtaml_codesign.physics.cell_fields import THICKNESS, is_whole, value_of, with_number
 from qtaml_codesign.physics.measurements import LeakageCurve, RetentionCurve, read_measurements
 
 Array = NDArray[np.float64]
 Fitted = Callable[[Array], Array]
-FITTED: Final = {RetentionCurve: ("cell.attempt_frequency_Hz",), LeakageCurve: ("barrier.thickness_nm",)}
+FITTED: Final = {RetentionCurve: ("cell.attempt_frequency_Hz",), LeakageCurve: (THICKNESS,)}
 """What is fitted to each kind of curve where nothing is asked for."""
 LEAST_INDEPENDENCE: Final = 1e-3
 """Smallest over largest singular value of the Jacobian with columns of length 1: below it the data fix no solution."""
@@ -41,7 +41,7 @@ WIDEST: Final = math.log(100.0)
 """Largest half width of an interval of ln x: a number known to less than two decades either way is not fixed."""
 DOUBTFUL_RMS: Final = math.log(2.0)
 DOUBTFUL_CHANGE: Final = 1e3
-_SPAN = {"barrier.thickness_nm": math.log(1.5), "cell.attempt_frequency_Hz": math.log(1e6)}
+_SPAN = {THICKNESS: math.log(1.5), "cell.attempt_frequency_Hz": math.log(1e6)}
 _SCAN = 15
 
 

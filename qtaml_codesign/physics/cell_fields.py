@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from qtaml_codesign.card_schema.quantities import quantity
 from qtaml_codesign.cards import CellParameters, DeviceCard
+
+THICKNESS: Final = "barrier.thickness_nm"
 
 
 def value_of(card: DeviceCard, field: str) -> float:
@@ -60,7 +62,7 @@ def with_number(cell: CellParameters, field: str, value: float) -> CellParameter
     part, _, name = field.partition(".")
     if is_whole(field):
         value = round(value)
-    if field == "barrier.thickness_nm":
+    if field == THICKNESS:
         return replace(cell, thickness_nm=value)
     if part == "barrier":
         return replace(cell, barrier=cell.barrier.with_number(name, value))

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 from qtaml_codesign.cards import DeviceCard
 from qtaml_codesign.errors import CardError, InputError
+from qtaml_codesign.physics.cell_fields import THICKNESS
 from qtaml_codesign.physics.inverse import thickness_for
-
-_THICKNESS = "barrier.thickness_nm"
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ def corners(card: DeviceCard, flip_probability: float) -> tuple[Corner, ...]:
     """
     found = []
     for field, origin in card.provenance.items():
-        if field not in card.cell_fields or field == _THICKNESS or (origin.low is None and origin.high is None):
+        if field not in card.cell_fields or field == THICKNESS or (origin.low is None and origin.high is None):
             continue
         ends = tuple(origin.value if end is None else end for end in (origin.low, origin.high))
         found.append(Corner(field, *ends, *(_thickness(card, field, end, flip_probability) for end in ends)))

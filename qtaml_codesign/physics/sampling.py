@@ -22,14 +22,13 @@ from qtaml_codesign.card_schema.quantities import quantity
 from qtaml_codesign.cards import CellParameters, DeviceCard, Provenance, as_card
 from qtaml_codesign.checks import whole_number_within
 from qtaml_codesign.errors import CardError, InputError
-from qtaml_codesign.physics.cell_fields import is_whole, with_number
+from qtaml_codesign.physics.cell_fields import THICKNESS, is_whole, with_number
 from qtaml_codesign.physics.chain import log_flip
 from qtaml_codesign.physics.flip import checked_thickness
 from qtaml_codesign.physics.inverse import thickness_for
 
 Array = NDArray[np.float64]
 CornerRow = tuple[str, float, float, float, float]
-THICKNESS: Final = "barrier.thickness_nm"
 MOST_SAMPLES: Final = 100_000
 BAND: Final = (0.05, 0.95)
 """Quantiles between which a band lies."""

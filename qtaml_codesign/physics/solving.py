@@ -13,12 +13,11 @@ from scipy import optimize
 from qtaml_codesign.card_schema.quantities import quantity
 from qtaml_codesign.cards import CellParameters, DeviceCard
 from qtaml_codesign.errors import CardError, InputError, did_you_mean
-from qtaml_codesign.physics.cell_fields import value_of, with_number
+from qtaml_codesign.physics.cell_fields import THICKNESS, value_of, with_number
 from qtaml_codesign.physics.chain import log_flip
 from qtaml_codesign.physics.inverse import thickness_for
 
 Sense = Literal["at least", "at most"]
-THICKNESS: Final = "barrier.thickness_nm"
 STAYS: Final = {"cell.electrons": "cell.flip_threshold", "cell.flip_threshold": "cell.electrons"}
 """Numbers of electrons: which of the two stays where it is when the other one is solved."""
 _WARM: Final = ("`temperature_K: 300` with `escape.thermal_averaging: elastic`, or `temperature_K` with "

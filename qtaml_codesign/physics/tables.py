@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from qtaml_codesign.cards import DEFAULT_REGION, DeviceCard
 from qtaml_codesign.errors import InputError, did_you_mean
-from qtaml_codesign.physics.cell_fields import is_whole
+from qtaml_codesign.physics.cell_fields import THICKNESS, is_whole
 from qtaml_codesign.physics.flip import flip_probability
 
 COLUMNS = (
@@ -68,7 +68,7 @@ def flip_table(
     """
     grid = {field: _values(card, field, values) for field, values in (vary or {}).items()}
     region = _region(grid)
-    fixed = card.resolve(region).own_thickness or any(field.endswith("barrier.thickness_nm") for field in grid)
+    fixed = card.resolve(region).own_thickness or any(field.endswith(THICKNESS) for field in grid)
     if thickness_nm is not None and fixed:
         raise InputError("the thickness is given twice", where="thickness", value=f"region {region}",
                          rule="a thickness range, or a barrier.thickness_nm that is varied or the region's own",

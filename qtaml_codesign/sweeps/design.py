@@ -21,9 +21,9 @@ from qtaml_codesign.cards import DeviceCard, as_card
 from qtaml_codesign.errors import CardError, InputError
 from qtaml_codesign.frontier import CROSSING
 from qtaml_codesign.nets.workload import Workload
-from qtaml_codesign.physics.cell_fields import is_whole, value_of
+from qtaml_codesign.physics.cell_fields import THICKNESS, is_whole, value_of
 from qtaml_codesign.physics.inverse import thickness_for
-from qtaml_codesign.physics.solving import THICKNESS, Solution, solvable_field, solve_field
+from qtaml_codesign.physics.solving import Solution, solvable_field, solve_field
 from qtaml_codesign.sweeps.api import find_frontier
 from qtaml_codesign.sweeps.coordinates import flip_law
 from qtaml_codesign.sweeps.result import Sweep, has_cells_apart

@@ -18,8 +18,8 @@ from qtaml_codesign.errors import InputError
 from qtaml_codesign.files import write_whole
 from qtaml_codesign.nets.loading import load_workload
 from qtaml_codesign.nets.workload import Workload
-from qtaml_codesign.physics.cell_fields import is_whole
-from qtaml_codesign.physics.solving import THICKNESS, solvable_field
+from qtaml_codesign.physics.cell_fields import THICKNESS, is_whole
+from qtaml_codesign.physics.solving import solvable_field
 from qtaml_codesign.plots.family import draw_family
 from qtaml_codesign.plots.style import save
 from qtaml_codesign.sweeps.api import sweep
