@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 import qtaml_codesign as qc
 from lab.claims import Claim, holds, keeps, points, shown
 from lab.deploy import result_row
-from lab.figures import COLOURS, MARKERS, new_figure
+from lab.figures import COLOURS, MARKERS, new_figure, reach
 from lab.networks import LABELS, trained
 from lab.stores import kept
 from lab.study import Scale, Study
@@ -104,8 +104,7 @@ def figure(rows: pd.DataFrame) -> Figure:
 
 def _draw(axis: Any, values: list[Interval], index: int, label: str) -> None:
     """One number of cells: a point for each grouping."""
-    middle = np.array([value.estimate for value in values])
-    sides = np.abs(np.array([[value.low, value.high] for value in values]).T - middle)
+    middle, sides = reach(values)
     axis.errorbar(np.arange(len(values)) + 0.08 * index, middle, yerr=sides, color=COLOURS[index],
                   marker=MARKERS[index], linestyle=":", capsize=3, label=label)
 

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 import qtaml_codesign as qc
 from lab.claims import Claim, above, below, points, raises, shown
-from lab.figures import COLOURS, MARKERS, new_figure
+from lab.figures import COLOURS, MARKERS, dots, new_figure
 from lab.networks import CNNS, LABELS
 from lab.stores import kept, kept_by, stored_point, stored_row
 from lab.study import Scale, Study
@@ -107,11 +107,7 @@ def _draw_networks(axis: Any, rows: pd.DataFrame) -> None:
     found = [pair for pair in NETWORK_RATES if len(arm(rows, "none", *pair))]
     places = np.arange(len(found))[::-1]
     for index, method in enumerate(AMOUNTS):
-        values = [kept(arm(rows, method, *pair)) for pair in found]
-        middle = np.array([value.estimate for value in values])
-        sides = np.abs(np.array([[value.low, value.high] for value in values]).T - middle)
-        axis.errorbar(middle, places, xerr=sides, fmt=MARKERS[index], color=COLOURS[index], capsize=3, markersize=7,
-                      label=NAMES[method])
+        dots(axis, [kept(arm(rows, method, *pair)) for pair in found], places, index, NAMES[method])
     axis.scatter([GOALS[pair] for pair in found], places, marker="|", s=260, color="#b00020", label="goal", zorder=1)
     axis.set_yticks(places, [f"{LABELS[network]}, p = {rate:g}" for network, rate in found])
     axis.set(xlabel="accuracy / clean accuracy", xlim=(0.0, 1.03), ylim=(-0.6, len(found) - 0.4),

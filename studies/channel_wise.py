@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 import qtaml_codesign as qc
 from lab.claims import Claim, above, points, raises, shown
 from lab.deploy import result_row
-from lab.figures import COLOURS, MARKERS, new_figure
+from lab.figures import dots, new_figure
 from lab.networks import LABELS, trained
 from lab.stores import kept
 from lab.study import Scale, Study
@@ -130,14 +130,14 @@ def figure(rows: pd.DataFrame) -> Figure:
     found = [network for network in BUDGETS if len(arm(rows, network, "tac-c"))]
     places = np.arange(len(found))[::-1]
     for index, method in enumerate(("tac-c", "tac")):
-        _points(axes[0, 0], [kept(arm(rows, network, method)) for network in found], places, index, method)
+        dots(axes[0, 0], [kept(arm(rows, network, method)) for network in found], places, index, method)
     axes[0, 0].set_yticks(places, [f"{LABELS[name]}, {100 * BUDGETS[name][1]:g} %, p = {BUDGETS[name][0]:g}"
                                    for name in found])
     parts = [part for part in PARTS if len(arm(rows, ABLATED[0], "tac-c", f"only {part}"))]
     rungs = np.arange(len(parts))[::-1]
     for index, (how, label) in enumerate((("without", "all but this part"), ("only", "this part alone"))):
         groups = [arm(rows, ABLATED[0], "tac-c", f"{how} {part}") for part in parts]
-        _points(axes[0, 1], [kept(group) for group in groups], rungs, index, label)
+        dots(axes[0, 1], [kept(group) for group in groups], rungs, index, label)
     axes[0, 1].set_yticks(rungs, [NAMES[part] for part in parts])
     titles = ("Protected bits of the paper's store", f"{LABELS[ABLATED[0]]}: what each part buys")
     for axis, title in zip(axes[0], titles, strict=True):
@@ -145,13 +145,6 @@ def figure(rows: pd.DataFrame) -> Figure:
         axis.set(xlabel="accuracy / clean accuracy", xlim=(0.0, 1.03), title=title)
         axis.legend(loc="upper left")
     return drawn
-
-
-def _points(axis: Any, values: list[Any], places: np.ndarray, index: int, label: str) -> None:
-    middle = np.array([value.estimate for value in values])
-    ends = np.array([[value.low, value.high] for value in values]).reshape(-1, 2).T
-    axis.errorbar(middle, places, xerr=np.abs(ends - middle), fmt=MARKERS[index], color=COLOURS[index], capsize=3,
-                  markersize=7, label=label)
 
 
 def claims(rows: pd.DataFrame) -> list[Claim]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qtaml_codesign.commands.options import Changed, Device, Metric, PlanMethod, Seed, taking
+from qtaml_codesign.commands.options import Changed, Device, Metric, Network, PlanMethod, Seed, taking
 
 if TYPE_CHECKING:
     from qtaml_codesign.cards import DeviceCard
@@ -24,7 +24,7 @@ class DesignCommand:
     """The options of `codesign design`."""
 
     device: Device
-    workload: Annotated[str, typer.Option("--workload", help="Zoo name or FILE.py:FACTORY.")] = "small-cnn"
+    workload: Network = "small-cnn"
     solve: Annotated[
         str,
         typer.Option("--solve", help="What to find: thickness_nm, window_s, height_eV, effective_mass_m0, "

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from qtaml_codesign.commands.inputs import flip_input, tell_extremes
-from qtaml_codesign.commands.options import Budget, Changed, FlipRate, MaybeDevice, Method, Seed
+from qtaml_codesign.commands.options import Budget, Changed, FlipRate, MaybeDevice, Method, Network, Seed
 from qtaml_codesign.commands.running import tell_loading, trials_bar
 from qtaml_codesign.commands.show import print_table, say
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def encodings(
-    workload: Annotated[str, typer.Option("--workload", help="Zoo name or FILE.py:FACTORY.")] = "small-cnn",
+    workload: Network = "small-cnn",
     device: MaybeDevice = None,
     changed: Changed = None,
     flip_probability: FlipRate = None,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qtaml_codesign.commands.inputs import flip_input, tell_extremes
-from qtaml_codesign.commands.options import Changed, FlipRate, MaybeDevice, Metric
+from qtaml_codesign.commands.options import Changed, FlipRate, MaybeDevice, Metric, Network
 from qtaml_codesign.commands.running import tell_loading, trials_bar
 from qtaml_codesign.commands.show import say
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    workload: Annotated[str, typer.Option("--workload", help="Zoo name or FILE.py:FACTORY.")],
+    workload: Network,
     plan: Annotated[Path, typer.Option("--plan", help="JSON file written by `codesign plan --out`.")],
     flip_probability: FlipRate = None,
     device: MaybeDevice = None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qtaml_codesign.commands.options import Changed, Device
+from qtaml_codesign.commands.options import Changed, Device, Rows
 from qtaml_codesign.errors import InputError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def flip(
     tail: Annotated[
         str, typer.Option("--tail", help="binomial (exact), or the approximations poisson and leading.")
     ] = "binomial",
-    csv: Annotated[Path | None, typer.Option("--csv", help="Write all rows there, in full precision.")] = None,
+    csv: Rows = None,
     corners: Annotated[
         bool, typer.Option("--corners", help="And at the ends of the ranges that the card states, field by field.")
     ] = False,

@@ -30,6 +30,8 @@ def _methods(incomplete: str) -> list[str]:
 Device = Annotated[
     str, typer.Option("--device", help="Device card: a shipped name or a path.", autocompletion=_cards)
 ]
+Network = Annotated[str, typer.Option("--workload", help="Zoo name or FILE.py:FACTORY.")]
+Rows = Annotated[Path | None, typer.Option("--csv", help="Write all rows there, in full precision.")]
 MaybeDevice = Annotated[
     str | None, typer.Option("--device", help="Device card that gives it: name or path.", autocompletion=_cards)
 ]
@@ -81,7 +83,7 @@ class TrialOptions:
     """The options of the commands that run trials, `sweep` and `frontier`."""
 
     device: Device
-    workload: Annotated[str, typer.Option("--workload", help="Zoo name or FILE.py:FACTORY.")] = "small-cnn"
+    workload: Network = "small-cnn"
     changed: Changed = None
     thickness: Annotated[str | None, typer.Option("--thickness", help="Oxide thickness in nm.")] = None
     budget: Annotated[

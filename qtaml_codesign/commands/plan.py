@@ -19,6 +19,7 @@ from qtaml_codesign.commands.options import (
     FlipRate,
     Margin,
     MaybeDevice,
+    Network,
     PlanMethod,
     Seed,
     Sensitivity,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 
 def plan(
-    workload: Annotated[str, typer.Option("--workload", help="Zoo name or FILE.py:FACTORY.")],
+    workload: Network,
     flip_probability: FlipRate = None,
     device: MaybeDevice = None,
     changed: Changed = None,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from qtaml_codesign.commands.options import Changed, Device
+from qtaml_codesign.commands.options import Changed, Device, Rows
 
 _DRAWN = 200
 """Times of the curve in the figure, however few are in the table."""
@@ -27,7 +27,7 @@ def retention(
         float, typer.Option("--limit", help="Flip probability that ends the retention.")
     ] = 0.1,
     changed: Changed = None,
-    csv: Annotated[Path | None, typer.Option("--csv", help="Write all rows there, in full precision.")] = None,
+    csv: Rows = None,
     plot: Annotated[Path | None, typer.Option("--plot", help="Figure: .png, .svg or .pdf.")] = None,
 ) -> None:
     """How long does a memory hold its bits, left alone and with refresh?

@@ -12,10 +12,11 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from qtaml_codesign.statistics import Interval
 from qtaml_codesign.tac.methods import method_label
 
-__all__ = ["COLOURS", "HATCHES", "MARKERS", "METHOD_COLOURS", "METHOD_HATCHES", "STYLES", "bars", "curve", "in_order",
-           "method_label", "new_figure", "save"]
+__all__ = ["COLOURS", "HATCHES", "MARKERS", "METHOD_COLOURS", "METHOD_HATCHES", "STYLES", "bars", "curve", "dots",
+           "in_order", "method_label", "new_figure", "reach", "save"]
 COLOURS = ("#0b5394", "#c1440e", "#2f7d32", "#6a3d9a", "#8c6d1f", "#444444", "#00838f", "#ad1457")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 STYLES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)), (0, (3, 1, 1, 1)))
@@ -81,6 +82,19 @@ def bars(axes: Any, table: pd.DataFrame, labels: str, y: str = "accuracy", colou
                       fontsize=8.5)
     axes.set_yticks(places, [str(label) for label in table[labels]])
     axes.grid(axis="y", visible=False)
+
+
+def reach(values: Sequence[Interval]) -> tuple[np.ndarray, np.ndarray]:
+    """The estimates, and how far their intervals reach below and above, (2, n)."""
+    middle = np.array([value.estimate for value in values])
+    return middle, np.abs(np.array([[value.low, value.high] for value in values]).reshape(-1, 2).T - middle)
+
+
+def dots(axes: Any, values: Sequence[Interval], places: np.ndarray, index: int, label: str) -> None:
+    """Values across with their intervals, one at each place upwards."""
+    middle, sides = reach(values)
+    axes.errorbar(middle, places, xerr=sides, fmt=MARKERS[index], color=COLOURS[index], capsize=3, markersize=7,
+                  label=label)
 
 
 def save(figure: Figure, stem: Path) -> None:
