@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import pickle
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -196,15 +197,11 @@ def test_a_field_that_no_layer_has(field: str, text: str) -> None:
 
 def test_a_shape_from_outside_has_no_landscape() -> None:
     """Its exact transmission is refused where the card is read."""
-    before = dict(BARRIERS)
-    qc.register_barrier("tilted", Tilted)
-    try:
+    with patch.dict(BARRIERS):
+        qc.register_barrier("tilted", Tilted)
         with pytest.raises(CardError, match="tells no potential"):
             card({"model": "tilted", "thickness_nm": 1.95, "height_eV": 3.1, "field_eV_per_nm": 0.4,
                   "effective_mass_m0": 0.4, **EXACT})
-    finally:
-        BARRIERS.clear()
-        BARRIERS.update(before)
 
 
 def test_a_card_without_the_new_fields_says_none_of_them() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -25,11 +26,9 @@ KEY = 20260720
 
 @pytest.fixture(autouse=True)
 def biased() -> Iterator[None]:
-    before = dict(BARRIERS)
-    qc.register_barrier("biased", Biased)
-    yield
-    BARRIERS.clear()
-    BARRIERS.update(before)
+    with patch.dict(BARRIERS):
+        qc.register_barrier("biased", Biased)
+        yield
 
 
 def biased_card(bias_V: float, electrons: int = 50, threshold: int = 4, **escape: object) -> DeviceCard:

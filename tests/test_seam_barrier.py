@@ -11,6 +11,7 @@ import pickle
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, final
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -67,11 +68,9 @@ class Tilted(qc.Barrier):
 
 @pytest.fixture(autouse=True)
 def tilted() -> Iterator[None]:
-    before = dict(BARRIERS)
-    qc.register_barrier("tilted", Tilted)
-    yield
-    BARRIERS.clear()
-    BARRIERS.update(before)
+    with patch.dict(BARRIERS):
+        qc.register_barrier("tilted", Tilted)
+        yield
 
 
 def card(**changes: object) -> DeviceCard:
