@@ -80,6 +80,25 @@ def test_a_map_is_solved_point_by_point(found: qc.Design) -> None:
     assert all(line.get_marker() != "*" for line in draw_map(table, here=(3.1, 2.0)).axes[0].lines)
 
 
+def test_a_map_of_the_solved_field_is_refused_before_the_search(tmp_path: Path) -> None:
+    asked = ["design", "--device", "3nm", "--out", str(tmp_path), "--vary", "thickness_nm=1.7:1.8:3"]
+    told = CliRunner().invoke(app, asked)
+    assert isinstance(told.exception, InputError)
+    assert "cannot be varied" in told.exception.what
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_thickness_of_a_stack_is_that_of_the_whole() -> None:
+    layers = [{"height_eV": 3.1, "effective_mass_m0": 0.4, "relative_permittivity": 3.9, "thickness_nm": 0.6},
+              {"height_eV": 2.0, "effective_mass_m0": 0.2, "relative_permittivity": 20.0}]
+    barrier = {"model": "stack", "electron_energy_eV": 0.05, "thickness_nm": 2.2, "layers": layers}
+    card = qc.load_card("3nm").with_field("barrier", barrier)
+    assert solvable_field(card, "thickness_nm") == "barrier.thickness_nm"
+    assert solvable_field(card, "barrier.layers.0.thickness_nm") == "barrier.layers.0.thickness_nm"
+    with pytest.raises(InputError, match="several fields"):
+        solvable_field(card, "height_eV")
+
+
 def test_the_tornado_names_what_moves_the_answer_most(found: qc.Design) -> None:
     """The action is proportional to d sqrt(m (V0 - E)): 5 % of d moves it twice as far as 5 % of m; nu as 1 / tau."""
     table = found.tornado().set_index("field")

@@ -90,8 +90,11 @@ def _field(asked: DesignCommand, card: DeviceCard, folder: Path, chosen: dict[st
     from qtaml_codesign.commands.flip import varied_fields
     from qtaml_codesign.commands.ranges import parse_fraction
     from qtaml_codesign.sweeps.design import design as solved
+    from qtaml_codesign.sweeps.design import varied_beside
 
     vary = varied_fields(asked.vary or [])
+    if vary:
+        varied_beside(card, asked.solve, vary)
     budget = None if asked.budget is None else parse_fraction(asked.budget, "--budget")
     found = solved(asked.workload, card, asked.solve, method=asked.method, budget=budget, **chosen)
     _say_answer(found, asked)

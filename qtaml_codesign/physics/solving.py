@@ -48,7 +48,7 @@ def solvable_field(card: DeviceCard, name: str, where: str = "solve (--solve)") 
 
     Args:
         card: whose fields are meant.
-        name: `barrier.height_eV`, or its last part alone where only one field has it.
+        name: `barrier.height_eV`, or its last part alone where only one field has it, but for those of single layers.
         where: argument that the name was given in, for the message.
 
     Raises:
@@ -61,11 +61,17 @@ def solvable_field(card: DeviceCard, name: str, where: str = "solve (--solve)") 
     """
     known = card.cell_fields
     found = [field for field in known if field == name or field.rsplit(".", 1)[-1] == name]
+    found = [field for field in found if not _is_in_list(field)] or found
     if len(found) != 1:
         raise InputError("several fields end so" if found else "no field of the card that sets the flip probability",
                          where=where, rule="one of " + ", ".join(known), value=name,
                          next_step=f"write {' or '.join(found)}" if found else _switched_on(name, known))
     return found[0]
+
+
+def _is_in_list(field: str) -> bool:
+    """Whether a dotted field is one of several, such as `barrier.layers.1.height_eV`."""
+    return any(part.isdigit() for part in field.split("."))
 
 
 def _switched_on(name: str, known: tuple[str, ...]) -> str:

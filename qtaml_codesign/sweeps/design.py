@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -67,12 +67,8 @@ class Design:
         Raises:
             InputError: the solved field itself, or a field that the card does not have.
         """
-        fields = [solvable_field(self.card, name, "vary (--vary)") for name in vary]
         solved = self.solution.field
-        if solved in fields or not fields:
-            raise InputError("the solved field cannot be varied too", where="vary (--vary)",
-                             rule=f"one or more card fields but {solved}", value=", ".join(fields) or "(none)",
-                             next_step="vary others, or solve for another")
+        fields = varied_beside(self.card, solved, vary)
         grids = [np.ravel(np.asarray(values, dtype=np.float64)).tolist() for values in vary.values()]
         rows = [(*point, self._solved_at(dict(zip(fields, point, strict=True)))) for point in itertools.product(*grids)]
         return pd.DataFrame(rows, columns=[*fields, solved])
@@ -160,6 +156,26 @@ def design(
     if solution.sense == "at least":  # the rarer flips at the larger value; an open end has no order of its own
         ends.reverse()
     return Design(device, solution, ends[0], ends[1], flips[1], (flips[0], flips[2]), search)
+
+
+def varied_beside(card: DeviceCard, solve: str, names: Iterable[str]) -> list[str]:
+    """The dotted fields of a map, to be looked at before the search begins.
+
+    Args:
+        card: the device card.
+        solve: the field that is solved, dotted or its last part.
+        names: the others, likewise.
+
+    Raises:
+        InputError: none, the solved field itself, or a field that the card does not have.
+    """
+    solved = solvable_field(card, solve)
+    fields = [solvable_field(card, name, "vary (--vary)") for name in names]
+    if solved in fields or not fields:
+        raise InputError("the solved field cannot be varied too", where="vary (--vary)",
+                         rule=f"one or more card fields but {solved}", value=", ".join(fields) or "(none)",
+                         next_step="vary others, or solve for another")
+    return fields
 
 
 def _searched(card: DeviceCard) -> NDArray[np.float64]:
