@@ -118,6 +118,7 @@ REACHABLE = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("case", REACHABLE)
 def test_what_flips_reach_is_not_refused(case):
     torch.manual_seed(KEY)
