@@ -5,6 +5,7 @@ Nothing of the package is imported here before the environment is set: torch and
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import multiprocessing
 import os
@@ -13,9 +14,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pytest
 from hypothesis import settings
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     import qtaml_codesign as qc
 
 ROOT = Path(__file__).parent.parent
+LOCK = ROOT / ".pytest_cache" / "numba.lock"
 FORK = multiprocessing.get_context("fork")
 
 settings.register_profile("no clock", deadline=None)  # a busy machine is no failure
@@ -34,8 +37,30 @@ settings.load_profile("no clock")
 os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 os.environ["OMP_WAIT_POLICY"] = "passive"  # where a test takes two threads after all
 os.environ["XDG_CACHE_HOME"] = str(ROOT / ".pytest_cache" / "user")  # laws of codes: not in the user's own cache
-if "PYTEST_XDIST_WORKER" in os.environ:  # two processes that compile one function at once can spoil numba's cache
-    os.environ["NUMBA_CACHE_DIR"] = str(ROOT / ".pytest_cache" / "numba" / os.environ["PYTEST_XDIST_WORKER"])
+
+
+
+def one_after_the_other(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A method of numba's cache in all processes of the suite, none while another is in one.
+
+    So the suite compiles each kernel once, and takes what has been compiled before it. At once, two signatures of one
+    function could get one file, and one that is being replaced could be read.
+    """
+    @wraps(method)
+    def alone(*given: Any) -> Any:
+        LOCK.parent.mkdir(exist_ok=True)
+        with LOCK.open("a") as lock:
+            fcntl.lockf(lock, fcntl.LOCK_EX)
+            return method(*given)
+
+    return alone
+
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    from numba.core.caching import IndexDataCacheFile
+
+    for name in ("load", "save"):
+        setattr(IndexDataCacheFile, name, one_after_the_other(getattr(IndexDataCacheFile, name)))
 
 SLOWEST = ("test_sweeps_kill.py", "test_studies.py", "test_sweeps_adaptive.py", "test_sweeps_transport.py",
            "test_sweeps_command.py")

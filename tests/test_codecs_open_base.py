@@ -72,8 +72,8 @@ def test_what_is_read_is_the_digits_of_the_words_that_were_written() -> None:
     chosen = np.take_along_axis(distance, words[..., None].astype(np.int64), -1)[..., 0]
     assert (chosen <= distance.min(-1) + 1e-15).all()
     read = deploy({"w": weights}, {"w": codec}, {"w": uniform(1.0, form)}).prepare(0).read(0).weights["w"]
-    wanted = values[words ^ 0b0111] * np.array([[1.5], [2.0]]) + np.array([[0.5], [0.0]])
-    np.testing.assert_allclose(read.numpy(), wanted, rtol=1e-6, atol=1e-6)
+    gain, offset = np.array([[[1.5], [2.0]], [[0.5], [0.0]]], np.float32)
+    np.testing.assert_array_equal(read.numpy(), values.astype(np.float32)[words ^ 0b0111] * gain + offset)
 
 
 def test_the_base_is_written_counted_and_checked() -> None:

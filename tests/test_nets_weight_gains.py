@@ -45,7 +45,10 @@ def moved_weights(workload):
 @pytest.mark.parametrize("noisy", [False, True])
 @pytest.mark.parametrize("floats", [0, 300, 4_000_000])
 def test_gains_equal_plain_autograd_at_any_weights(build, noisy, floats, monkeypatch):
-    """Whatever number of samples is taken at a time; 300 holds no whole number of all of them."""
+    """Whatever number of samples is taken at a time; 300 holds no whole number of all of them.
+
+    A gain is a sum of squares: no term takes from another, so that 32 roundings of float32 bound its relative error.
+    """
     monkeypatch.setattr(module_under_test, "GRADIENTS_AT_ONCE", floats)
     workload = build()
     replaced = moved_weights(workload) if noisy else None
@@ -53,7 +56,7 @@ def test_gains_equal_plain_autograd_at_any_weights(build, noisy, floats, monkeyp
     assert list(measured) == list(workload.weights)
     for name, gains in measured.items():
         assert gains.dtype == np.float32
-        np.testing.assert_allclose(gains, slow[name], rtol=2e-4, atol=1e-6 * slow[name].max())
+        np.testing.assert_allclose(gains, slow[name], rtol=32 * 2.0**-24, atol=0)
 
 
 @pytest.mark.parametrize("name", ZOO)
@@ -115,7 +118,7 @@ def test_many_logits_are_taken_by_signs_unless_told_otherwise():
     assert np.array_equal(chosen["0.weight"], weight_gains(workload, method="random-sign")["0.weight"])
     assert not np.array_equal(chosen["0.weight"], exact["0.weight"])
     slow = by_autograd(workload)
-    np.testing.assert_allclose(exact["0.weight"], slow["0.weight"], rtol=1e-4)
+    np.testing.assert_allclose(exact["0.weight"], slow["0.weight"], rtol=32 * 2.0**-24, atol=0)
 
 
 def test_a_network_that_cannot_be_batched_is_taken_one_by_one():

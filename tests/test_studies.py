@@ -46,7 +46,7 @@ def test_every_script_is_listed() -> None:
 @pytest.fixture(scope="module", autouse=True)
 def few_searches(request: pytest.FixtureRequest) -> Iterator[None]:
     """At smoke size nothing is claimed of adaptive trials and of searches: that they run is seen in few of them."""
-    few = {"trials": {"draws": [2000, 20]}, "search": {"population": 12, "draws": [6]}}
+    few = {"trials": {"population": 120, "draws": [2000, 20]}, "search": {"population": 12, "draws": [6]}}
 
     def cases(scale: Scale) -> list[dict[str, object]]:
         return [case | few[case["kind"]] for case in every(scale)]
