@@ -5,19 +5,18 @@ Nothing of the package is imported here before the environment is set: torch and
 
 from __future__ import annotations
 
-import fcntl
 import itertools
 import multiprocessing
 import os
+import shutil
 import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import wraps
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import pytest
 from hypothesis import settings
@@ -28,8 +27,18 @@ if TYPE_CHECKING:
     import qtaml_codesign as qc
 
 ROOT = Path(__file__).parent.parent
-LOCK = ROOT / ".pytest_cache" / "numba.lock"
 FORK = multiprocessing.get_context("fork")
+
+
+def take_over_compiled(own: Path) -> None:
+    """Copy what the package has compiled so far into a cache of one's own, where numba looks for it."""
+    from numba.core.caching import _CacheLocator
+
+    for compiled in (ROOT / "qtaml_codesign").rglob("__pycache__/*.nb[ic]"):
+        place = own / _CacheLocator.get_suitable_cache_subpath(str(compiled.parent.parent / "kernels.py"))
+        place.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(compiled, place)
+
 
 settings.register_profile("no clock", deadline=None)  # a busy machine is no failure
 settings.load_profile("no clock")
@@ -37,33 +46,14 @@ settings.load_profile("no clock")
 os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 os.environ["OMP_WAIT_POLICY"] = "passive"  # where a test takes two threads after all
 os.environ["XDG_CACHE_HOME"] = str(ROOT / ".pytest_cache" / "user")  # laws of codes: not in the user's own cache
-
-
-
-def one_after_the_other(method: Callable[..., Any]) -> Callable[..., Any]:
-    """A method of numba's cache in all processes of the suite, none while another is in one.
-
-    So the suite compiles each kernel once, and takes what has been compiled before it. At once, two signatures of one
-    function could get one file, and one that is being replaced could be read.
-    """
-    @wraps(method)
-    def alone(*given: Any) -> Any:
-        LOCK.parent.mkdir(exist_ok=True)
-        with LOCK.open("a") as lock:
-            fcntl.lockf(lock, fcntl.LOCK_EX)
-            return method(*given)
-
-    return alone
-
-
-if "PYTEST_XDIST_WORKER" in os.environ:
-    from numba.core.caching import IndexDataCacheFile
-
-    for name in ("load", "save"):
-        setattr(IndexDataCacheFile, name, one_after_the_other(getattr(IndexDataCacheFile, name)))
+if "PYTEST_XDIST_WORKER" in os.environ:  # two processes that compile one function at once can spoil numba's cache
+    own = ROOT / ".pytest_cache" / "numba" / os.environ["PYTEST_XDIST_WORKER"]
+    os.environ["NUMBA_CACHE_DIR"] = str(own)
+    if not own.exists():
+        take_over_compiled(own)
 
 SLOWEST = ("test_sweeps_kill.py", "test_studies.py", "test_sweeps_adaptive.py", "test_sweeps_transport.py",
-           "test_sweeps_command.py")
+           "test_sweeps_command.py", "test_sweeps_design.py")
 """They begin first, so that two processes end together."""
 
 TINY_WORKLOAD = '''
