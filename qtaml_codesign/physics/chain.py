@@ -10,8 +10,9 @@ The effects act in this order, each in a file of its own:
 The hazard x = -ln(1 - p_esc) of one electron is passed on as the action that a plain barrier of the same hazard has,
 S = -ln(1 - exp(-x / M)), so that one tail serves all (`hazard`). A falling field has another hazard for each number of
 electrons that have left, and a trap passes one electron at a time: their tail is that of a death process
-(`self_limiting`). Averages over cells are taken of
-both p_flip and 1 - p_flip, in logs.
+(`self_limiting`); past a trap in a fixed field it has a closed form (`leaving`). Averages over cells are taken of both
+p_flip and 1 - p_flip, in logs; the noise of the charge lies inside them, all charges at once, where they are averages
+over traps or thickness.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from qtaml_codesign.physics.hazard import action_of, log_hazard_of
 from qtaml_codesign.physics.leaving import leaving_logs
 from qtaml_codesign.physics.roughness import rough_action, slopes_per_nm
 from qtaml_codesign.physics.thermal import thermal_action
-from qtaml_codesign.physics.variation import averaged_logs
+from qtaml_codesign.physics.variation import Remembered, averaged_logs
 
 Array = NDArray[np.float64]
 Logs = tuple[Array, Array]
@@ -96,6 +97,17 @@ def flip_logs(
     parts = [logs_of(cell, flat[first:first + _BLOCK]) for first in range(0, flat.size, _BLOCK)]
     above, below = (np.concatenate(side).reshape(action.shape) for side in zip(*parts, strict=True))
     return EscapeLogs(one.log_escape, one.log_stay, above, below)
+
+
+def remembering_logs(cell: CellParameters) -> Callable[[Array], EscapeLogs]:
+    """`flip_logs` of one cell, for calls at many thicknesses near each other, which share what they work out.
+
+    Args:
+        cell: its own thickness is not used.
+    """
+    if cell.variation is None:
+        return partial(flip_logs, cell)
+    return partial(averaged_logs, cell, logs_of=Remembered(partial(flip_logs, one_of_many=True)))
 
 
 def log_flip(cell: CellParameters, thickness_nm: Array, tail: Tail = "binomial") -> Array:
@@ -182,15 +194,15 @@ def _varies_within(cell: CellParameters) -> bool:
 
 
 def _charge_by_charge(cell: CellParameters, thickness_nm: Array) -> Logs:
-    """ln p_flip and ln(1 - p_flip) of a cell without traps, at thicknesses (points,), for one charge after the other."""
+    """ln p_flip and ln(1 - p_flip) of a cell without traps at thicknesses (points,), one charge after the other."""
     hazard = cache(lambda lost: log_hazard(cell, thickness_nm, lost))
 
     def tail(extra: int) -> Logs:
         if cell.escape.field is None:
             return _of_hazard(cell, hazard(0), extra)
-        return self_limiting.death_logs(np.stack([
-            np.asarray(math.log(cell.electrons - lost) + hazard(lost)) for lost in range(-extra, cell.flip_threshold + 1)
-        ]))
+        numbers = range(-extra, cell.flip_threshold + 1)
+        rates = [np.asarray(math.log(cell.electrons - lost) + hazard(lost)) for lost in numbers]
+        return self_limiting.death_logs(np.stack(rates))
 
     return charge_noise.averaged(tail, charge_rms(cell), cell.flip_threshold)
 

@@ -1,4 +1,4 @@
-"""The tail of the number of electrons that leave through a fixed field, past a trap or none, from a charge that varies."""
+"""The tail of the number of electrons that leave a charge that varies through a fixed field, past a trap or none."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def leaving_logs(
 ) -> Logs:
     """ln p_flip and ln(1 - p_flip) of cells whose electrons leave at n x + R per window with n of them left.
 
-    p_flip = sum_m P(m) P(dn < m - k_th),  P(m) = Gamma(m + b) / (m! Gamma(b)) p^m q^b,  p = 1 - e^-x,  b = N - k_th + R/x
+    p_flip = sum_m P(m) P(dn < m - k_th),  P(m) = Gamma(m + b) / (m! Gamma(b)) p^m q^b
+    p = 1 - e^-x,  q = e^-x,  b = N - k_th + R/x
 
     which is the average of P(K > k_th + dn | N + dn) over dn as `charge_noise.averaged` takes it, in one sum.
 
@@ -47,7 +48,7 @@ def leaving_logs(
     """
     log_x, log_rate = np.broadcast_arrays(log_hazard, np.asarray(log_trap_rate, dtype=np.float64))
     shape, rest = log_x.shape, electrons - flip_threshold
-    log_x, log_rate, out = np.ravel(log_x), np.ravel(log_rate), np.empty((2, log_x.size))
+    log_x, log_rate, out = log_x.flatten(), log_rate.flatten(), np.empty((2, log_x.size))
     steepest = _steepest(log_x, log_rate, rest, flip_threshold)
     chances = charge_noise.chances_by_number(rms_electrons, flip_threshold, steepest, _MOST_CHARGES)
     kernels.leaving_logs(log_x, log_rate, float(rest), flip_threshold, *chances, out)

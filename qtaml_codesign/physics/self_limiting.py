@@ -74,7 +74,7 @@ def death_logs(log_rates: Array) -> Logs:
 def noisy_death_logs(log_rates: Array, rms_electrons: float, flip_threshold: int) -> Logs:
     """The same of cells whose number of electrons at the start varies, by one contour for all of them.
 
-    Phi(s) = sum_dn P(dn) prod_i 1 / (1 + s / r_i) stands for the product; it is the transform of a positive law as well.
+    Phi(s) = sum_dn P(dn) prod_i 1 / (1 + s / r_i) stands for the product: that of a positive law as well.
 
     Args:
         log_rates: (most_extra + k_th + 1, points) as in `death_logs`, from the fullest cell on.

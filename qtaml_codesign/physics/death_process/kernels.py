@@ -48,7 +48,7 @@ def stirling_error_of(v: float) -> float:
 
 @njit(cache=True)
 def deviance_by(v: float, excess: float, log_ratio: float) -> float:
-    """v ln(v / mean) + mean - v from excess = mean - v and log_ratio = ln(mean / v), either of which keeps its digits."""
+    """v ln(v / mean) + mean - v from excess = mean - v and log_ratio = ln(mean / v), each with all its digits."""
     u = excess / v
     if abs(u) > 0.1:
         return excess - v * log_ratio
@@ -60,7 +60,7 @@ def deviance_by(v: float, excess: float, log_ratio: float) -> float:
 
 @njit(cache=True)
 def log_leaving_mass(m: float, x: float, log_p: float, b: float, log_mean: float) -> float:
-    """ln P(m) of the negative binomial law, for m >= 1; log_mean = ln(b p), which holds where b is too large."""
+    """ln P(m) of the negative binomial law, m >= 1, from x, log_p = ln p and b; log_mean = ln(b p) holds at any b."""
     excess = math.exp(log_mean) - m * math.exp(-x)  # (m + b) p - m
     log_ratio = log_add(math.log(m) + log_p, log_mean) - math.log(m)
     log_rest = math.log1p(m / b)
@@ -71,7 +71,7 @@ def log_leaving_mass(m: float, x: float, log_p: float, b: float, log_mean: float
 
 @njit(cache=True)
 def weighted_peak(first: int, last: int, p: float, mean: float, rise: np.ndarray) -> int:
-    """The m in first..last at which P(m) w(m) is largest; rise[m] = w(m + 1) / w(m). Both fall off on either side."""
+    """The m in first..last at which P(m) w(m) is largest, from p and mean = b p; rise[m] = w(m + 1) / w(m)."""
     while first < last:
         middle = (first + last) // 2
         if (middle * p + mean) / (middle + 1.0) * rise[middle] < 1.0:
@@ -85,7 +85,7 @@ def weighted_peak(first: int, last: int, p: float, mean: float, rise: np.ndarray
 def weighted_sum(m: int, first: int, last: int, p: float, mean: float, rise: np.ndarray) -> float:
     """sum_i P(i) w(i) / (P(m) w(m)) from the peak m outwards, over i >= first; beyond `last` w stays as it is, or ends.
 
-    last: where w ends if `rise` is no longer than that, else where it goes on without change.
+    p, mean: as for `weighted_peak`. last: where w ends if `rise` is no longer than that, else where it stays.
     """
     total, term, i = 1.0, 1.0, m
     while term > _SERIES_END * total and (i < last or rise.size > last):
@@ -107,8 +107,8 @@ def leaving_logs(
 ) -> None:
     """Rows of `out` (2, points): ln p_flip and ln(1 - p_flip), of which the smaller is a sum, over m that would leave.
 
-    log_x, log_rate: (points,) ln x of each electron, and ln R (-inf: none). rest: N - k_th. log_flips[m]: ln of the
-    chance to flip if m would leave, 0 from the last on; of those below `first` none flips. rise[m]: its ratio from m to
+    log_x, log_rate: (points,) ln x of each electron, and ln R (-inf: none). rest: N - k_th. k: k_th.
+    log_flips[m]: ln of the chance to flip if m would leave, 0 from the last on; of those below `first` none flips. rise[m]: its ratio from m to
     m + 1, 1 at the last. log_stays[m]: ln of the chance to stay; beyond its last none stays. fall[m]: its ratio.
     """
     for place in range(log_x.size):
@@ -159,20 +159,24 @@ def tilted(s: float, log_rates: np.ndarray, gaps: np.ndarray, log_shares: np.nda
 
 
 @njit(cache=True)
-def tilted_mean(gaps: np.ndarray, shares: np.ndarray, power: float) -> tuple[float, float]:
-    """Mean of a_1 = sum_(j >= i) 1 / gap_j over the shares, and that of (a_1 - centre)^2 + a_2 if centre = power >= 0."""
+def tilted_mean(gaps: np.ndarray, shares: np.ndarray, centre: float) -> tuple[float, float]:
+    """Means over the shares of a_1 and of (a_1 - centre)^2 + a_2, a_n = sum_(j >= i) gaps[j]^-n."""
     first, second, mean, spread = 0.0, 0.0, 0.0, 0.0
     for i in range(gaps.size - 1, -1, -1):
         first += 1.0 / gaps[i]
         second += 1.0 / (gaps[i] * gaps[i])
         mean += shares[i] * first
-        spread += shares[i] * ((first - power) ** 2 + second)
+        spread += shares[i] * ((first - centre) ** 2 + second)
     return mean, spread
 
 
 @njit(cache=True)
 def contour_area(pole: float, gaps: np.ndarray, shares: np.ndarray, width: float, bend: float) -> float:
-    """Integral of exp(away) pole / (pole + away) Phi(s + away) / Phi(s) over a parabola through the saddle, over pi."""
+    """Integral of exp(away) pole / (pole + away) Phi(s + away) / Phi(s) over a parabola through the saddle, over pi.
+
+    pole: s at the saddle. gaps, shares: (stages,) r + s and the parts of `tilted` there. width: of one step of the path
+    in 1 / 0.125. bend: of the parabola.
+    """
     total, quiet, u, inverse = 0.5, 0, 0.0, 1.0 / gaps
     while quiet < 4 and u < 60.0:
         u += 0.125
@@ -189,7 +193,7 @@ def contour_area(pole: float, gaps: np.ndarray, shares: np.ndarray, width: float
 
 @njit(cache=True)
 def death_logs(log_rates: np.ndarray, log_shares: np.ndarray, log_sure: float, out: np.ndarray) -> None:
-    """Rows of `out` (2, points): ln of the share of cells that are through all their stages within the window, and rest.
+    """Rows of `out` (2, points): ln of the share of cells that are through all their stages in the window, and rest.
 
     The smaller of the two by the contour integral of `self_limiting` with Phi(s) in place of one product.
 
