@@ -108,6 +108,14 @@ def test_one_contour_is_one_charge_after_the_other(electrons: int, threshold: in
     np.testing.assert_array_less((np.abs(found - slow) / np.maximum(1.0, np.abs(slow)))[known], 1e-11)
 
 
+def test_one_contour_beside_a_mean_time_of_one_window() -> None:
+    """601 stages whose times add up to 1 on average: against the sum over the negative binomial law, to 1e-11."""
+    log_x, log_rate = np.full(9, math.log(0.3281286)), np.log(np.linspace(80.0, 100.0, 9))
+    rates = np.stack([np.logaddexp(math.log(1870 - lost) + log_x, log_rate) for lost in range(601)])
+    found, summed = self_limiting.noisy_death_logs(rates, 0.0, 600), leaving_logs(log_x, log_rate, 1870, 600)
+    np.testing.assert_allclose(np.stack(found), np.stack(summed), rtol=1e-11, atol=0.0)
+
+
 @pytest.mark.parametrize(("changes", "thickness_nm", "log_flip", "log_stay"), FIGURES)
 def test_figures_of_one_charge_after_the_other(
     changes: dict[str, object], thickness_nm: float, log_flip: float, log_stay: float

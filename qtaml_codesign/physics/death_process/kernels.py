@@ -108,8 +108,9 @@ def leaving_logs(
     """Rows of `out` (2, points): ln p_flip and ln(1 - p_flip), of which the smaller is a sum, over m that would leave.
 
     log_x, log_rate: (points,) ln x of each electron, and ln R (-inf: none). rest: N - k_th. k: k_th.
-    log_flips[m]: ln of the chance to flip if m would leave, 0 from the last on; of those below `first` none flips. rise[m]: its ratio from m to
-    m + 1, 1 at the last. log_stays[m]: ln of the chance to stay; beyond its last none stays. fall[m]: its ratio.
+    log_flips[m]: ln of the chance to flip if m would leave, 0 from the last on; of those below `first` none flips.
+    rise[m]: its ratio from m to m + 1, 1 at the last. log_stays[m]: ln of the
+    chance to stay, none beyond its last. fall[m]: its ratio.
     """
     for place in range(log_x.size):
         log_one, log_by = min(log_x[place], _MOST_LOG_RATE), min(log_rate[place], _MOST_LOG_RATE)
@@ -175,7 +176,7 @@ def contour_area(pole: float, gaps: np.ndarray, shares: np.ndarray, width: float
     """Integral of exp(away) pole / (pole + away) Phi(s + away) / Phi(s) over a parabola through the saddle, over pi.
 
     pole: s at the saddle. gaps, shares: (stages,) r + s and the parts of `tilted` there. width: of one step of the path
-    in 1 / 0.125. bend: of the parabola.
+    in 1 / 0.125. bend: of the parabola: with 1 / (3 width) the integrand of equal stages falls.
     """
     total, quiet, u, inverse = 0.5, 0, 0.0, 1.0 / gaps
     while quiet < 4 and u < 60.0:
@@ -223,12 +224,8 @@ def death_logs(log_rates: np.ndarray, log_shares: np.ndarray, log_sure: float, o
         log_phi = tilted(s, logs, gaps, log_shares, shares)
         centre = tilted_mean(gaps, shares, 0.0)[0]
         curvature = 1.0 / (s * s) + tilted_mean(gaps, shares, centre)[1]
-        lean, first = s**-3.0 if rare else 0.0, 0.0
-        for i in range(stages - 1, -1, -1):
-            first += gaps[i] ** -3.0
-            lean += shares[i] * first
         width = curvature**-0.5
-        area = contour_area(s, gaps, shares, width, width * lean / (3.0 * curvature))
+        area = contour_area(s, gaps, shares, width, 1.0 / (3.0 * width))
         small = min(s - math.log(abs(s)) + log_phi + math.log(area), -_LEAST)
         if rare:
             small = min(log_add(small, log_sure), -_LEAST)
