@@ -124,7 +124,11 @@ class DeviceCard(CardPart):
         except InputError as failure:
             raise broken(failure.what, failure.rule, failure.value, failure.next_step,
                          f"{prefix}barrier.{failure.where}") from None
-        check_anchor(cell, prefix)
+        try:
+            check_anchor(cell)
+        except InputError as failure:
+            raise broken(failure.what, failure.rule, failure.value, failure.next_step,
+                         f"{prefix}{failure.where}") from None
         low, high = self.validity.thickness_nm
         if not low <= cell.thickness_nm <= high:
             raise broken("thickness is outside the card's validity", f"{low:g} <= thickness_nm <= {high:g}",

@@ -12,7 +12,6 @@ from qtaml_codesign.barriers.exact import Exact
 from qtaml_codesign.barriers.prefactor import Prefactor
 from qtaml_codesign.barriers.registry import make_barrier
 from qtaml_codesign.card_schema.cell import CellParameters
-from qtaml_codesign.card_schema.problems import broken
 from qtaml_codesign.errors import InputError
 
 _OF_THE_CARD = ("model", "thickness_nm", "transmission", "electrode_mass_m0")
@@ -46,20 +45,21 @@ def barrier_of(fields: Mapping[str, Any]) -> Barrier:
     return made
 
 
-def check_anchor(cell: CellParameters, prefix: str) -> None:
+def check_anchor(cell: CellParameters) -> None:
     """Whether the attempt frequency was fitted with a barrier such as the cell's, or is forced.
 
     Args:
         cell: with its barrier.
-        prefix: of the cell's fields on the card.
 
     Raises:
-        PydanticCustomError: a bias or a prefactor beside an attempt frequency of the rectangular WKB barrier.
+        InputError: a bias or a prefactor beside an attempt frequency of the rectangular WKB barrier.
     """
     if cell.barrier.departures and cell.attempt_frequency_anchor in (None, "rectangular_wkb"):
-        raise broken("the attempt frequency is that of a rectangular WKB barrier, and the barrier is another one",
-                     "a bias or a prefactor takes an attempt frequency fitted with it: beside one of the rectangle a "
-                     "bias alone moves the 3 nm card by +103 pm at p = 0.1, the prefactor alone by -193 pm, both "
-                     "together by +23 pm", ", ".join(cell.barrier.departures),
-                     "calibrate attempt_frequency_Hz with this barrier and write `attempt_frequency_anchor: "
-                     "this_barrier`, or `forced` to take it as it is", f"{prefix}cell.attempt_frequency_anchor")
+        raise InputError(
+            "the attempt frequency is that of a rectangular WKB barrier, and the barrier is another one",
+            where="cell.attempt_frequency_anchor",
+            rule="a bias or a prefactor takes an attempt frequency fitted with it: beside one of the rectangle a "
+            "bias alone moves the 3 nm card by +103 pm at p = 0.1, the prefactor alone by -193 pm, both "
+            "together by +23 pm", value=", ".join(cell.barrier.departures),
+            next_step="calibrate attempt_frequency_Hz with this barrier and write `attempt_frequency_anchor: "
+            "this_barrier`, or `forced` to take it as it is")

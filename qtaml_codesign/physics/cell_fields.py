@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from qtaml_codesign.card_schema.quantities import quantity
+from qtaml_codesign.card_schema.shaping import check_anchor
 from qtaml_codesign.cards import CellParameters, DeviceCard
 
 THICKNESS: Final = "barrier.thickness_nm"
@@ -52,7 +53,8 @@ def with_number(cell: CellParameters, field: str, value: float) -> CellParameter
         value: in the field's own unit, not checked against its bounds; of whole numbers the nearest.
 
     Raises:
-        InputError: a shape of a barrier that cannot have this number.
+        InputError: a shape of a barrier that cannot have this number, or a bias beside an attempt frequency that was
+            fitted without one.
 
     Example:
         >>> from qtaml_codesign.cards import load_card
@@ -65,7 +67,9 @@ def with_number(cell: CellParameters, field: str, value: float) -> CellParameter
     if field == THICKNESS:
         return replace(cell, thickness_nm=value)
     if part == "barrier":
-        return replace(cell, barrier=cell.barrier.with_number(name, value))
+        moved = replace(cell, barrier=cell.barrier.with_number(name, value))
+        check_anchor(moved)
+        return moved
     if part in ("escape", "variation"):
         return replace(cell, **{part: _deep(getattr(cell, part), name, value)})
     changed: dict[str, Any] = {name or part: value}

@@ -10,8 +10,9 @@ The effects act in this order, each in a file of its own:
 The hazard x = -ln(1 - p_esc) of one electron is passed on as the action that a plain barrier of the same hazard has,
 S = -ln(1 - exp(-x / M)), so that one tail serves all (`hazard`). A falling field has another hazard for each number of
 electrons that have left, and a trap passes one electron at a time: their tail is that of a death process
-(`self_limiting`). Averages over cells are taken of
-both p_flip and 1 - p_flip, in logs.
+(`self_limiting`); past a trap in a fixed field it has a closed form (`leaving`). Averages over cells are taken of both
+p_flip and 1 - p_flip, in logs; the noise of the charge lies inside them, all charges at once, where they are averages
+over traps or thickness.
 """
 
 from __future__ import annotations
@@ -24,19 +25,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qtaml_codesign.barriers.barrier import Barrier
-from qtaml_codesign.card_schema.effects import NO_EFFECTS, Traps
+from qtaml_codesign.card_schema.effects import NO_EFFECTS
 from qtaml_codesign.cards import CellParameters
 from qtaml_codesign.errors import InputError
 from qtaml_codesign.physics import access, arrhenius, charge_noise, self_limiting, traps
 from qtaml_codesign.physics.escape import EscapeLogs, Tail, escape_logs, log_flips
 from qtaml_codesign.physics.hazard import action_of, log_hazard_of
+from qtaml_codesign.physics.leaving import leaving_logs
 from qtaml_codesign.physics.roughness import rough_action, slopes_per_nm
 from qtaml_codesign.physics.thermal import thermal_action
-from qtaml_codesign.physics.variation import averaged_logs
+from qtaml_codesign.physics.variation import Remembered, averaged_logs
 
 Array = NDArray[np.float64]
 Logs = tuple[Array, Array]
-Rates = Callable[[int], Array]
+LogsBeside = Callable[[Array | None], Logs]
 _BLOCK = 256
 
 
@@ -67,19 +69,22 @@ def carried_attempts(cell: CellParameters) -> float:
     return cell.attempts if cell.escape == NO_EFFECTS else max(cell.attempts, 1.0)
 
 
-def flip_logs(cell: CellParameters, thickness_nm: Array, tail: Tail = "binomial") -> EscapeLogs:
+def flip_logs(
+    cell: CellParameters, thickness_nm: Array, tail: Tail = "binomial", *, one_of_many: bool = False
+) -> EscapeLogs:
     """Logs of p_esc, 1 - p_esc, p_flip and 1 - p_flip of a cell; those of one electron at the thickness itself.
 
     Args:
         cell: its own thickness is not used.
         thickness_nm: d, any shape.
         tail: as in `escape.escape_logs`; the exact one alone where effects act on the escape.
+        one_of_many: an average over cells is being taken, for which noise is summed up the faster way, as with traps.
 
     Raises:
         InputError: an approximate tail with effects, or a thickness that is too large for thermal averaging.
     """
     if cell.variation is not None:
-        return averaged_logs(cell, thickness_nm, partial(flip_logs, tail=tail))
+        return averaged_logs(cell, thickness_nm, partial(flip_logs, tail=tail, one_of_many=True))
     action = effective_action(cell, thickness_nm)
     one = escape_logs(action, carried_attempts(cell), cell.electrons, cell.flip_threshold, tail)
     if cell.escape == NO_EFFECTS:
@@ -88,9 +93,21 @@ def flip_logs(cell: CellParameters, thickness_nm: Array, tail: Tail = "binomial"
         raise InputError("an approximate tail beside effects on the escape", where="tail", rule="binomial where the "
                          "card has `escape:`", value=tail, next_step="leave the tail out, or the card's `escape:`")
     flat = np.ravel(thickness_nm)
-    parts = [_with_effects(cell, flat[first:first + _BLOCK]) for first in range(0, flat.size, _BLOCK)]
+    logs_of = _all_charges if cell.escape.traps or (one_of_many and _varies_within(cell)) else _charge_by_charge
+    parts = [logs_of(cell, flat[first:first + _BLOCK]) for first in range(0, flat.size, _BLOCK)]
     above, below = (np.concatenate(side).reshape(action.shape) for side in zip(*parts, strict=True))
     return EscapeLogs(one.log_escape, one.log_stay, above, below)
+
+
+def remembering_logs(cell: CellParameters) -> Callable[[Array], EscapeLogs]:
+    """`flip_logs` of one cell, for calls at many thicknesses near each other, which share what they work out.
+
+    Args:
+        cell: its own thickness is not used.
+    """
+    if cell.variation is None:
+        return partial(flip_logs, cell)
+    return partial(averaged_logs, cell, logs_of=Remembered(partial(flip_logs, one_of_many=True)))
 
 
 def log_flip(cell: CellParameters, thickness_nm: Array, tail: Tail = "binomial") -> Array:
@@ -171,36 +188,71 @@ def charge_rms(cell: CellParameters) -> float:
     return charge_noise.thermal_rms_electrons(_given(escape.node_capacitance_aF), _given(cell.temperature_K))
 
 
-def _with_effects(cell: CellParameters, thickness_nm: Array) -> Logs:
-    """ln p_flip and ln(1 - p_flip) of a cell with effects on its escape, at thicknesses (points,)."""
-    hazard, leaky = cache(lambda lost: log_hazard(cell, thickness_nm, lost)), cell.escape.traps
+def _varies_within(cell: CellParameters) -> bool:
+    """Whether the rate of an electron, or the number of them at the start, varies."""
+    return cell.escape.field is not None or charge_rms(cell) > 0.0
 
-    def direct(lost: int) -> Array:
-        return np.asarray(math.log(cell.electrons - lost) + hazard(lost))
+
+def _charge_by_charge(cell: CellParameters, thickness_nm: Array) -> Logs:
+    """ln p_flip and ln(1 - p_flip) of a cell without traps at thicknesses (points,), one charge after the other."""
+    hazard = cache(lambda lost: log_hazard(cell, thickness_nm, lost))
 
     def tail(extra: int) -> Logs:
-        clean = _of_hazard(cell, hazard(0), extra) if cell.escape.field is None else _of_rates(cell, direct, extra)
-        return clean if leaky is None else _mixed_with_traps(cell, leaky, thickness_nm, (clean, direct), extra)
+        if cell.escape.field is None:
+            return _of_hazard(cell, hazard(0), extra)
+        numbers = range(-extra, cell.flip_threshold + 1)
+        rates = [np.asarray(math.log(cell.electrons - lost) + hazard(lost)) for lost in numbers]
+        return self_limiting.death_logs(np.stack(rates))
 
     return charge_noise.averaged(tail, charge_rms(cell), cell.flip_threshold)
 
 
-def _mixed_with_traps(
-    cell: CellParameters, leaky: Traps, thickness_nm: Array, without: tuple[Logs, Rates], extra: int
-) -> Logs:
-    """Logs over cells with and without a trap, from those without and the ln of the rates of direct escape."""
-    (clean, direct), activation = without, leaky.activation_energy_eV
+def _all_charges(cell: CellParameters, thickness_nm: Array) -> Logs:
+    """The same of any cell, with one sum or integral for all charges at the start."""
+    logs_beside = (_fixed_field if cell.escape.field is None else _falling_field)(cell, thickness_nm)
+    clean, leaky = logs_beside(None), cell.escape.traps
+    if leaky is None:
+        return clean
+    action, number = barrier_after(cell, 0).action(thickness_nm), (leaky.density_per_cm3, leaky.area_nm2, thickness_nm)
+    one = traps.average_over_places(logs_beside, action, cell.flip_threshold + 1)
+    return traps.mixed(clean, one, traps.traps_per_cell(*number))
+
+
+def _fixed_field(cell: CellParameters, thickness_nm: Array) -> LogsBeside:
+    """Logs of cells without a trap, or with one at places (nodes, 1), whose field does not fall."""
+    log_x, action = log_hazard(cell, thickness_nm, lost=0), cell.barrier.action(thickness_nm)
+
+    def logs_beside(share: Array | None) -> Logs:
+        past = -math.inf if share is None else _log_trap_rate(cell, action, share)
+        return leaving_logs(log_x, past, cell.electrons, cell.flip_threshold, charge_rms(cell))
+
+    return logs_beside
+
+
+def _falling_field(cell: CellParameters, thickness_nm: Array) -> LogsBeside:
+    """The same where the field falls with every electron."""
+    rms = charge_rms(cell)
+    numbers = range(-charge_noise.most_extra(rms), cell.flip_threshold + 1)
+    rates = np.stack([math.log(cell.electrons - lost) + log_hazard(cell, thickness_nm, lost) for lost in numbers])
+    actions = np.stack([barrier_after(cell, lost).action(thickness_nm) for lost in numbers])
+
+    def logs_beside(share: Array | None) -> Logs:
+        if share is None:
+            return self_limiting.noisy_death_logs(rates, rms, cell.flip_threshold)
+        above, below = zip(*(self_limiting.noisy_death_logs(
+            np.logaddexp(rates, _log_trap_rate(cell, actions, place)), rms, cell.flip_threshold) for place in share),
+            strict=True)
+        return np.stack(above), np.stack(below)
+
+    return logs_beside
+
+
+def _log_trap_rate(cell: CellParameters, action: Array, share: Array) -> Array:
+    leaky = cell.escape.traps
+    assert leaky is not None
+    activation = leaky.activation_energy_eV
     log_activation = arrhenius.log_boltzmann(activation, _given(cell.temperature_K)) if activation else 0.0
-
-    def at(share: Array) -> Logs:
-        def rate(lost: int) -> Array:
-            action = barrier_after(cell, lost).action(thickness_nm)
-            beside = traps.log_trap_rate(action, share, cell.attempts, log_activation)
-            return np.asarray(np.logaddexp(direct(lost), beside))
-        return _of_rates(cell, rate, extra)
-
-    one = traps.average_over_places(at, barrier_after(cell, 0).action(thickness_nm), cell.flip_threshold + 1)
-    return traps.mixed(clean, one, traps.traps_per_cell(leaky.density_per_cm3, leaky.area_nm2, thickness_nm))
+    return traps.log_trap_rate(action, share, cell.attempts, log_activation)
 
 
 def _of_hazard(cell: CellParameters, log_hazard: Array, extra: int) -> Logs:
@@ -208,13 +260,6 @@ def _of_hazard(cell: CellParameters, log_hazard: Array, extra: int) -> Logs:
     attempts, action = carried_attempts(cell), action_of(log_hazard, carried_attempts(cell))
     logs = escape_logs(action, attempts, cell.electrons + extra, cell.flip_threshold + extra)
     return logs.log_flip, logs.log_no_flip
-
-
-def _of_rates(cell: CellParameters, log_rate_after: Rates, extra: int) -> Logs:
-    """The same from the ln of the rate at which the next electron leaves, after some of N have."""
-    rates = np.stack([log_rate_after(lost) for lost in range(-extra, cell.flip_threshold + 1)])
-    above, below = self_limiting.death_logs(rates.reshape(len(rates), -1))
-    return above.reshape(rates.shape[1:]), below.reshape(rates.shape[1:])
 
 
 def _activated(cell: CellParameters, activation_energy_eV: float | None) -> float:

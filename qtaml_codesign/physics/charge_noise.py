@@ -78,6 +78,55 @@ def averaged(logs_of: Callable[[int], Logs], rms_electrons: float, flip_threshol
     return np.minimum(sums[0], 0.0), np.minimum(sums[1], 0.0)
 
 
+def most_extra(rms_electrons: float) -> int:
+    """The largest dn that is counted where all charges are taken at once: more are lost beside any 1 - p above e^-60.
+
+    Args:
+        rms_electrons: s.
+    """
+    return math.ceil(_REACH * rms_electrons + 3.0 * rms_electrons**2)
+
+
+def shares_at_start(rms_electrons: float, flip_threshold: int) -> tuple[Array, float]:
+    """ln P(dn) for dn from `most_extra` down to -k_th, and ln P(dn < -k_th).
+
+    Args:
+        rms_electrons: s; at 0 all cells have dn = 0.
+        flip_threshold: k_th.
+    """
+    extra = np.arange(most_extra(rms_electrons), -flip_threshold - 1.0, -1.0)
+    if rms_electrons == 0.0:
+        return np.where(extra == 0.0, 0.0, -np.inf), -math.inf
+    return -0.5 * (extra / rms_electrons) ** 2 - _log_total(rms_electrons), log_empty(rms_electrons, flip_threshold)
+
+
+def chances_by_number(
+    rms_electrons: float, flip_threshold: int, steepest: float, most: int
+) -> tuple[int, Array, Array, Array, Array]:
+    """ln P(dn < m - k_th) and ln P(dn >= m - k_th) by the number m of electrons that would leave, and their ratios.
+
+    Args:
+        rms_electrons: s; 0 = none.
+        flip_threshold: k_th.
+        steepest: the largest ln of the factor by which m + 1 is likelier than m; the second goes on until this is lost.
+        most: of dn that are held.
+
+    Returns:
+        The first m with a chance to flip; the first logs, that of the last m holding for all beyond, and their ratios
+        from m to m + 1 (1 at the last); the second logs and theirs (none at the last).
+    """
+    threshold, near = flip_threshold + 1, math.ceil(_REACH * rms_electrons)
+    if rms_electrons == 0.0:
+        return threshold, np.zeros(threshold + 1), np.ones(threshold + 1), np.zeros(threshold), np.ones(threshold - 1)
+    far = min(math.ceil(4.0 * _REACH * rms_electrons + rms_electrons**2 * (steepest + 1.0)), most)
+    extra = np.arange(-threshold - near, far + near + 1.0)
+    shares = -0.5 * (extra / rms_electrons) ** 2 - _log_total(rms_electrons)
+    flips = np.minimum(np.logaddexp.accumulate(shares)[near:near + threshold + near + 1], 0.0)
+    stays = np.minimum(np.logaddexp.accumulate(shares[::-1])[::-1][near + 1:near + 1 + threshold + far], 0.0)
+    with np.errstate(over="ignore"):
+        return 0, flips, np.append(np.exp(np.diff(flips)), 1.0), stays, np.exp(np.diff(stays))
+
+
 def _lost_beside(term: Array, total: Array) -> bool:
     """Whether a term changes none of the sums any more."""
     return bool(np.all(term < total - _NEGLIGIBLE))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -97,7 +97,7 @@ class FlipProbability:
         """ln(1 - p_flip), with all its digits where p_flip is close to 1."""
         return _scalar(self._logs.log_no_flip)
 
-    @property
+    @cached_property
     def _logs(self) -> EscapeLogs:
         return flip_logs(self.cell, np.asarray(self.thickness_nm), self.tail)
 

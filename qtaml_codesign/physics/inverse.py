@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 from scipy import optimize, special
 
+from qtaml_codesign.card_schema.effects import NO_EFFECTS
 from qtaml_codesign.cards import CellParameters, DeviceCard, as_card
 from qtaml_codesign.errors import InputError
 from qtaml_codesign.physics import kernels
-from qtaml_codesign.physics.chain import flip_logs, log_flip
+from qtaml_codesign.physics.chain import log_flip, remembering_logs
 
 _LOG_HALF = math.log(0.5)
 _MOST_STEPS = 200
@@ -24,6 +25,8 @@ _HIGHEST = 50.0
 _NEAREST = 4e-16
 _STEP_nm = 1e-4
 _NARROW = 1e-9
+_REACH = 0.02
+_MOST_DOUBLINGS = 8
 
 
 def thickness_for(
@@ -55,8 +58,7 @@ def thickness_for(
     log_target, log_rest = _target(flip_probability, log_flip_probability)
     cell, (low, high) = card.resolve(), card.validity.thickness_nm
     if cell.plain:
-        u = _solve(float(cell.electrons), float(cell.flip_threshold), log_target, log_rest)
-        found = cell.barrier.thickness_nm(-_log_share(u - math.log(cell.attempts)))
+        found = _plain_thickness(cell, log_target, log_rest)
     else:
         found = _bracketed(cell, low, high, log_target, log_rest)
     if not low <= found <= high:
@@ -101,14 +103,42 @@ def _difference(cell: CellParameters) -> float:
 
 def _bracketed(cell: CellParameters, low: float, high: float, log_target: float, log_rest: float) -> float:
     """Thickness in [low, high] nm of a flip probability; NaN where there is none. p_flip falls with thickness."""
+    logs_of = remembering_logs(cell)
+
     def gap(thickness_nm: float) -> float:
-        logs = flip_logs(cell, np.array([thickness_nm]))
+        logs = logs_of(np.array([thickness_nm]))
         return float(logs.log_flip[0] - log_target if log_target < _LOG_HALF else log_rest - logs.log_no_flip[0])
 
+    if cell.variation is not None and cell.escape != NO_EFFECTS:
+        low, high = _nearby(gap, _plain_thickness(cell, log_target, log_rest), low, high)
     high = _thick_enough(gap, low, high)
     if math.isnan(high) or gap(low) < 0.0:
         return math.nan
     return float(optimize.brentq(gap, low, high, xtol=1e-13, rtol=4.0 * np.finfo(float).eps))
+
+
+def _nearby(gap: Callable[[float], float], start: float, low: float, high: float) -> tuple[float, float]:
+    """A part of [low, high] around `start` in which a falling gap passes 0; all of it where none was found.
+
+    Averages over cells of very thick or thin oxides take long, and may not be known.
+    """
+    try:
+        near = min(max(start, low), high)
+        sign, reach = (1.0 if gap(near) > 0.0 else -1.0), _REACH * near
+        for _ in range(_MOST_DOUBLINGS):
+            far = min(max(near + sign * reach, low), high)
+            if sign * gap(far) <= 0.0:
+                return min(near, far), max(near, far)
+            near, reach = far, 2.0 * reach
+    except InputError:
+        pass
+    return low, high
+
+
+def _plain_thickness(cell: CellParameters, log_target: float, log_rest: float) -> float:
+    """The thickness of a flip probability where nothing but the barrier acts."""
+    u = _solve(float(cell.electrons), float(cell.flip_threshold), log_target, log_rest)
+    return cell.barrier.thickness_nm(-_log_share(u - math.log(cell.attempts)))
 
 
 def _thick_enough(gap: Callable[[float], float], low: float, high: float) -> float:

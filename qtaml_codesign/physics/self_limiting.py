@@ -21,6 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qtaml_codesign.constants import ELEMENTARY_CHARGE_C, FARAD_PER_aF
+from qtaml_codesign.physics import charge_noise
+from qtaml_codesign.physics.death_process import kernels
 
 Array = NDArray[np.float64]
 Logs = tuple[Array, Array]
@@ -67,6 +69,32 @@ def death_logs(log_rates: Array) -> Logs:
     """
     parts = [_death_logs(log_rates[:, first:first + _BLOCK]) for first in range(0, log_rates.shape[1], _BLOCK)]
     return np.concatenate([above for above, _ in parts]), np.concatenate([below for _, below in parts])
+
+
+def noisy_death_logs(log_rates: Array, rms_electrons: float, flip_threshold: int) -> Logs:
+    """The same of cells whose number of electrons at the start varies, by one contour for all of them.
+
+    Phi(s) = sum_dn P(dn) prod_i 1 / (1 + s / r_i) stands for the product: that of a positive law as well.
+
+    Args:
+        log_rates: (most_extra + k_th + 1, points) as in `death_logs`, from the fullest cell on.
+        rms_electrons: s of the number at the start, as in `charge_noise.averaged`.
+        flip_threshold: k_th.
+
+    Returns:
+        Both (points,), to about 1e-13 relative; 1 - p below e^-60 may be cut off beside noise.
+
+    Validity: rates fall as electrons leave.
+
+    Example:
+        >>> flips, _ = noisy_death_logs(np.log([[5.0], [4.0], [3.0]]) + np.log(0.1), 0.0, 2)
+        >>> np.exp(flips).round(6)
+        array([0.007435])
+    """
+    shares, sure = charge_noise.shares_at_start(rms_electrons, flip_threshold)
+    out = np.empty((2, log_rates.shape[1]))
+    kernels.death_logs(log_rates, shares, sure, out)
+    return out[0], out[1]
 
 
 def _death_logs(log_rates: Array) -> Logs:

@@ -93,7 +93,7 @@ def solve_field(card: DeviceCard, field: str, log_flip_probability: float) -> So
         log_flip_probability: ln p < 0 that is wanted.
 
     Raises:
-        InputError: no value within the field's bounds gives it.
+        InputError: no value within the field's bounds gives it, or none but the card's own can be.
 
     Source: steps outwards from the card's own value, then Brent's method in ln of the field; for the thickness
         `thickness_for`.
@@ -115,6 +115,7 @@ def solve_field(card: DeviceCard, field: str, log_flip_probability: float) -> So
 
     ends = _around(gap, before, bounds.low, bounds.high, bounds.whole)
     if ends is None:
+        with_number(cell, field, _moved(before, _STEP, bounds.low, bounds.high, bounds.whole))
         raise InputError(f"no value of {field} gives this flip probability", where="solve (--solve)",
                          rule=f"p = {math.exp(log_flip_probability):.4g} for some {bounds.low:g} <= {field} <= "
                          f"{bounds.high:g}",

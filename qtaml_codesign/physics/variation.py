@@ -77,6 +77,33 @@ def averaged_logs(cell: CellParameters, thickness_nm: Array, logs_of: LogsOf) ->
     return EscapeLogs(logs.log_escape, logs.log_stay, log_flip, log_no_flip)
 
 
+class Remembered:
+    """Logs of one cell without variation, each thickness worked out once: neighbouring means share most of their nodes.
+
+    Args:
+        logs_of: as in `averaged_logs`, for one and the same cell in all calls.
+    """
+
+    def __init__(self, logs_of: LogsOf) -> None:
+        self._logs_of = logs_of
+        self._known: dict[float, Array] = {}
+
+    def __call__(self, cell: CellParameters, thickness_nm: Array) -> EscapeLogs:
+        """The logs at thicknesses of any shape.
+
+        Args:
+            cell: the one cell.
+            thickness_nm: d.
+        """
+        places = np.ravel(thickness_nm).tolist()
+        unknown = list(dict.fromkeys(place for place in places if place not in self._known))
+        if unknown:
+            found = np.stack(self._logs_of(cell, np.array(unknown)), axis=-1)
+            self._known.update(zip(unknown, found, strict=True))
+        found = np.array([self._known[place] for place in places])
+        return EscapeLogs(*np.moveaxis(found, -1, 0).reshape((4, *np.shape(thickness_nm))))
+
+
 def spread_nm(cell: CellParameters) -> float:
     """Standard deviation of the thickness from cell to cell, 0 where the cells are alike.
 
