@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from mpmath import mp, mpf
 from numpy.typing import NDArray
+from scipy import special
 
 import qtaml_codesign as qc
 from qtaml_codesign.cards import load_card
 from qtaml_codesign.errors import CardError, InputError
-from qtaml_codesign.physics import charge_noise, inverse, self_limiting
+from qtaml_codesign.physics import charge_noise, inverse
 from qtaml_codesign.physics.cell_fields import with_number
 from qtaml_codesign.physics.chain import flip_logs, remembering_logs
 from qtaml_codesign.physics.death_process import kernels
 from qtaml_codesign.physics.leaving import leaving_logs
 from qtaml_codesign.physics.sampling import flip_band
+from qtaml_codesign.physics.self_limiting import death_logs
 from qtaml_codesign.physics.solving import solve_field
 
 Array = NDArray[np.float64]
@@ -59,6 +62,18 @@ def exact_leaving(x: float, rate: float, electrons: int, threshold: int, rms: fl
     return above, 1 - above
 
 
+def one_after_the_other(tail: Callable[[int], tuple[Array, Array]], rms: float, threshold: int) -> tuple[Array, Array]:
+    """ln p and ln(1 - p) averaged over the charge at the start, from those of each; cells that start too empty flip."""
+    reach = math.ceil(16.0 * rms)
+    extra = np.arange(-threshold - 1 - reach, reach + 1) if rms else np.array([0])
+    shares = -0.5 * (extra / (rms or 1.0)) ** 2
+    shares -= special.logsumexp(shares)
+    empty = np.zeros_like(tail(0)[0]), np.full_like(tail(0)[0], -np.inf)
+    logs = [tail(more) if more >= -threshold else empty for more in extra.tolist()]
+    above, below = (special.logsumexp(shares[:, None] + np.stack(side), axis=0) for side in zip(*logs, strict=True))
+    return above, below
+
+
 @pytest.mark.parametrize(("x", "rate"), [(1e-3, 0.0), (0.05, 0.7), (1e-9, 3.0), (0.3, 40.0), (1e-5, 1e-7), (2.0, 0.1)])
 @pytest.mark.parametrize(("electrons", "threshold", "rms"), [(50, 4, 0.0), (50, 4, 1.4), (7, 6, 0.0), (5, 0, 0.6)])
 def test_the_sum_is_that_of_incomplete_beta_functions(
@@ -80,11 +95,11 @@ def test_one_sum_is_one_charge_after_the_other(electrons: int, threshold: int, r
     log_x, log_rate = rng.uniform(-40.0, 14.0, 6), rng.uniform(-30.0, 12.0, 6)
 
     def tail(extra: int) -> tuple[Array, Array]:
-        return self_limiting.death_logs(np.stack([np.logaddexp(math.log(electrons - lost) + log_x, log_rate)
-                                                  for lost in range(-extra, threshold + 1)]))
+        return death_logs(np.stack([np.logaddexp(math.log(electrons - lost) + log_x, log_rate)
+                                    for lost in range(-extra, threshold + 1)]), threshold + extra)
 
     found = np.stack(leaving_logs(log_x, log_rate, electrons, threshold, rms))
-    slow = np.stack(charge_noise.averaged(tail, rms, threshold))
+    slow = np.stack(one_after_the_other(tail, rms, threshold))
     np.testing.assert_array_less(np.abs(found - slow), 1e-11 * np.maximum(1.0, np.abs(slow)))
 
 
@@ -100,10 +115,10 @@ def test_one_contour_is_one_charge_after_the_other(electrons: int, threshold: in
         return np.asarray(math.log(electrons - lost) + log_x - fall * lost)
 
     def tail(extra: int) -> tuple[Array, Array]:
-        return self_limiting.death_logs(np.stack([rate(lost) for lost in range(-extra, threshold + 1)]))
+        return death_logs(np.stack([rate(lost) for lost in range(-extra, threshold + 1)]), threshold + extra)
 
-    found = np.stack(self_limiting.noisy_death_logs(np.stack([rate(lost) for lost in numbers]), rms, threshold))
-    slow = np.stack(charge_noise.averaged(tail, rms, threshold))
+    found = np.stack(death_logs(np.stack([rate(lost) for lost in numbers]), threshold, rms))
+    slow = np.stack(one_after_the_other(tail, rms, threshold))
     known = slow > np.array([[-np.inf], [-60.0]])
     np.testing.assert_array_less((np.abs(found - slow) / np.maximum(1.0, np.abs(slow)))[known], 1e-11)
 
@@ -112,7 +127,7 @@ def test_one_contour_beside_a_mean_time_of_one_window() -> None:
     """601 stages whose times add up to 1 on average: against the sum over the negative binomial law, to 1e-11."""
     log_x, log_rate = np.full(9, math.log(0.3281286)), np.log(np.linspace(80.0, 100.0, 9))
     rates = np.stack([np.logaddexp(math.log(1870 - lost) + log_x, log_rate) for lost in range(601)])
-    found, summed = self_limiting.noisy_death_logs(rates, 0.0, 600), leaving_logs(log_x, log_rate, 1870, 600)
+    found, summed = death_logs(rates, 600), leaving_logs(log_x, log_rate, 1870, 600)
     np.testing.assert_allclose(np.stack(found), np.stack(summed), rtol=1e-11, atol=0.0)
 
 

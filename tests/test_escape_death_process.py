@@ -56,7 +56,7 @@ def test_equal_rates_are_the_binomial_tail(electrons: int, threshold: int, attem
     """Both sides, from ln p = -271,800 to 1 - p = e^-3e16: of p (beyond e^-100 of ln p) to 1e-12."""
     action = np.array([0.01, 0.5, 2.0, 10.0, 14.0, 17.0, 18.0, 19.0, 19.5, 20.0, 21.0, 25.0, 40.0, 100.0, 900.0])
     left = np.log(np.arange(electrons, electrons - threshold - 1, -1.0))[:, None]
-    found = np.stack(death_logs(left + log_hazard_of(action, attempts)))
+    found = np.stack(death_logs(left + log_hazard_of(action, attempts), threshold))
     exact = np.stack(escape_logs(action, attempts, electrons, threshold)[2:])
     known = np.isfinite(exact) & (exact < 0.0)
     np.testing.assert_array_less((np.abs(found - exact) / np.maximum(1.0, np.abs(exact) / 100.0))[known], 1e-12)
@@ -70,7 +70,7 @@ def test_unequal_rates_are_the_matrix_exponential(scale: float) -> None:
         rates = scale * 10.0 ** rng.uniform(-2.0, 2.0, int(rng.integers(1, 12)))
         generator = np.diag(np.append(-rates, 0.0)) + np.diag(rates, 1)
         row = linalg.expm(generator)[0]
-        above, below = (float(side[0]) for side in death_logs(np.log(rates)[:, None]))
+        above, below = (float(side[0]) for side in death_logs(np.log(rates)[:, None], len(rates) - 1))
         assert math.exp(above) == pytest.approx(row[-1], rel=1e-9, abs=1e-13)
         assert math.exp(below) == pytest.approx(row[:-1].sum(), rel=1e-9, abs=1e-13)
 
@@ -83,7 +83,7 @@ def test_rare_unequal_rates_by_partial_fractions() -> None:
             slow = [scale * rate for rate in rates]
             below = mp.fsum(mp.exp(-one) * mp.fprod(other / (other - one) for other in slow if other != one)
                             for one in slow)
-            found = death_logs(np.array([[float(mp.log(rate))] for rate in slow]))
+            found = death_logs(np.array([[float(mp.log(rate))] for rate in slow]), len(slow) - 1)
             for side, exact in zip(found, (mp.log1p(-below), mp.log(below)), strict=True):
                 assert float(side[0]) == pytest.approx(float(exact), rel=2e-13, abs=0.0)
 

@@ -17,9 +17,9 @@ from qtaml_codesign.cards import DeviceCard, load_card
 from qtaml_codesign.errors import InputError
 from qtaml_codesign.physics.arrhenius import log_factor
 from qtaml_codesign.physics.chain import flip_logs
-from qtaml_codesign.physics.charge_noise import averaged
 from qtaml_codesign.physics.flip import log_slope_per_nm
 from qtaml_codesign.physics.hazard import action_of, log_hazard_of
+from qtaml_codesign.physics.leaving import leaving_logs
 from qtaml_codesign.physics.roughness import rough_action
 from qtaml_codesign.physics.thermal import thermal_action, thermal_share
 from qtaml_codesign.physics.traps import average_over_places, log_trap_rate
@@ -142,16 +142,12 @@ def test_error_of_the_rule_over_places(needed: int) -> None:
     (1.4, 4, 0.05), (0.2, 4, 1e-3), (3.0, 4, 1e-12), (1.0, 0, 0.3), (6.0, 24, 0.5), (1.4, 24, 1e-8), (1.4, 4, 0.9)])
 def test_charge_noise_against_the_whole_sum(rms: float, threshold: int, chance: float) -> None:
     """Over all numbers of electrons from 0 to 200, cell by cell with scipy; both sides to 1e-11."""
-    def tail(extra: int) -> tuple[np.ndarray, np.ndarray]:
-        args = (threshold + extra, 50 + extra, chance)
-        return np.array([stats.binom.logsf(*args)]), np.array([stats.binom.logcdf(*args)])
-
     extra = np.arange(-120, 121)
     share = np.exp(-0.5 * (extra / rms) ** 2)
     share /= share.sum()
     flips = [1.0 if more < -threshold else stats.binom.sf(threshold + more, 50 + more, chance) for more in extra]
     stays = [0.0 if more < -threshold else stats.binom.cdf(threshold + more, 50 + more, chance) for more in extra]
-    above, below = averaged(tail, rms, threshold)
+    above, below = leaving_logs(np.log([-math.log1p(-chance)]), -math.inf, 50, threshold, rms)
     assert math.exp(above[0]) == pytest.approx(float(share @ flips), rel=1e-11, abs=0.0)
     assert math.exp(below[0]) == pytest.approx(float(share @ stays), rel=1e-11, abs=0.0)
 

@@ -11,15 +11,14 @@ The hazard x = -ln(1 - p_esc) of one electron is passed on as the action that a 
 S = -ln(1 - exp(-x / M)), so that one tail serves all (`hazard`). A falling field has another hazard for each number of
 electrons that have left, and a trap passes one electron at a time: their tail is that of a death process
 (`self_limiting`); past a trap in a fixed field it has a closed form (`leaving`). Averages over cells are taken of both
-p_flip and 1 - p_flip, in logs; the noise of the charge lies inside them, all charges at once, where they are averages
-over traps or thickness.
+p_flip and 1 - p_flip, in logs.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,22 +68,19 @@ def carried_attempts(cell: CellParameters) -> float:
     return cell.attempts if cell.escape == NO_EFFECTS else max(cell.attempts, 1.0)
 
 
-def flip_logs(
-    cell: CellParameters, thickness_nm: Array, tail: Tail = "binomial", *, one_of_many: bool = False
-) -> EscapeLogs:
+def flip_logs(cell: CellParameters, thickness_nm: Array, tail: Tail = "binomial") -> EscapeLogs:
     """Logs of p_esc, 1 - p_esc, p_flip and 1 - p_flip of a cell; those of one electron at the thickness itself.
 
     Args:
         cell: its own thickness is not used.
         thickness_nm: d, any shape.
         tail: as in `escape.escape_logs`; the exact one alone where effects act on the escape.
-        one_of_many: an average over cells is being taken, for which noise is summed up the faster way, as with traps.
 
     Raises:
         InputError: an approximate tail with effects, or a thickness that is too large for thermal averaging.
     """
     if cell.variation is not None:
-        return averaged_logs(cell, thickness_nm, partial(flip_logs, tail=tail, one_of_many=True))
+        return averaged_logs(cell, thickness_nm, partial(flip_logs, tail=tail))
     action = effective_action(cell, thickness_nm)
     one = escape_logs(action, carried_attempts(cell), cell.electrons, cell.flip_threshold, tail)
     if cell.escape == NO_EFFECTS:
@@ -92,9 +88,10 @@ def flip_logs(
     if tail != "binomial":
         raise InputError("an approximate tail beside effects on the escape", where="tail", rule="binomial where the "
                          "card has `escape:`", value=tail, next_step="leave the tail out, or the card's `escape:`")
+    if not _varies_within(cell):
+        return one
     flat = np.ravel(thickness_nm)
-    logs_of = _all_charges if cell.escape.traps or (one_of_many and _varies_within(cell)) else _charge_by_charge
-    parts = [logs_of(cell, flat[first:first + _BLOCK]) for first in range(0, flat.size, _BLOCK)]
+    parts = [_all_charges(cell, flat[first:first + _BLOCK]) for first in range(0, flat.size, _BLOCK)]
     above, below = (np.concatenate(side).reshape(action.shape) for side in zip(*parts, strict=True))
     return EscapeLogs(one.log_escape, one.log_stay, above, below)
 
@@ -107,7 +104,7 @@ def remembering_logs(cell: CellParameters) -> Callable[[Array], EscapeLogs]:
     """
     if cell.variation is None:
         return partial(flip_logs, cell)
-    return partial(averaged_logs, cell, logs_of=Remembered(partial(flip_logs, one_of_many=True)))
+    return partial(averaged_logs, cell, logs_of=Remembered(flip_logs))
 
 
 def log_flip(cell: CellParameters, thickness_nm: Array, tail: Tail = "binomial") -> Array:
@@ -189,26 +186,12 @@ def charge_rms(cell: CellParameters) -> float:
 
 
 def _varies_within(cell: CellParameters) -> bool:
-    """Whether the rate of an electron, or the number of them at the start, varies."""
-    return cell.escape.field is not None or charge_rms(cell) > 0.0
-
-
-def _charge_by_charge(cell: CellParameters, thickness_nm: Array) -> Logs:
-    """ln p_flip and ln(1 - p_flip) of a cell without traps at thicknesses (points,), one charge after the other."""
-    hazard = cache(lambda lost: log_hazard(cell, thickness_nm, lost))
-
-    def tail(extra: int) -> Logs:
-        if cell.escape.field is None:
-            return _of_hazard(cell, hazard(0), extra)
-        numbers = range(-extra, cell.flip_threshold + 1)
-        rates = [np.asarray(math.log(cell.electrons - lost) + hazard(lost)) for lost in numbers]
-        return self_limiting.death_logs(np.stack(rates))
-
-    return charge_noise.averaged(tail, charge_rms(cell), cell.flip_threshold)
+    """Whether electrons do not all leave alike, past a trap or a falling field, or their number at the start varies."""
+    return cell.escape.traps is not None or cell.escape.field is not None or charge_rms(cell) > 0.0
 
 
 def _all_charges(cell: CellParameters, thickness_nm: Array) -> Logs:
-    """The same of any cell, with one sum or integral for all charges at the start."""
+    """ln p_flip and ln(1 - p_flip) at thicknesses (points,), by one sum or integral for all charges at the start."""
     logs_beside = (_fixed_field if cell.escape.field is None else _falling_field)(cell, thickness_nm)
     clean, leaky = logs_beside(None), cell.escape.traps
     if leaky is None:
@@ -238,9 +221,9 @@ def _falling_field(cell: CellParameters, thickness_nm: Array) -> LogsBeside:
 
     def logs_beside(share: Array | None) -> Logs:
         if share is None:
-            return self_limiting.noisy_death_logs(rates, rms, cell.flip_threshold)
-        above, below = zip(*(self_limiting.noisy_death_logs(
-            np.logaddexp(rates, _log_trap_rate(cell, actions, place)), rms, cell.flip_threshold) for place in share),
+            return self_limiting.death_logs(rates, cell.flip_threshold, rms)
+        above, below = zip(*(self_limiting.death_logs(
+            np.logaddexp(rates, _log_trap_rate(cell, actions, place)), cell.flip_threshold, rms) for place in share),
             strict=True)
         return np.stack(above), np.stack(below)
 
@@ -253,13 +236,6 @@ def _log_trap_rate(cell: CellParameters, action: Array, share: Array) -> Array:
     activation = leaky.activation_energy_eV
     log_activation = arrhenius.log_boltzmann(activation, _given(cell.temperature_K)) if activation else 0.0
     return traps.log_trap_rate(action, share, cell.attempts, log_activation)
-
-
-def _of_hazard(cell: CellParameters, log_hazard: Array, extra: int) -> Logs:
-    """Logs of p_flip and 1 - p_flip of N + extra electrons that leave independently, from ln x of each."""
-    attempts, action = carried_attempts(cell), action_of(log_hazard, carried_attempts(cell))
-    logs = escape_logs(action, attempts, cell.electrons + extra, cell.flip_threshold + extra)
-    return logs.log_flip, logs.log_no_flip
 
 
 def _activated(cell: CellParameters, activation_energy_eV: float | None) -> float:

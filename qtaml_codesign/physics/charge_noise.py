@@ -1,11 +1,20 @@
-"""Cells that are written with a number of electrons that varies from one write to the next."""
+"""Cells that are written with a number of electrons that varies from one write to the next, n_0 = N + dn.
+
+    p = sum_dn P(dn) P(K > k_th + dn | N + dn),  P(dn) in proportion to exp(-dn^2 / (2 s^2)), dn whole
+
+The cell flips once no more than N - k_th - 1 electrons are left, so that it flips for certain where dn < -k_th: no
+thickness brings p below P(dn < -k_th). That also stands for every n_0 that would be negative. `leaving` and
+`self_limiting` take the sum.
+
+Validity: kTC noise is this distribution, of the energy (q dn)^2 / 2C; a given rms stands for any noise like it, such as
+that of injection. s well below N. Where s is below about 0.3 the number of electrons no longer varies.
+Source: Boltzmann distribution over the charge states of a capacitor.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import lru_cache
-from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +23,7 @@ from scipy import special
 from qtaml_codesign.constants import ELEMENTARY_CHARGE_C, BOLTZMANN_J_per_K, FARAD_PER_aF
 
 Array = NDArray[np.float64]
-Logs = tuple[Array, Array]
 
-_NEGLIGIBLE = 45.0
 _REACH = 10.0
 
 
@@ -35,47 +42,6 @@ def thermal_rms_electrons(node_capacitance_aF: float, temperature_K: float) -> f
     """
     variance = BOLTZMANN_J_per_K * temperature_K * node_capacitance_aF * FARAD_PER_aF
     return math.sqrt(variance) / ELEMENTARY_CHARGE_C
-
-
-def averaged(logs_of: Callable[[int], Logs], rms_electrons: float, flip_threshold: int) -> Logs:
-    """Logs of p_flip and 1 - p_flip averaged over the number of electrons at the start, n_0 = N + dn.
-
-    p = sum_dn P(dn) P(K > k_th + dn | N + dn),  P(dn) in proportion to exp(-dn^2 / (2 s^2)), dn whole
-
-    The cell flips once no more than N - k_th - 1 electrons are left, so that it flips for certain where dn < -k_th: no
-    thickness brings p below P(dn < -k_th). That also stands for every n_0 that would be negative. The sum goes outwards
-    from dn = 0 until a term is below e^-45 = 3e-20 of both results; from there on they fall faster than geometrically.
-
-    Args:
-        logs_of: ln p_flip and ln(1 - p_flip) of cells that start with N + dn electrons, dn >= -k_th; p falls with dn.
-        rms_electrons: s.
-        flip_threshold: k_th.
-
-    Validity: kTC noise is this distribution, of the energy (q dn)^2 / 2C; a given rms stands for any noise like it,
-    such as that of injection. s well below N. Where s is below about 0.3 the number of electrons no longer varies.
-    Source: Boltzmann distribution over the charge states of a capacitor.
-
-    Example:
-        >>> sure = lambda extra: (np.array([-1.0e9]), np.array([0.0]))  # only cells that start too empty flip
-        >>> np.exp(averaged(sure, 1.41, 4)[0]).round(7)  # P(dn <= -5)
-        array([0.0005605])
-    """
-    if rms_electrons == 0.0:
-        return logs_of(0)
-    flips, stays = logs_of(0)
-    share = _log_share(0, rms_electrons)
-    sums = np.logaddexp(flips + share, log_empty(rms_electrons, flip_threshold)), stays + share
-    for direction in (-1, 1):
-        for extra in count(direction, direction):
-            if extra < -flip_threshold:
-                break
-            share = _log_share(extra, rms_electrons)
-            flips, stays = (side + share for side in logs_of(extra))
-            sums = np.logaddexp(sums[0], flips), np.logaddexp(sums[1], stays)
-            most = flips if direction > 0 else np.full(flips.shape, share)  # p rises as dn falls, up to 1
-            if abs(extra) > rms_electrons and _lost_beside(most, sums[0]) and _lost_beside(stays, sums[1]):
-                break
-    return np.minimum(sums[0], 0.0), np.minimum(sums[1], 0.0)
 
 
 def most_extra(rms_electrons: float) -> int:
@@ -125,11 +91,6 @@ def chances_by_number(
     stays = np.minimum(np.logaddexp.accumulate(shares[::-1])[::-1][near + 1:near + 1 + threshold + far], 0.0)
     with np.errstate(over="ignore"):
         return 0, flips, np.append(np.exp(np.diff(flips)), 1.0), stays, np.exp(np.diff(stays))
-
-
-def _lost_beside(term: Array, total: Array) -> bool:
-    """Whether a term changes none of the sums any more."""
-    return bool(np.all(term < total - _NEGLIGIBLE))
 
 
 def log_empty(rms_electrons: float, flip_threshold: int) -> float:

@@ -26,7 +26,7 @@ def leaving_logs(
     p_flip = sum_m P(m) P(dn < m - k_th),  P(m) = Gamma(m + b) / (m! Gamma(b)) p^m q^b
     p = 1 - e^-x,  q = e^-x,  b = N - k_th + R/x
 
-    which is the average of P(K > k_th + dn | N + dn) over dn as `charge_noise.averaged` takes it, in one sum.
+    which is the average of P(K > k_th + dn | N + dn) over dn of `charge_noise` in one sum.
 
     Args:
         log_hazard: ln x of one electron, any shape S.

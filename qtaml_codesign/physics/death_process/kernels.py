@@ -164,8 +164,9 @@ def tilted_mean(gaps: np.ndarray, shares: np.ndarray, centre: float) -> tuple[fl
     """Means over the shares of a_1 and of (a_1 - centre)^2 + a_2, a_n = sum_(j >= i) gaps[j]^-n."""
     first, second, mean, spread = 0.0, 0.0, 0.0, 0.0
     for i in range(gaps.size - 1, -1, -1):
-        first += 1.0 / gaps[i]
-        second += 1.0 / (gaps[i] * gaps[i])
+        inverse = 1.0 / gaps[i]
+        first += inverse
+        second += inverse * inverse
         mean += shares[i] * first
         spread += shares[i] * ((first - centre) ** 2 + second)
     return mean, spread
@@ -212,13 +213,14 @@ def death_logs(log_rates: np.ndarray, log_shares: np.ndarray, log_sure: float, o
         origin = 0.0 if rare else slowest
         low, high = 0.3, stages + 1.0 if rare else min(stages + 1.0, slowest)
         for _ in range(_HALVINGS):
-            s = 0.5 * (low + high) - origin
-            gaps[:] = (rates - origin) + (s + origin)
+            middle = 0.5 * (low + high)
+            s = middle - origin
+            gaps[:] = (rates - origin) + middle  # with all digits, however large the rates
             tilted(s, logs, gaps, log_shares, shares)
             if 1.0 - 1.0 / s - tilted_mean(gaps, shares, 0.0)[0] > 0.0:
-                high = s + origin
+                high = middle
             else:
-                low = s + origin
+                low = middle
         gaps[:] = (rates - origin) + low
         s = low - origin
         log_phi = tilted(s, logs, gaps, log_shares, shares)
