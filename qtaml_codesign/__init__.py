@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from qtaml_codesign.nets.metric import Metric
     from qtaml_codesign.nets.workload import Workload
     from qtaml_codesign.physics.cells import flip_probability_of_cells
+    from qtaml_codesign.physics.comparison import compare_cards
     from qtaml_codesign.physics.flip import FlipProbability, flip_probability, thickness_for
     from qtaml_codesign.physics.retention import Retention, retention, retention_time_s
     from qtaml_codesign.sweeps.api import Sweep, find_frontier, sweep
@@ -80,6 +81,7 @@ _HOME = {
     "TacPlan": "tac.api",
     "TrialCounts": "nets.counts",
     "Workload": "nets.workload",
+    "compare_cards": "physics.comparison",
     "compare_encodings": "tac.encodings",
     "design": "sweeps.design",
     "evaluate": "tac.evaluation",
@@ -103,7 +105,7 @@ _HOME = {
 
 __all__ = [  # noqa: RUF022  (in the order of the pipeline)
     "load_card", "list_cards", "DeviceCard", "Barrier", "register_barrier",
-    "flip_probability", "flip_probability_of_cells", "thickness_for", "FlipProbability",
+    "flip_probability", "flip_probability_of_cells", "thickness_for", "FlipProbability", "compare_cards",
     "retention", "retention_time_s", "Retention",
     "BitFormat", "BitErrorProfile", "ReadLaw", "read_back",
     "noise_model", "NoiseModel", "NOISE_MODELS",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qtaml_codesign.commands.options import Changed, Device, Rows
+from qtaml_codesign.commands.options import Changed, Devices, Rows
 from qtaml_codesign.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _SHOWN_WARNINGS = 6
 
 
 def flip(
-    device: Device,
+    device: Devices,
     thickness: Annotated[
         str | None,
         typer.Option("--thickness", help="Oxide thickness in nm: A:B:N or a list A,B,C. Default: the card's own."),
@@ -44,20 +44,28 @@ def flip(
     sample: Annotated[
         int | None, typer.Option("--sample", help="And its band over so many cards drawn within those ranges.")
     ] = None,
+    figure: Annotated[
+        Path | None, typer.Option("--figure", help="File for a figure over thickness, .png, .svg or .pdf: a curve for "
+                                  "each card.")
+    ] = None,
 ) -> None:
     """Flip probability of a device card over oxide thickness and other card fields; no network involved.
+
+    Several cards are compared: flips, how much oxide a decade costs, and the thickness for 0.1, 1e-3 and 1e-6.
 
     \b
     Example:
       codesign flip --device 3nm --thickness 1.7:2.2:6
       codesign flip --device 3nm --vary window_s=1e-9:1e-3:7:log --csv flips.csv
       codesign flip --device hfo2_highk --corners --sample 200
+      codesign flip --device 3nm --device 5nm --device edram_gain_cell --figure cards.svg
     """
     from qtaml_codesign.cards import load_card, with_settings
     from qtaml_codesign.commands.bands import print_band, print_corners
+    from qtaml_codesign.commands.compare import print_comparison, write_figure
     from qtaml_codesign.commands.files import check_writable, write_csv
     from qtaml_codesign.commands.ranges import parse_range
-    from qtaml_codesign.commands.show import print_table, say, short
+    from qtaml_codesign.commands.show import print_table, short
     from qtaml_codesign.physics.escape import TAIL_NOTES, check_tail
     from qtaml_codesign.physics.sampling import drawn_numbers
     from qtaml_codesign.physics.tables import flip_table
@@ -66,7 +74,14 @@ def flip(
     varied, used = varied_fields(vary or []), check_tail(tail)
     if csv is not None:
         check_writable(csv, "--csv")
-    card = with_settings(load_card(device), changed or [])
+    cards = [with_settings(load_card(name), changed or []) for name in device]
+    if figure is not None:
+        write_figure(cards, figure)
+    if len(cards) > 1:
+        print_comparison(cards, csv, {"--thickness": thickness, "--vary": vary, "--corners": corners,
+                                      "--sample": sample, "--tail": tail != "binomial"})
+        return
+    (card,) = cards
     if corners or sample is not None:
         drawn_numbers(card, 1 if sample is None else sample)  # refused before anything is shown
     table = flip_table(card, grid, vary=varied, tail=used)
@@ -83,10 +98,6 @@ def flip(
     if sample is not None:
         print_band(card, grid, sample)
     _notes(card, table, TAIL_NOTES[used], csv)
-    for warning in table.warnings[:_SHOWN_WARNINGS]:
-        say(f"warning: {warning}", sys.stderr)
-    if len(table.warnings) > _SHOWN_WARNINGS:
-        say(f"warning: and {len(table.warnings) - _SHOWN_WARNINGS} more like these at other points", sys.stderr)
 
 
 def _notes(card: DeviceCard, table: FlipTable, tail: str, csv: Path | None) -> None:
@@ -106,6 +117,10 @@ def _notes(card: DeviceCard, table: FlipTable, tail: str, csv: Path | None) -> N
         say(f"note: this is {whose}; `codesign card show` has the regions and bit planes", sys.stderr)
     if csv is not None:
         say(f"written: {csv}", sys.stderr)
+    for warning in table.warnings[:_SHOWN_WARNINGS]:
+        say(f"warning: {warning}", sys.stderr)
+    if len(table.warnings) > _SHOWN_WARNINGS:
+        say(f"warning: and {len(table.warnings) - _SHOWN_WARNINGS} more like these at other points", sys.stderr)
 
 
 def varied_fields(options: list[str]) -> dict[str, NDArray[np.float64]]:

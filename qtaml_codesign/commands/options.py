@@ -32,6 +32,10 @@ Device = Annotated[
 ]
 Network = Annotated[str, typer.Option("--workload", help="Zoo name or FILE.py:FACTORY.")]
 Rows = Annotated[Path | None, typer.Option("--csv", help="Write all rows there, in full precision.")]
+Devices = Annotated[
+    list[str], typer.Option("--device", help="Device card: a shipped name or a path; repeat it to compare cards.",
+                            autocompletion=_cards)
+]
 MaybeDevice = Annotated[
     str | None, typer.Option("--device", help="Device card that gives it: name or path.", autocompletion=_cards)
 ]
