@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from qtaml_codesign.physics.flip import FlipProbability, flip_probability, thickness_for
     from qtaml_codesign.physics.retention import Retention, retention, retention_time_s
     from qtaml_codesign.sweeps.api import Sweep, find_frontier, sweep
+    from qtaml_codesign.sweeps.cluster import DaskCluster
     from qtaml_codesign.sweeps.design import Design, design
     from qtaml_codesign.sweeps.family import SweepFamily, sweep_family
     from qtaml_codesign.sweeps.least_budget import LeastBudget, least_budget
@@ -64,6 +65,7 @@ _HOME = {
     "BitErrorProfile": "bits.cell_law",
     "BitFormat": "bits.formats",
     "CodesignError": "errors",
+    "DaskCluster": "sweeps.cluster",
     "Design": "sweeps.design",
     "DeviceCard": "cards",
     "EncodingComparison": "tac.encodings",
@@ -112,7 +114,7 @@ __all__ = [  # noqa: RUF022  (in the order of the pipeline)
     "load_workload", "Workload", "Metric", "TrialCounts",
     "plan", "TacPlan", "evaluate", "Evaluation", "compare_encodings", "EncodingComparison",
     "sweep", "Sweep", "find_frontier", "Frontier", "sweep_family", "SweepFamily",
-    "design", "Design", "least_budget", "LeastBudget",
+    "design", "Design", "least_budget", "LeastBudget", "DaskCluster",
     "CodesignError",
 ]
 

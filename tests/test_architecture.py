@@ -39,6 +39,7 @@ WALLS = {
     "rich": lambda module: room_of(module) == "commands",
     "yaml": lambda module: module == f"{NAME}.cards",
     "pickle": lambda module: False,
+    **dict.fromkeys(("distributed", "dask", "cloudpickle"), lambda module: module == f"{NAME}.sweeps.dask_client"),
 }
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
@@ -95,6 +96,7 @@ def test_module_keeps_to_its_layer(path: Path) -> None:
         ("qtaml_codesign.physics.flip", "from numba import njit"),
         ("qtaml_codesign.frontier", "def f():\n    import matplotlib.pyplot as plt"),
         ("qtaml_codesign.memory.deploy", "import pickle"),
+        ("qtaml_codesign.sweeps.cluster", "def f():\n    from distributed import Client"),
         ("qtaml_codesign.sweeps.api", "from rich.progress import Progress"),
         ("qtaml_codesign.tac.api", "import yaml"),
         ("qtaml_codesign.tac.api", "from qtaml_codesign.unknown import thing"),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qtaml_codesign.commands.options import Changed, Device, Metric, Network, PlanMethod, Seed, taking
+from qtaml_codesign.commands.options import Changed, Cluster, Device, Metric, Network, PlanMethod, Seed, taking
 
 if TYPE_CHECKING:
     from qtaml_codesign.cards import DeviceCard
@@ -51,6 +51,7 @@ class DesignCommand:
     max_trials: Annotated[int | None, typer.Option("--max-trials", help="Most drawings per point.")] = None
     seed: Seed = 0
     workers: Annotated[int | None, typer.Option("--workers", help="Worker processes.")] = None
+    cluster: Cluster = None
     out: Annotated[
         Path | None,
         typer.Option("--out", help="Folder for the search, tornado.csv and .png, map.csv and .png. Default: "
@@ -72,18 +73,19 @@ def design(asked: DesignCommand) -> None:
       codesign design --device 3nm --solve budget
     """
     from qtaml_codesign.cards import load_card, with_settings
-    from qtaml_codesign.commands.running import default_folder, interruptible, progress_shown, usable_cpus
+    from qtaml_codesign.commands.running import default_folder, interruptible, progress_shown
+    from qtaml_codesign.commands.runners import who_runs
 
     card = with_settings(load_card(asked.device), asked.changed or [])
     folder = asked.out or default_folder(card.name, f"{Path(asked.workload).stem}-design", asked.changed or [])
     given = {"target": asked.target, "metric": asked.metric, "max_trials": asked.max_trials, "seed": asked.seed,
-             "cells": asked.cells, "workers": usable_cpus() if asked.workers is None else asked.workers}
+             "cells": asked.cells}
     chosen = {name: value for name, value in given.items() if value is not None}
-    with interruptible(folder), progress_shown() as report:
+    with interruptible(folder), progress_shown() as report, who_runs(asked.workers, asked.cluster, report) as runners:
         if asked.solve == "budget":
-            _least_budget(asked, card, {**chosen, "progress": report, "out": folder})
+            _least_budget(asked, card, {**chosen, **runners, "progress": report, "out": folder})
         else:
-            _field(asked, card, folder, {**chosen, "progress": report, "out": folder})
+            _field(asked, card, folder, {**chosen, **runners, "progress": report, "out": folder})
 
 
 def _field(asked: DesignCommand, card: DeviceCard, folder: Path, chosen: dict[str, Any]) -> None:

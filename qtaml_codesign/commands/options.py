@@ -73,6 +73,11 @@ Metric = Annotated[
                  "rmse, mae or agreement (with the clean network). Default: the workload's own."),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Key of every random choice.")]
+Cluster = Annotated[
+    str | None,
+    typer.Option("--cluster", help="Address of a Dask scheduler, dask://HOST:PORT: its workers run the trials, instead "
+                 "of --workers."),
+]
 Allocation = Annotated[
     str | None, typer.Option("--allocation", help="greedy (the paper's, default) or exact (integer programme).")
 ]
@@ -125,6 +130,7 @@ class TrialOptions:
     workers: Annotated[
         int | None, typer.Option("--workers", help="Worker processes. Default: the usable CPUs, at most 8.")
     ] = None
+    cluster: Cluster = None
     out: Annotated[
         Path | None,
         typer.Option("--out", help="Folder for the results. Default: in runs/, named after the card, the workload and "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 import time
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import typer
+
+from qtaml_codesign.commands.runners import who_runs
 
 if TYPE_CHECKING:
     from qtaml_codesign.commands.options import TrialOptions
@@ -23,7 +24,6 @@ Result = TypeVar("Result")
 _QUIET_S = 10.0
 _TERMINAL_S = 2.0
 _FIRST_ROWS = 3
-_MOST_WORKERS = 8
 _INTERRUPTED = 130
 _LONGEST_NAME = 120
 
@@ -59,12 +59,12 @@ def run_trials(
         "methods": [name.strip() for text in asked.method or [] for name in text.split(",")] or None,
         "margin": asked.margin, "block": asked.block, "half_width": asked.half_width, "max_trials": asked.max_trials,
         "allocation": asked.allocation, "sensitivity": asked.sensitivity, "decode": asked.decode or None,
-        "workers": usable_cpus() if asked.workers is None else asked.workers, **more,
+        **more,
     }
-    with interruptible(folder), progress_shown() as report:
+    with interruptible(folder), progress_shown() as report, who_runs(asked.workers, asked.cluster, report) as runners:
         result = library(
             asked.workload, card, out=folder, reuse=lenders(folder, asked.out, asked.reuse), progress=report,
-            **{name: value for name, value in given.items() if value is not None},
+            **runners, **{name: value for name, value in given.items() if value is not None},
         )
     return result, folder
 
@@ -112,15 +112,6 @@ def _can_lend(place: Path) -> bool:
         print(f"note: the results in {place} are not reused: {failure.what}", file=sys.stderr)
         return False
     return True
-
-
-def usable_cpus() -> int:
-    """CPUs that this process may use, at most 8: each worker holds its own copy of torch."""
-    try:
-        available = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on macOS and Windows
-        available = os.cpu_count() or 1
-    return min(available, _MOST_WORKERS)
 
 
 def _short(workload: str) -> str:

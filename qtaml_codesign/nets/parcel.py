@@ -114,18 +114,38 @@ def pack(workload: Any, path: str | None = None) -> Parcel:
         Workload('small-cnn', 4 tensors, 360 samples)
     """
     parcel = Parcel(workload.digest, workload.name, workload.source, workload.load, None)
-    arguments, named = workload.parts()
     buffer = io.BytesIO()
     try:
-        with _packing(f"score of the metric {workload.metric.name!r}", workload.metric.score):
-            torch.save(workload.metric, io.BytesIO())
-        with _packing(f"workload {workload.name!r}", type(arguments[0])):
-            torch.save((type(workload), arguments, named), buffer if path is None else path)
+        _write(workload, buffer if path is None else path)
     except WorkloadError as failure:
         if workload.source is None:
             raise
         return replace(parcel, obstacle=failure.what)
     return replace(parcel, content=buffer.getvalue() if path is None else path)
+
+
+def pack_with_code(workload: Any, pickler: Any) -> Parcel:
+    """A workload by value for a machine that need not have the files it was made from: nothing of them is run there.
+
+    Args:
+        workload: the `Workload` that travels.
+        pickler: a module like pickle that takes along the code of what cannot be imported elsewhere (`cloudpickle`).
+
+    Raises:
+        WorkloadError: its module, logits function or metric cannot be pickled.
+    """
+    buffer = io.BytesIO()
+    _write(workload, buffer, pickle_module=pickler)
+    return Parcel(workload.digest, workload.name, None, None, buffer.getvalue())
+
+
+def _write(workload: Any, target: io.BytesIO | str, **options: Any) -> None:
+    """Pickle a workload, the score of its metric first, so that an error says which of the two it was."""
+    arguments, named = workload.parts()
+    with _packing(f"score of the metric {workload.metric.name!r}", workload.metric.score):
+        torch.save(workload.metric, io.BytesIO(), **options)
+    with _packing(f"workload {workload.name!r}", type(arguments[0])):
+        torch.save((type(workload), arguments, named), target, **options)
 
 
 def _packing(where: str, part: object) -> AbstractContextManager[None]:

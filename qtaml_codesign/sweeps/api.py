@@ -101,6 +101,7 @@ def sweep(
             Beside an executor: how many workers it has, of which each gets two jobs at a time.
         executor: any `concurrent.futures.Executor` instead, of threads, processes or a cluster; it is left running.
             Without `workers` it begins with 16 jobs in flight, and gets one more for each that is done, up to 1024.
+            `DaskCluster("dask://HOST:PORT")` is one.
         out: folder for the result store, the CSV files, the figure and run.json; None keeps everything in memory.
         reuse: result stores of other sweeps (or their folders) to take finished plans and trials from.
         progress: called in this thread with a `SweepProgress` after each step.
@@ -185,7 +186,8 @@ class _Running:
         whole_number("workers", 1 if self.workers is None else self.workers, least=1)
         if not isinstance(self.executor, Executor | None):
             raise InputError("this is not an executor", where="executor", rule="a concurrent.futures.Executor",
-                             value=type(self.executor).__name__, next_step="pass for instance ThreadPoolExecutor(4)")
+                             value=type(self.executor).__name__,
+                             next_step="pass for instance ThreadPoolExecutor(4), or DaskCluster(client)")
 
 
 _RUNNING = [field.name for field in fields(_Running)]

@@ -32,12 +32,24 @@ class Received:
         Raises:
             WorkloadError: the parcel cannot be opened here.
         """
+        return self.take(parcel.digest, lambda: parcel)
+
+    def take(self, digest: str, fetch: Callable[[], Parcel]) -> Workload:
+        """The workload of a digest; whoever asks for it while it is on its way waits for that one sending.
+
+        Args:
+            digest: `Workload.digest`.
+            fetch: brings its parcel, where it is not here yet.
+
+        Raises:
+            WorkloadError: the parcel cannot be opened here.
+        """
         with self._turn:
-            if parcel.digest not in self._kept:
-                self._kept[parcel.digest] = parcel.open()
+            if digest not in self._kept:
+                self._kept[digest] = fetch().open()
             while len(self._kept) > self._most:
                 self._kept.popitem(last=False)
-            return self._kept[parcel.digest]
+            return self._kept[digest]
 
 
 RECEIVED = Received(2)
