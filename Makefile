@@ -1,4 +1,5 @@
 # make demo   set-up, then the main job: codesign sweep on the 3 nm card
+# make cluster-demo  the same job on a Dask scheduler and two workers, started on this machine and ended afterwards
 # make test   set-up, then the test suite, in WORKERS=2 processes
 # make test-all  the same with the statistical and the kill tests at full size (minutes more), and all cases of the fuzzers
 # make fuzz   set-up, then all cases of the fuzzers (the test suite runs a quick share)
@@ -15,7 +16,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= 2
 SHARED := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-all fuzz lint bench bench-peers studies clean
+.PHONY: demo cluster-demo test test-all fuzz lint bench bench-peers studies clean
 .DELETE_ON_ERROR:
 
 $(VENV)/made: 
@@ -31,6 +32,10 @@ $(VENV)/installed-test: $(VENV)/installed
 	$(PIP) install --quiet --constraint constraints.txt --editable ".[test]"
 	touch $@
 
+$(VENV)/installed-dask: $(VENV)/installed
+	$(PIP) install --quiet --constraint constraints.txt --editable ".[dask]"
+	touch $@
+
 $(VENV)/installed-lint: $(VENV)/installed
 	$(PIP) install --quiet --constraint constraints.txt --editable ".[test,lint]"
 	touch $@
@@ -41,6 +46,9 @@ $(VENV)/installed-bench: $(VENV)/installed
 
 demo: $(VENV)/installed
 	$(BIN)/codesign sweep --device devices/3nm.yaml
+
+cluster-demo: $(VENV)/installed-dask
+	$(BIN)/python -m benchmarks.cluster_demo
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest $(SHARED)

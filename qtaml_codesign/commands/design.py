@@ -73,8 +73,8 @@ def design(asked: DesignCommand) -> None:
       codesign design --device 3nm --solve budget
     """
     from qtaml_codesign.cards import load_card, with_settings
-    from qtaml_codesign.commands.running import default_folder, interruptible, progress_shown
     from qtaml_codesign.commands.runners import who_runs
+    from qtaml_codesign.commands.running import default_folder, interruptible, progress_shown
 
     card = with_settings(load_card(asked.device), asked.changed or [])
     folder = asked.out or default_folder(card.name, f"{Path(asked.workload).stem}-design", asked.changed or [])

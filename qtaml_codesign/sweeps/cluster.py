@@ -260,7 +260,7 @@ class DaskCluster(Executor):
                 self._workers = dict(self._client.nthreads())
             except Exception:  # it has just gone; the client finds out by itself
                 return
-            self._say(f"{len(self._workers)} workers with {self._threads} threads on the cluster at {self.address}"
+            self._say(f"{len(self._workers)} worker(s) with {self._threads} thread(s) on the cluster at {self.address}"
                       if self._workers else f"no workers yet on the cluster at {self.address}: waiting for them")
         elif status != "closed":
             self._say(f"the connection to the scheduler at {self.address} is lost: waiting until it is back")
