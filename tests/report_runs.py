@@ -9,8 +9,8 @@ from pathlib import Path
 import qtaml_codesign as qc
 
 HOSTILE = "</script><img src=x onerror=alert(1)>&amp;\u2028'\""
-SMALL = {"thickness_nm": [1.74, 1.78, 1.85, 2.0], "budgets": [0.05, 0.25], "methods": ("tac", "uniform-msp"), "trials": 3,
-         "refine": False}
+SMALL = {"thickness_nm": [1.74, 1.78, 1.85, 2.0], "budgets": [0.05, 0.25], "methods": ("tac", "uniform-msp"),
+         "trials": 3, "refine": False}
 
 
 def finish(folder: Path, workload: qc.Workload, card: qc.DeviceCard | str = "3nm", **other: object) -> Path:

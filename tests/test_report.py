@@ -1,4 +1,4 @@
-"""`codesign report`: what is read back from a run, the page's values and its safety; a browser looks at it elsewhere."""
+"""`codesign report`: what is read back from a run, the page's values and its safety. A browser is elsewhere."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def content_of(page):
 
 @pytest.mark.parametrize("other", [
     {"budgets": [0.25], "refine": True},
-    {"thickness_nm": np.linspace(1.74, 2.0, 60).tolist(), "budgets": [0.25], "methods": ("tac",), "trials": 2, "refine": True},
+    {"thickness_nm": np.linspace(1.74, 2.0, 60).tolist(), "budgets": [0.25], "methods": ("tac",), "refine": True},
     {"methods": ("channel-optimised", "tac"), "cells": (2,), "thickness_nm": [1.8, 2.0]},
     {"methods": ("tac", "none"), "sensitivity": "reverse", "seed": 3},
 ], ids=["grid", "interpolated", "cells", "own options"])
@@ -48,7 +48,8 @@ def test_a_run_is_read_back_with_the_plan_of_every_answer(other, tmp_path, tiny_
     for found in run.plans[:4]:
         spent = {"cells": found.choice.cells} if found.choice.spends_cells else {"budget": found.choice.budget}
         more = {"sensitivity": other["sensitivity"]} if "sensitivity" in other and found.choice.method == "tac" else {}
-        made = qc.plan(tiny_workload, found.choice.method, found.flip_probability, seed=other.get("seed", 0), **spent, **more)
+        made = qc.plan(tiny_workload, found.choice.method, found.flip_probability, seed=other.get("seed", 0), **spent,
+                       **more)
         assert found.plan.codecs == made.codecs
         assert found.plan.overhead == made.overhead
 

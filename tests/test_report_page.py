@@ -91,7 +91,8 @@ def moved(browser, name, value):
 def test_the_page_loads_without_a_word_on_the_console_and_without_a_network(browser, place, name, width):
     opened(browser, place / f"{name}.html", width)
     asked = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    urls = {message["params"]["request"]["url"] for message in asked if message["method"] == "Network.requestWillBeSent"}
+    urls = {message["params"]["request"]["url"] for message in asked
+            if message["method"] == "Network.requestWillBeSent"}
     assert {url for url in urls if not url.startswith(("file:", "data:", "blob:"))} == set()
     assert len({url for url in urls if url.startswith("file:")}) == 1
     across = browser.execute_script("return document.documentElement.scrollWidth")

@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 
-from qtaml_codesign.card_schema.card import DeviceCard
 from qtaml_codesign.frontier import AT_OR_BELOW, BEYOND, CROSSING
 from qtaml_codesign.physics.corners import Corner
 from qtaml_codesign.physics.effect_validity import acting
@@ -25,15 +24,15 @@ from qtaml_codesign.tac.layers import LayerPlan
 from qtaml_codesign.tac.methods import method_label
 
 ASSUMPTIONS = (
-    "No published value fixes a flip probability to better than an order of magnitude: trust differences and trends, and "
-    "calibrate the card before its absolute thickness.",
+    "No published value fixes a flip probability to better than an order of magnitude: trust differences and trends, "
+    "and calibrate the card before its absolute thickness.",
     "A protected bit is an idealisation: it never flips. A real code takes cells of its own and leaves some errors.",
     "The intervals hold drawings of the flips, or evaluation samples; neither holds the card's own uncertainty, nor "
     "another training of the network.",
     "Between measured points the curves are straight lines over the thickness.",
 )
-APART = ("Regions or bit planes of this card have cells of their own. The sliders move the base cell; at another window "
-         "than the card's the other cells do not follow it, and no value of the network is shown there.")
+APART = ("Regions or bit planes of this card have cells of their own. The sliders move the base cell; at another "
+         "window than the card's the other cells do not follow it, and no value of the network is shown there.")
 
 
 def contents(run: FinishedRun) -> dict[str, Any]:
@@ -48,7 +47,7 @@ def contents(run: FinishedRun) -> dict[str, Any]:
     low, high = run.ends_nm
     clean, threshold = run.clean, run.target.value(run.clean[0])
     return {
-        "title": f"{run.card.name} card, {run.record['workload']['name']}", "card_name": run.card.name,
+        "card_name": run.card.name,
         "answer": answer(run), "facts": _facts(run), "metric": run.metric, "target": typeset(run.target),
         "threshold": threshold, "clean": clean[0], "larger_is_better": threshold <= clean[0],
         "confidence": run.record["confidence"], "window_s": run.card.window_s, "ends_nm": [low, high],
@@ -140,10 +139,9 @@ def _facts(run: FinishedRun) -> list[list[str]]:
 def _curves(run: FinishedRun) -> Iterable[dict[str, Any]]:
     styles, names = looks(run.points), ["thickness_nm", "flip_probability", run.column, f"{run.column}_low",
                                         f"{run.column}_high", "trials"]
-    named = curve_columns(run.measured.columns)
     order = {method: place for place, method in enumerate(styles)}
-    for key, rows in run.measured.groupby(named, sort=False):
-        choice = Choice(*key) if len(named) == len(Choice._fields) else Choice(str(key[0]), float(key[1]))
+    for _, rows in run.measured.groupby(curve_columns(run.measured.columns), sort=False):
+        choice = choice_of(rows.iloc[0])
         told = rows.sort_values("thickness_nm").drop_duplicates("thickness_nm")
         columns = {name: [_plain(value) for value in told[column]] for name, column in
                    zip(("nm", "p", "value", "low", "high", "trials"), names, strict=True)}
@@ -195,8 +193,8 @@ def _limits(run: FinishedRun) -> Iterable[str]:
     card = run.card
     effects = acting(card.resolve())
     yield ("Switched on by the card, beside N electrons behind one barrier: " + ", ".join(effects) + "." if effects else
-           "Every cell has the same oxide and the same number of electrons, which leave independently, through a barrier "
-           "that does not change; no traps, no spread from cell to cell.")
+           "Every cell has the same oxide and the same number of electrons, which leave independently, through a "
+           "barrier that does not change; no traps, no spread from cell to cell.")
     yield from ASSUMPTIONS
     yield f"Intervals over trials: {run.record['interval']}."
     if has_cells_apart(card):
@@ -216,7 +214,7 @@ def _plain(value: Any) -> Any:
 
 
 def summary(run: FinishedRun) -> list[str]:
-    """One row of the table that sets runs side by side.
+    """One row of the table that sets runs side by side, after its title.
 
     Args:
         run: a finished run.
@@ -224,7 +222,7 @@ def summary(run: FinishedRun) -> list[str]:
     """
     rows = [row for _, row in run.frontier.iterrows()]
     best = min(rows, key=_rank)
-    return [f"{run.card.name}, {run.record['workload']['name']}", kept(run),
+    return [kept(run),
             oxide_cells(best, run.ends_nm)[0], f"{choice_of(best).spent}, {method_label(str(best['method']))}",
             str(run.record["trials"])]
 

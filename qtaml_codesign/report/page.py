@@ -1,6 +1,7 @@
 """One page that holds all it needs: the runs as values, the style, and the scripts that show and draw them.
 
-A browser that opens it is told to load nothing (`default-src 'none'`), and to run no script but these, by their digests.
+A browser that opens it is told to load nothing (`default-src 'none'`), and to run no scripts but these, which are
+named by their digests.
 """
 
 from __future__ import annotations
@@ -30,13 +31,26 @@ def report_page(runs: Sequence[FinishedRun]) -> str:
     Raises:
         InputError: plotly is not installed, or a card has no flip probability over the run's thicknesses.
     """
-    told = {"runs": [contents(run) for run in runs], "compared": {
-        "columns": COMPARED, "rows": [summary(run) for run in runs]}, "program": f"qtaml-codesign {__version__}"}
+    told = {"runs": [contents(run) | {"title": title} for run, title in zip(runs, titles(runs), strict=True)],
+            "compared": {"columns": COMPARED, "rows": [[title, *summary(run)] for run, title
+                                                       in zip(runs, titles(runs), strict=True)]},
+            "program": f"qtaml-codesign {__version__}"}
     drawing, own = _one_line_ends(plotly_script()), "\n".join(_asset(name) for name in SCRIPTS)
     return Template(_asset("page.html")).substitute(
         policy=f"default-src 'none'; script-src {_digest(drawing)} {_digest(own)}; style-src 'unsafe-inline'; "
                "img-src data: blob:; font-src data:",
         style=_asset("page.css"), content=embedded(told), drawing=drawing, script=own)
+
+
+def titles(runs: Sequence[FinishedRun]) -> list[str]:
+    """Card and workload of each run, with its folder where two have the same.
+
+    Args:
+        runs: finished runs.
+    """
+    names = [f"{run.card.name} card, {run.record['workload']['name']}" for run in runs]
+    return [f"{name} ({run.folder.name})" if names.count(name) > 1 else name
+            for name, run in zip(names, runs, strict=True)]
 
 
 def embedded(told: Any) -> str:

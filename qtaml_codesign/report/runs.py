@@ -108,8 +108,8 @@ def read_run(folder: str | Path) -> FinishedRun:
         run = FinishedRun(place, record, card, points, points if knots is None else knots, frontier, ())
         _check_content(run)
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as failure:
-        raise StoreError("a file of the run cannot be read", where=str(place), rule="files as codesign sweep wrote them",
-                         value=f"{type(failure).__name__}: {failure}",
+        raise StoreError("a file of the run cannot be read", where=str(place),
+                         rule="files as codesign sweep wrote them", value=f"{type(failure).__name__}: {failure}",
                          next_step="run the sweep again: what is in results.sqlite is not measured twice") from failure
     return replace(run, plans=_plans(run))
 
@@ -161,8 +161,9 @@ def _plans(run: FinishedRun) -> tuple[FoundPlan, ...]:
             row = _nearest(run, answer)
             requests = [_request(run, choice_of(answer), profile).request_id for profile in _profiles(run, row)]
             texts = store.plans(requests)
-            found += [FoundPlan(choice_of(answer), float(row["thickness_nm"]), float(row["flip_probability"]),
-                                TacPlan.from_json(texts[key], where=STORE_NAME)) for key in requests[:2] if key in texts]
+            at = float(row["thickness_nm"]), float(row["flip_probability"])
+            found += [FoundPlan(choice_of(answer), *at, TacPlan.from_json(texts[key], where=STORE_NAME))
+                      for key in requests if key in texts]
     first = {one.choice: one for one in reversed(found)}
     return tuple(first[choice] for choice in choices_of(run.frontier) if choice in first)
 

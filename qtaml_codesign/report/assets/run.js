@@ -83,7 +83,7 @@ const showRun = (run, which) => {
 
   const hereTable = (now, curves, answers) => tables.table(
     `What ${now.chosen.spent} buys at ${now.nm.toFixed(run.decimals)} nm and ${seconds(now.s)}`,
-    ["method", run.metric, "target", `${100 * run.confidence} % interval`, "thinnest oxide at this window (nm)"],
+    ["method", run.metric, "target", `${100 * run.confidence} % interval`, "thinnest oxide (nm)"],
     curves.filter((one) => one.chosen).map(({ curve, nm }) => {
       const known = !run.apart || now.s === run.window_s, { value, low: lows, high: highs } = curve.points;
       const [mid, down, up] = [value, lows, highs].map((one) => (known ? between(now.nm, nm, one) : null));
