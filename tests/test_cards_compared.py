@@ -40,7 +40,7 @@ def test_rows_are_those_of_single_cards() -> None:
 
 
 def test_the_command_writes_what_it_shows(tmp_path: Path) -> None:
-    shown = told("--csv", str(tmp_path / "cards.csv"), "--figure", str(tmp_path / "cards.svg"))
+    shown = told("--csv", str(tmp_path / "cards.csv"), "--plot", str(tmp_path / "cards.svg"))
     assert "1.4787e-1630" in shown
     written = pd.read_csv(tmp_path / "cards.csv")
     pd.testing.assert_frame_equal(written, qc.compare_cards([qc.load_card(name) for name in NAMES]), check_exact=True)
@@ -63,7 +63,7 @@ def test_a_curve_and_a_dot_for_each_card() -> None:
 @pytest.mark.parametrize(("options", "text"), [
     (("--vary", "window_s=1e-7:1e-6:2"), "an option of one card"), (("--thickness", "1.7:1.8:2"), "an option of one"),
     (("--corners",), "an option of one card"), (("--device", "3nm"), "compared by their names"),
-    (("--figure", "cards.bmp"), "no kind of figure")])
+    (("--plot", "cards.bmp"), "does not say its format")])
 def test_what_several_cards_cannot_have(options: tuple[str, ...], text: str) -> None:
     with pytest.raises(InputError, match=text):
         told(*options)

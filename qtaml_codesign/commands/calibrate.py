@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qtaml_codesign.commands.options import Changed
+from qtaml_codesign.commands.options import Changed, FigureFormat
 
 if TYPE_CHECKING:
     from qtaml_codesign.physics.calibration import Calibration
@@ -34,6 +34,7 @@ def calibrate(
     plot: Annotated[
         Path | None, typer.Option("--plot", help="Figure of data and fit: .png, .svg or .pdf. Default: beside --out.")
     ] = None,
+    figure_format: FigureFormat = None,
 ) -> None:
     """Fit numbers of a device card to a measured curve, with intervals, and write the card that results.
 
@@ -51,17 +52,18 @@ def calibrate(
     from qtaml_codesign.files import write_whole
     from qtaml_codesign.physics.calibration import calibrate as fitted
     from qtaml_codesign.plots.calibration import draw_calibration
-    from qtaml_codesign.plots.style import save
+    from qtaml_codesign.plots.saving import checked_format, figure_path, save_figure
 
     start = with_settings(load_card(card), changed or [])
     written = out or Path(f"{start.name.replace(' ', '-')}-calibrated.yaml")
-    drawn = plot or written.with_suffix(".png")
+    beside = written.with_suffix(f".{checked_format(figure_format or 'png')}")
+    drawn = beside if plot is None else figure_path(plot, figure_format)
     check_writable(written, "--out")
     check_writable(drawn, "--plot")
     found = fitted(start, data, fit or None, confidence=confidence)
     _print(found)
     write_whole(written, card_text(found.card).encode(), "--out")
-    save(draw_calibration(found), drawn)
+    save_figure(draw_calibration(found), drawn)
     say(f"written: {written}, {drawn}", sys.stderr)
 
 

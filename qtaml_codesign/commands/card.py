@@ -90,34 +90,10 @@ def check(card: Card, changed: Changed = None) -> None:
 
 def _fields(card: DeviceCard) -> list[list[str]]:
     from qtaml_codesign.commands.show import short
+    from qtaml_codesign.report.card_words import card_rows
 
-    origins, rows = card.provenance, []
-    for field, value in _leaves(card.model_dump(mode="json", exclude_none=True)):
-        if field.split(".")[0] in ("description", "name", "sources", "schema_version"):
-            continue
-        origin = origins.get(field)
-        low, high = (origin.low, origin.high) if origin else (None, None)
-        rows.append([field, short(value, 12), _unit(field), *("" if end is None else f"{end:g}" for end in (low, high)),
-                     (origin.kind if origin else None) or "", origin.source if origin else ""])
-    return rows
-
-
-def _leaves(tree: dict[str, object], prefix: str = "") -> list[tuple[str, object]]:
-    found: list[tuple[str, object]] = []
-    for key, value in tree.items():
-        if isinstance(value, list) and any(isinstance(part, dict) for part in value):
-            value = {str(place): part for place, part in enumerate(value)}
-        found += _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else [(prefix + key, value)]
-    return found
-
-
-def _unit(field: str) -> str:
-    last = field.rsplit(".", 1)[-1]
-    if last in ("electrons", "flip_threshold", "charge_noise_electrons"):
-        return "electrons"
-    units = {"nm": "nm", "eV": "eV", "m0": "m0", "Hz": "Hz", "s": "s", "K": "K", "aF": "aF", "pA": "pA", "nm2": "nm2",
-             "cm3": "per cm3", "V": "V"}
-    return units.get(last.rsplit("_", 1)[-1], "") if "_" in last else ""
+    return [[row.field, short(row.value, 12), row.unit, *("" if end is None else f"{end:g}" for end in row[3:5]),
+             row.kind, row.source] for row in card_rows(card)]
 
 
 def _derived(card: DeviceCard, flip: FlipProbability) -> list[list[str]]:

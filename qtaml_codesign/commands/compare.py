@@ -45,24 +45,23 @@ def print_comparison(cards: list[DeviceCard], csv: Path | None, others: dict[str
         say(f"written: {csv}", sys.stderr)
 
 
-def write_figure(cards: list[DeviceCard], path: Path) -> None:
+def write_figure(cards: list[DeviceCard], plot: Path | None, figure_format: str | None) -> None:
     """Flip probability over thickness, a curve for each card.
 
     Args:
         cards: one or more.
-        path: .png, .svg or .pdf.
+        plot: its file.
+        figure_format: or None, where the name of the file says it.
 
     Raises:
-        InputError: a name that ends otherwise, or a file that cannot be written.
+        InputError: a format without a file, or a file that cannot be written.
     """
     from qtaml_codesign.commands.files import check_writable
     from qtaml_codesign.commands.show import say
     from qtaml_codesign.plots.cards import draw_cards
-    from qtaml_codesign.plots.style import save
+    from qtaml_codesign.plots.saving import asked_figure, save_figure
 
-    if path.suffix not in (".png", ".svg", ".pdf"):
-        raise InputError("no kind of figure", where="--figure", rule="a name that ends in .png, .svg or .pdf",
-                         value=path, next_step=f"for instance --figure {path.stem or 'flips'}.svg")
-    check_writable(path, "--figure")
-    save(draw_cards(cards), path)
-    say(f"written: {path}", sys.stderr)
+    if (path := asked_figure(plot, figure_format)) is not None:
+        check_writable(path, "--plot")
+        save_figure(draw_cards(cards), path)
+        say(f"written: {path}", sys.stderr)

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qtaml_codesign.commands.options import Changed, Cluster, Device, Metric, Network, PlanMethod, Seed, taking
+from qtaml_codesign.commands.options import (
+    Changed,
+    Cluster,
+    Device,
+    FigureFormat,
+    Metric,
+    Network,
+    PlanMethod,
+    Seed,
+    taking,
+)
 
 if TYPE_CHECKING:
     from qtaml_codesign.cards import DeviceCard
@@ -57,6 +67,7 @@ class DesignCommand:
         typer.Option("--out", help="Folder for the search, tornado.csv and .png, map.csv and .png. Default: "
                      "runs/CARD-WORKLOAD-design."),
     ] = None
+    figure_format: FigureFormat = None
 
 
 @taking(DesignCommand)
@@ -79,7 +90,7 @@ def design(asked: DesignCommand) -> None:
     card = with_settings(load_card(asked.device), asked.changed or [])
     folder = asked.out or default_folder(card.name, f"{Path(asked.workload).stem}-design", asked.changed or [])
     given = {"target": asked.target, "metric": asked.metric, "max_trials": asked.max_trials, "seed": asked.seed,
-             "cells": asked.cells}
+             "figure_format": asked.figure_format, "cells": asked.cells}
     chosen = {name: value for name, value in given.items() if value is not None}
     with interruptible(folder), progress_shown() as report, who_runs(asked.workers, asked.cluster, report) as runners:
         if asked.solve == "budget":
@@ -100,9 +111,10 @@ def _field(asked: DesignCommand, card: DeviceCard, folder: Path, chosen: dict[st
     budget = None if asked.budget is None else parse_fraction(asked.budget, "--budget")
     found = solved(asked.workload, card, asked.solve, method=asked.method, budget=budget, **chosen)
     _say_answer(found, asked)
-    _tornado(found, folder, _title(found, asked))
+    figure_format = asked.figure_format or "png"
+    _tornado(found, folder, _title(found, asked), figure_format)
     if vary:
-        _map(found, vary, folder, _title(found, asked))
+        _map(found, vary, folder, _title(found, asked), figure_format)
 
 
 def _say_answer(found: Design, asked: DesignCommand) -> None:
@@ -121,11 +133,11 @@ def _say_answer(found: Design, asked: DesignCommand) -> None:
         say(f"note: {STAYS[one.field]} stays {value_of(found.card, STAYS[one.field]):g} while {one.field} is solved")
 
 
-def _tornado(found: Design, folder: Path, title: str) -> None:
+def _tornado(found: Design, folder: Path, title: str, figure_format: str) -> None:
     from qtaml_codesign.commands.files import write_csv
     from qtaml_codesign.commands.show import print_table, say, short
     from qtaml_codesign.plots.design import draw_tornado
-    from qtaml_codesign.plots.style import save
+    from qtaml_codesign.plots.saving import save_figure
 
     table, one = found.tornado(), found.solution
     rows = [[str(row["field"]), short(row["low"]), short(row["high"]), short(row["at_low"], 5),
@@ -133,16 +145,17 @@ def _tornado(found: Design, folder: Path, title: str) -> None:
     print_table(("field", "low", "high", f"{one.field} at low", "at high", "range of"), rows,
                 left=("field", "range of"), keys=1, title=f"What moves {one.field} most")
     write_csv(folder / "tornado.csv", list(table.columns), table.itertuples(index=False), "--out")
-    save(draw_tornado(table, one.field, one.value, title), folder / "tornado.png")
-    say(f"written: {folder / 'tornado.csv'}, {folder / 'tornado.png'}", sys.stderr)
+    figure = folder / f"tornado.{figure_format}"
+    save_figure(draw_tornado(table, one.field, one.value, title), figure)
+    say(f"written: {folder / 'tornado.csv'}, {figure}", sys.stderr)
 
 
-def _map(found: Design, vary: dict[str, Any], folder: Path, title: str) -> None:
+def _map(found: Design, vary: dict[str, Any], folder: Path, title: str, figure_format: str) -> None:
     from qtaml_codesign.commands.files import write_csv
     from qtaml_codesign.commands.show import print_table, say, short
     from qtaml_codesign.physics.cell_fields import value_of
     from qtaml_codesign.plots.design import draw_map
-    from qtaml_codesign.plots.style import save
+    from qtaml_codesign.plots.saving import save_figure
 
     table = found.map(vary)
     rows = [[short(value, 6) for value in row] for row in table.to_numpy(float)[:_SHOWN].tolist()]
@@ -150,8 +163,9 @@ def _map(found: Design, vary: dict[str, Any], folder: Path, title: str) -> None:
     write_csv(folder / "map.csv", list(table.columns), table.itertuples(index=False), "--out")
     if len(vary) == 2:
         across, up = (value_of(found.card, field) for field in table.columns[:2])
-        save(draw_map(table, title, (across, up)), folder / "map.png")
-    say(f"written: {folder / 'map.csv'}" + (f", {folder / 'map.png'}" if len(vary) == 2 else ""), sys.stderr)
+        save_figure(draw_map(table, title, (across, up)), folder / f"map.{figure_format}")
+    drawn = f", {folder / f'map.{figure_format}'}" if len(vary) == 2 else ""
+    say(f"written: {folder / 'map.csv'}{drawn}", sys.stderr)
 
 
 def _spent(asked: DesignCommand) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qtaml_codesign.commands.options import Changed, Devices, Rows
+from qtaml_codesign.commands.options import Changed, Devices, FigureFormat, Rows
 from qtaml_codesign.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,10 +44,10 @@ def flip(
     sample: Annotated[
         int | None, typer.Option("--sample", help="And its band over so many cards drawn within those ranges.")
     ] = None,
-    figure: Annotated[
-        Path | None, typer.Option("--figure", help="File for a figure over thickness, .png, .svg or .pdf: a curve for "
-                                  "each card.")
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Figure over thickness, a curve for each card: .png, .svg or .pdf.")
     ] = None,
+    figure_format: FigureFormat = None,
 ) -> None:
     """Flip probability of a device card over oxide thickness and other card fields; no network involved.
 
@@ -58,7 +58,7 @@ def flip(
       codesign flip --device 3nm --thickness 1.7:2.2:6
       codesign flip --device 3nm --vary window_s=1e-9:1e-3:7:log --csv flips.csv
       codesign flip --device hfo2_highk --corners --sample 200
-      codesign flip --device 3nm --device 5nm --device edram_gain_cell --figure cards.svg
+      codesign flip --device 3nm --device 5nm --device edram_gain_cell --plot cards.svg
     """
     from qtaml_codesign.cards import load_card, with_settings
     from qtaml_codesign.commands.bands import print_band, print_corners
@@ -75,8 +75,8 @@ def flip(
     if csv is not None:
         check_writable(csv, "--csv")
     cards = [with_settings(load_card(name), changed or []) for name in device]
-    if figure is not None:
-        write_figure(cards, figure)
+    if plot or figure_format:
+        write_figure(cards, plot, figure_format)
     if len(cards) > 1:
         print_comparison(cards, csv, {"--thickness": thickness, "--vary": vary, "--corners": corners,
                                       "--sample": sample, "--tail": tail != "binomial"})

@@ -41,6 +41,6 @@ def frontier(asked: FrontierCommand) -> None:
 
     ends = None if asked.thickness is None else parse_ends(asked.thickness, "--thickness")
     result, folder = run_trials(find_frontier, asked, ends, suffix="-frontier")
-    print_report(sweep_report(result), folder)
+    print_report(sweep_report(result), folder, figure_format=asked.figure_format)
     if asked.sample is not None:
         print_thickness_bands(result, asked.sample, folder)

@@ -18,6 +18,7 @@ from qtaml_codesign.commands import (
     frontier,
     glossary,
     plan,
+    report,
     retention,
     sweep,
     verify,
@@ -47,6 +48,7 @@ app.command("calibrate", short_help="Numbers of a card from a retention or leaka
 app.command("plan", short_help="One protection plan: which bits and layers.")(plan.plan)
 app.command("evaluate", short_help="Accuracy of a plan under flips, with its interval.")(evaluate.evaluate)
 app.command("encodings", short_help="Which encoding and polarity of a cell loses least.")(encodings.encodings)
+app.command("report", short_help="Finished runs as one page with figures and sliders, for anyone.")(report.report)
 app.command("verify", short_help="The theorems of the noise law, by Monte Carlo.")(verify.verify)
 app.command("glossary", short_help="What the words of the tables mean.")(glossary.glossary)
 app.add_typer(card.app, name="card")

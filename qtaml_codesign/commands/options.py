@@ -63,6 +63,9 @@ Block = Annotated[
 Budget = Annotated[
     str, typer.Option("--budget", help="Protected-bit fraction; 0.05 or 5% of the stored bits.")
 ]
+FigureFormat = Annotated[
+    str | None, typer.Option("--format", metavar="png|svg|pdf", help="Format of the figures. Default: png.")
+]
 FlipRate = Annotated[
     str | None,
     typer.Option("--flip-probability", help="Flip probability of every stored bit; 0 for quantisation alone."),
@@ -136,6 +139,7 @@ class TrialOptions:
         typer.Option("--out", help="Folder for the results. Default: in runs/, named after the card, the workload and "
                      "what --set changes."),
     ] = None
+    figure_format: FigureFormat = None
     allocation: Allocation = None
     sensitivity: Sensitivity = None
     sample: Annotated[

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from qtaml_codesign.commands.options import Changed, Device, Rows
+from qtaml_codesign.commands.options import Changed, Device, FigureFormat, Rows
 
 _DRAWN = 200
 """Times of the curve in the figure, however few are in the table."""
@@ -29,6 +29,7 @@ def retention(
     changed: Changed = None,
     csv: Rows = None,
     plot: Annotated[Path | None, typer.Option("--plot", help="Figure: .png, .svg or .pdf.")] = None,
+    figure_format: FigureFormat = None,
 ) -> None:
     """How long does a memory hold its bits, left alone and with refresh?
 
@@ -48,8 +49,9 @@ def retention(
     from qtaml_codesign.physics.retention import retention as over_time
     from qtaml_codesign.physics.retention import retention_time_s
     from qtaml_codesign.plots.retention import draw_retention
-    from qtaml_codesign.plots.style import save
+    from qtaml_codesign.plots.saving import asked_figure, save_figure
 
+    plot = asked_figure(plot, figure_format)
     for path, option in ((csv, "--csv"), (plot, "--plot")):
         if path is not None:
             check_writable(path, option)
@@ -69,6 +71,6 @@ def retention(
         write_csv(csv, columns, [(row[0], *np.exp(row[1:]).tolist()) for row in rows], "--csv")
     if plot is not None:
         dense = np.geomspace(found.time_s.min(), found.time_s.max(), _DRAWN)
-        save(draw_retention(over_time(card, dense, refresh_s=refresh), limit, reached), plot)
+        save_figure(draw_retention(over_time(card, dense, refresh_s=refresh), limit, reached), plot)
     if csv is not None or plot is not None:
         say(f"written: {', '.join(str(path) for path in (csv, plot) if path is not None)}", sys.stderr)

@@ -59,7 +59,7 @@ def run_trials(
         "methods": [name.strip() for text in asked.method or [] for name in text.split(",")] or None,
         "margin": asked.margin, "block": asked.block, "half_width": asked.half_width, "max_trials": asked.max_trials,
         "allocation": asked.allocation, "sensitivity": asked.sensitivity, "decode": asked.decode or None,
-        **more,
+        "figure_format": asked.figure_format, **more,
     }
     with interruptible(folder), progress_shown() as report, who_runs(asked.workers, asked.cluster, report) as runners:
         result = library(
@@ -124,13 +124,14 @@ def _bare(name: str) -> str:
     return re.sub(r"[^\w.+=-]+", "_", name).strip(".") or "unnamed"
 
 
-def print_report(report: SweepReport, folder: Path, knots: bool = False) -> None:
+def print_report(report: SweepReport, folder: Path, knots: bool = False, figure_format: str | None = None) -> None:
     """Facts, tables and notes on stdout, and which files were written.
 
     Args:
         report: what is told.
         folder: where the files are.
         knots: whether knots.csv is among them.
+        figure_format: of the figure; None: png.
     """
     from qtaml_codesign.commands.show import print_table, say
 
@@ -144,8 +145,8 @@ def print_report(report: SweepReport, folder: Path, knots: bool = False) -> None
     say("")
     for note in report.notes:
         say(f"note: {note}")
-    between = ", knots.csv" if knots else ""
-    say(f"wrote results.sqlite, sweep.csv{between}, frontier.csv, frontier.png, run.json into {folder}")
+    between, drawn = ", knots.csv" if knots else "", f"frontier.{figure_format or 'png'}"
+    say(f"wrote results.sqlite, sweep.csv{between}, frontier.csv, {drawn}, run.json into {folder}")
 
 
 def tell_loading(*what: str) -> None:

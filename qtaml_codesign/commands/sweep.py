@@ -72,7 +72,7 @@ def sweep(asked: SweepCommand) -> None:
         return
     result, folder = run_trials(run_sweep, asked, grid, trials=asked.trials, interpolate=asked.interpolate,
                                 refine=asked.refine)
-    print_report(sweep_report(result), folder, result.knots is not None)
+    print_report(sweep_report(result), folder, result.knots is not None, asked.figure_format)
     if asked.sample is not None:
         print_thickness_bands(result, asked.sample, folder)
 
@@ -90,7 +90,8 @@ def _over_fields(asked: SweepCommand, grid: object) -> None:
                 title=f"Thinnest oxide that keeps {family.members[0][1].options.wanted}")
     say("[low,high]: interval over drawings of the flips; p: flip probability there; images: the same over evaluation "
         "images")
-    say(f"wrote sweep.csv, frontier.csv, frontier.png into {folder}, and a sweep for each value into folders there")
+    say(f"wrote sweep.csv, frontier.csv, frontier.{asked.figure_format or 'png'} into {folder}, and a sweep for each "
+        "value into folders there")
 
 
 def _family_rows(family: SweepFamily) -> list[tuple[str, ...]]:

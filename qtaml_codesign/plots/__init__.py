@@ -17,7 +17,8 @@ from qtaml_codesign.nets.metric import ACCURACY, Metric
 from qtaml_codesign.nets.target import Target, as_target
 from qtaml_codesign.plots.curves import draw_curves
 from qtaml_codesign.plots.frontier import draw_frontier, panels_of
-from qtaml_codesign.plots.style import amounts_of, save, spent_text, typeset
+from qtaml_codesign.plots.saving import save_figure
+from qtaml_codesign.plots.style import amounts_of, spent_text, typeset
 
 __all__ = ["draw_curves", "draw_frontier", "draw_sweep", "save_sweep"]
 
@@ -56,20 +57,21 @@ def draw_sweep(
 
 def save_sweep(
     points: pd.DataFrame, table: pd.DataFrame, target: float | str | Target, path: Path | BinaryIO, title: str = "",
-    **told: Any,
+    *, figure_format: str = "png", **told: Any,
 ) -> None:
-    """Write `draw_sweep` as a PNG that holds neither a date nor the name of a program.
+    """Write `draw_sweep` to a file that holds neither a date nor the name of a program.
 
     Args:
         points, table, target, title: as for `draw_sweep`.
         path: the file, or an open one in binary mode.
+        figure_format: png, svg or pdf.
         told: its other arguments.
 
     Raises:
         InputError: a target that cannot be read.
         OSError: the file cannot be written.
     """
-    save(draw_sweep(points, table, target, title, **told), path, png=True)
+    save_figure(draw_sweep(points, table, target, title, **told), path, figure_format)
 
 
 def _facts(

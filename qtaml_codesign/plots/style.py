@@ -9,13 +9,11 @@ dashes differ.
 from __future__ import annotations
 
 import textwrap
-from pathlib import Path
-from typing import Any, BinaryIO, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from qtaml_codesign.nets.target import Target
 from qtaml_codesign.tac.choices import Choice, choices_of
@@ -118,18 +116,6 @@ def percent(fractions: list[float]) -> str:
         '0, 1, 12.5 %'
     """
     return ", ".join(f"{100.0 * fraction:.3g}" for fraction in fractions) + " %"
-
-
-def save(figure: Figure, path: Path | BinaryIO, png: bool = False) -> None:
-    """Write a figure; the ending of the name says as what. A PNG holds neither a date nor the name of a program.
-
-    Args:
-        figure: any.
-        path: .png, .svg or .pdf, or an open file in binary mode.
-        png: whether it is a PNG whatever the name.
-    """
-    png = png or (isinstance(path, Path) and path.suffix == ".png")
-    figure.savefig(path, dpi=150, format="png" if png else None, metadata={"Software": None} if png else None)
 
 
 def legend(axes: Any, handles: list[Any], columns: int, below: Side | None) -> None:

@@ -27,7 +27,7 @@ def notes_of(frontier: Frontier, sweep: Sweep) -> tuple[str, ...]:
         sweep: what was measured.
     """
     table = frontier.to_frame()
-    return (*_merged(sweep.warnings), *spending_notes(table), *range_notes(sweep.card), *limit_notes(table, sweep.card))
+    return (*merged(sweep.warnings), *spending_notes(table), *range_notes(sweep.card), *limit_notes(table, sweep.card))
 
 
 def range_notes(card: DeviceCard) -> tuple[str, ...]:
@@ -99,8 +99,12 @@ def spending_notes(table: pd.DataFrame) -> tuple[str, ...]:
             + "; ".join(by_method),)
 
 
-def _merged(warnings: tuple[str, ...]) -> tuple[str, ...]:
-    """Warnings that differ in their numbers alone are told once, with how many more there are."""
+def merged(warnings: tuple[str, ...]) -> tuple[str, ...]:
+    """Warnings that differ in their numbers alone, told once, with how many more there are.
+
+    Args:
+        warnings: texts.
+    """
     groups: dict[str, list[str]] = {}
     for warning in warnings:
         groups.setdefault(re.sub(r"[\d.]+(e-?\d+)?", "#", warning), []).append(warning)

@@ -23,6 +23,7 @@ from qtaml_codesign.nets.loading import load_workload
 from qtaml_codesign.nets.threads import single_threaded
 from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.physics.flip import flip_probability
+from qtaml_codesign.plots.saving import checked_format
 from qtaml_codesign.sweeps.collect import Measurement
 from qtaml_codesign.sweeps.knots import first_answer, measure_rows
 from qtaml_codesign.sweeps.lenders import Lender, lender
@@ -103,6 +104,7 @@ def sweep(
             Without `workers` it begins with 16 jobs in flight, and gets one more for each that is done, up to 1024.
             `DaskCluster("dask://HOST:PORT")` is one.
         out: folder for the result store, the CSV files, the figure and run.json; None keeps everything in memory.
+        figure_format: of the figure: "png" (default), "svg" or "pdf".
         reuse: result stores of other sweeps (or their folders) to take finished plans and trials from.
         progress: called in this thread with a `SweepProgress` after each step.
 
@@ -146,9 +148,9 @@ def find_frontier(
         workload, card, budgets, methods, seed: as in `sweep`.
         thickness_nm: the range to search, from the smallest to the largest of these; default: the card's sweep range.
         more: `cells`, `margin`, `block`, `target`, `metric`, `half_width`, `max_trials`, `allocation`, `sensitivity`,
-            `decode`, `workers`, `executor`, `out`, `reuse` and `progress` as in `sweep`. A point that stays undecided
-            is left when its 95 % interval is +- `half_width` (default 0.01), or after `max_trials` drawings (default
-            320).
+            `decode`, `workers`, `executor`, `out`, `figure_format`, `reuse` and `progress` as in `sweep`. A point that
+            stays undecided is left when its 95 % interval is +- `half_width` (default 0.01), or after `max_trials`
+            drawings (default 320).
 
     Returns:
         What `sweep` returns; its points are the knots, each curve's own.
@@ -181,8 +183,10 @@ class _Running:
     out: str | Path | None = None
     reuse: Sequence[str | Path] = ()
     progress: ProgressReport | None = None
+    figure_format: str = "png"
 
     def __post_init__(self) -> None:
+        checked_format(self.figure_format)
         whole_number("workers", 1 if self.workers is None else self.workers, least=1)
         if not isinstance(self.executor, Executor | None):
             raise InputError("this is not an executor", where="executor", rule="a concurrent.futures.Executor",
@@ -209,7 +213,7 @@ def _run(
     with nullcontext() if running.out is None else result_folder(running.out) as folder:
         result = _measured(load_workload(workload), device, options, running, folder, lenders)
         if folder is not None:
-            result.save(folder)
+            result.save(folder, running.figure_format)
         return result
 
 

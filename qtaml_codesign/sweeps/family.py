@@ -21,7 +21,7 @@ from qtaml_codesign.nets.workload import Workload
 from qtaml_codesign.physics.cell_fields import THICKNESS, is_whole
 from qtaml_codesign.physics.solving import solvable_field
 from qtaml_codesign.plots.family import draw_family
-from qtaml_codesign.plots.style import save
+from qtaml_codesign.plots.saving import checked_format, save_figure
 from qtaml_codesign.sweeps.api import sweep
 from qtaml_codesign.sweeps.outputs import csv_text, result_folder
 from qtaml_codesign.sweeps.result import Sweep
@@ -49,22 +49,24 @@ class SweepFamily:
         """The columns of `frontier.csv` after one for each field: the thinnest oxide over temperature, window ..."""
         return self._joined([one.frontier().to_frame() for _, one in self.members])
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | Path, figure_format: str = "png") -> None:
         """Write sweep.csv, frontier.csv and frontier.png of all members together.
 
         Args:
             folder: must exist.
+            figure_format: of frontier.png, or of frontier.svg or frontier.pdf in its place.
 
         Raises:
             StoreError: it cannot be written.
+            InputError: an unknown format.
         """
-        place = Path(folder)
+        place, figure = Path(folder), f"frontier.{checked_format(figure_format)}"
         write_whole(place / "sweep.csv", csv_text(self.to_frame()).encode(), "out (--out)")
         write_whole(place / "frontier.csv", csv_text(self.frontier()).encode(), "out (--out)")
         first, swept = self.members[0][1], self.to_frame()["thickness_nm"]
         title = f"{first.card.name}, {first.workload_name}: keeps {first.options.wanted}"
         ends = (float(swept.min()), float(swept.max()))
-        save(draw_family(self.frontier(), self.fields[-1], title, ends), place / "frontier.png")
+        save_figure(draw_family(self.frontier(), self.fields[-1], title, ends), place / figure)
 
     def _joined(self, tables: list[pd.DataFrame]) -> pd.DataFrame:
         told = [table.assign(**settings)[[*settings, *table.columns]]
@@ -116,7 +118,7 @@ def sweep_family(
             members.append((one, sweep(network, varied, out=place, reuse=[*reuse, *earlier], **more)))
         family = SweepFamily(tuple(grid), tuple(members))
         if folder is not None:
-            family.save(folder)
+            family.save(folder, more.get("figure_format", "png"))
     return family
 
 

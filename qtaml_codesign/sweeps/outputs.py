@@ -17,10 +17,11 @@ import pandas as pd
 
 from qtaml_codesign.errors import StoreError
 from qtaml_codesign.files import write_whole
+from qtaml_codesign.plots.saving import FORMATS
 from qtaml_codesign.sweeps.task import content_digest
 
 RECORD = "run.json"
-TABLES = ("sweep.csv", "knots.csv", "frontier.csv", "frontier.png", RECORD)
+TABLES = ("sweep.csv", "knots.csv", "frontier.csv", *(f"frontier.{kind}" for kind in FORMATS), RECORD)
 _PACKAGES = ("qtaml-codesign", "numpy", "scipy", "numba", "torch", "pandas", "matplotlib")
 
 

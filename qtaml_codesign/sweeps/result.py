@@ -19,6 +19,7 @@ from qtaml_codesign.nets.metric import Metric, accuracy_of
 from qtaml_codesign.nets.target import Target, as_target
 from qtaml_codesign.physics.corners import Corner, corners
 from qtaml_codesign.plots import save_sweep
+from qtaml_codesign.plots.saving import checked_format
 from qtaml_codesign.statistics import Interval
 from qtaml_codesign.sweeps.bands import ThicknessBand, band_of
 from qtaml_codesign.sweeps.coordinates import flip_law
@@ -210,24 +211,25 @@ class Sweep:
         rows = table[(table["status"] == CROSSING) & table["flip_probability"].between(0.0, 1.0, "neither")]
         return tuple(band_of(self.card, choice_of(row), row, samples, seed) for _, row in rows.iterrows())
 
-    def save(self, folder: str | Path) -> tuple[Path, ...]:
+    def save(self, folder: str | Path, figure_format: str = "png") -> tuple[Path, ...]:
         """Write sweep.csv, frontier.csv, frontier.png, run.json, and knots.csv where there are knots.
 
         Args:
             folder: made if missing; tables of other options that lie there are kept in earlier/.
+            figure_format: of frontier.png, or of frontier.svg or frontier.pdf in its place.
 
         Returns:
             Their paths.
 
         Raises:
-            StoreError: the folder cannot be written to.
+            StoreError, InputError: the folder cannot be written to; an unknown format.
         """
         record = self._record()
         files = {
             "sweep.csv": csv_text(self.points).encode(),
             **({} if self.knots is None else {"knots.csv": csv_text(self.knots).encode()}),
             "frontier.csv": csv_text(self.frontier().to_frame()).encode(),
-            "frontier.png": self._picture(),
+            f"frontier.{figure_format}": self._picture(checked_format(figure_format)),
             RECORD: (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode(),
         }
         return write_files(writable_folder(folder), files, record["options"])
@@ -241,13 +243,13 @@ class Sweep:
         groups = both.drop_duplicates([*curve, "thickness_nm"]).groupby(curve, sort=False)
         return pd.concat([rows.sort_values("thickness_nm") for _, rows in groups], ignore_index=True)
 
-    def _picture(self) -> bytes:
+    def _picture(self, figure_format: str) -> bytes:
         picture, stopping = io.BytesIO(), self.options.stopping
         measured = self.points if self.knots is None or self.interpolated else self._with_ends(self.knots)
         save_sweep(measured, self.frontier().to_frame(), self.options.wanted, picture,
                    f"{self.card.name} card, {self.workload_name}", metric=self.metric, window_s=self.card.window_s,
                    confidence=stopping.confidence, knots=self.knots if self.interpolated else None,
-                   searched=stopping.threshold is not None)
+                   searched=stopping.threshold is not None, figure_format=figure_format)
         return picture.getvalue()
 
     def _record(self) -> dict[str, Any]:
