@@ -70,7 +70,8 @@ FlipRate = Annotated[
 Metric = Annotated[
     str | None,
     typer.Option("--metric", help="accuracy, top-K (K below the number of classes), cross-entropy, perplexity, "
-                 "rmse, mae or agreement (with the clean network). Default: the workload's own."),
+                 "rmse, mae, label-accuracy, binary-cross-entropy or agreement (with the clean network). Default: the "
+                 "workload's own."),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Key of every random choice.")]
 Allocation = Annotated[
