@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
+from qtaml_codesign.commands.inputs import network_input
+
 if TYPE_CHECKING:
     from qtaml_codesign.commands.options import TrialOptions
     from qtaml_codesign.report import SweepReport
@@ -61,9 +63,10 @@ def run_trials(
         "allocation": asked.allocation, "sensitivity": asked.sensitivity, "decode": asked.decode or None,
         "workers": usable_cpus() if asked.workers is None else asked.workers, **more,
     }
+    network = network_input(asked.workload, asked.data)
     with interruptible(folder), progress_shown() as report:
         result = library(
-            asked.workload, card, out=folder, reuse=lenders(folder, asked.out, asked.reuse), progress=report,
+            network, card, out=folder, reuse=lenders(folder, asked.out, asked.reuse), progress=report,
             **{name: value for name, value in given.items() if value is not None},
         )
     return result, folder
@@ -124,9 +127,9 @@ def usable_cpus() -> int:
 
 
 def _short(workload: str) -> str:
-    """`path/net.py:make` -> `net-make`; a zoo name stays."""
+    """`path/net.py:make` -> `net-make`, `path/net.onnx` -> `net`; a zoo name stays."""
     file, colon, factory = workload.rpartition(":")
-    return f"{Path(file).stem}-{factory}" if colon else workload
+    return f"{Path(file).stem}-{factory}" if colon else Path(workload).stem
 
 
 def _bare(name: str) -> str:
