@@ -125,6 +125,14 @@ def test_folders_and_data_that_cannot_be_used(folders, monkeypatch, network, dat
     assert advice in caught.value.next_step
 
 
+def test_padded_tokens_of_a_language_model_are_not_scored_in_silence(folders, tmp_path):
+    mask = torch.ones_like(TOKENS)
+    mask[0, -1] = 0
+    np.savez(tmp_path / "padded.npz", input_ids=TOKENS.numpy(), attention_mask=mask.numpy())
+    with pytest.raises(WorkloadError, match="padded tokens"):
+        qc.load_workload(str(folders.place / "gpt"), tmp_path / "padded.npz")
+
+
 # ONNX
 
 class Recurrent(nn.Module):

@@ -69,6 +69,11 @@ def _of_transformers(path: Path, data: Data) -> Workload:
     if not (data.targets is None and type(model).__name__.endswith(("ForCausalLM", "LMHeadModel"))):
         metric = "label-accuracy" if model.config.problem_type == "multi_label_classification" else data.metric
         return Workload(model, data.calibration, (data.inputs, data.targets), metric=metric, **given)
+    if isinstance(data.inputs, dict) and not bool(data.inputs.get("attention_mask", torch.ones(1)).all()):
+        raise WorkloadError(
+            "padded tokens would be scored", where="data (--data), attention_mask", rule="samples of full length",
+            value="zeros in the mask", next_step="cut the text into samples of one length",
+        )
     tokens = data.inputs["input_ids"] if isinstance(data.inputs, dict) else leaves(data.inputs)[0]
     inputs, calibration = (map_leaves(part, torch.Tensor.long) for part in (data.inputs, data.calibration))
     return Workload(model, calibration, (inputs, tokens[:, 1:].long()), metric="perplexity",
