@@ -371,3 +371,33 @@ def test_a_forward_pass_that_needs_the_whole_numbers_is_refused():
     held = nn.Sequential(nn.Flatten(), Packed(nn.Linear(64, CLASSES), 8, False))
     with pytest.raises(WorkloadError, match="as whole numbers"):
         qc.Workload(held, IMAGES[:32], (IMAGES, IMAGE_LABELS), quantised={"*.weight_int": 8})
+
+
+# names of results
+
+class Settings:
+    """As a library keeps them."""
+
+    def __init__(self, **settings: object) -> None:
+        vars(self).update(settings)
+
+
+def test_where_settings_come_from_is_no_part_of_what_a_network_computes():
+    def digest(**settings: object) -> str:
+        model = cnn()
+        model.config = Settings(width=3, **settings)
+        return qc.Workload(model, IMAGES[:32], (IMAGES, IMAGE_LABELS)).digest
+
+    assert digest(_original_object_hash=1, _name_or_path="a") == digest(_original_object_hash=2, _name_or_path="b")
+    assert digest(act="relu") != digest(act="gelu")
+
+
+def test_onnx_indices_count_from_the_end():
+    from qtaml_codesign.nets.onnx_operators import OPERATORS
+
+    table, last = torch.arange(12.0).reshape(4, 3), torch.tensor([-1, 0])
+    assert torch.equal(OPERATORS["Gather"]([table, last], {}), table[[3, 0]])
+    assert torch.equal(OPERATORS["Gather"]([table, last], {"axis": 1}), table[:, [2, 0]])
+    assert torch.equal(OPERATORS["Gather"]([torch.arange(4), torch.tensor(-1)], {}), torch.tensor(3))
+    assert OPERATORS["Slice"]([table, torch.tensor([-1]), torch.tensor([-9]), torch.tensor([0]), torch.tensor([-2])],
+                              {})[:, 0].tolist() == [9.0, 3.0]
