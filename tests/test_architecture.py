@@ -40,6 +40,9 @@ WALLS = {
     "yaml": lambda module: module == f"{NAME}.cards",
     "pickle": lambda module: False,
     **dict.fromkeys(("distributed", "dask", "cloudpickle"), lambda module: module == f"{NAME}.sweeps.dask_client"),
+    "transformers": lambda module: module == f"{NAME}.nets.from_files",
+    "onnx": lambda module: module == f"{NAME}.nets.from_onnx",
+    "onnxruntime": lambda module: module == f"{NAME}.nets.from_onnx",
 }
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
@@ -99,6 +102,8 @@ def test_module_keeps_to_its_layer(path: Path) -> None:
         ("qtaml_codesign.sweeps.cluster", "def f():\n    from distributed import Client"),
         ("qtaml_codesign.sweeps.api", "from rich.progress import Progress"),
         ("qtaml_codesign.tac.api", "import yaml"),
+        ("qtaml_codesign.nets.loading", "import transformers"),
+        ("qtaml_codesign.nets.onnx_network", "from onnx import helper"),
         ("qtaml_codesign.tac.api", "from qtaml_codesign.unknown import thing"),
     ],
 )

@@ -118,9 +118,9 @@ def test_metrics_that_cannot_be_are_refused(change):
 
 def test_values_of_another_shape_are_refused_before_they_broadcast():
     with pytest.raises(WorkloadError, match="targets and outputs do not fit"):
-        workload("rmse", drawn(80), nn.Linear(6, 1))
+        workload("rmse", drawn(80), nn.Linear(6, 80))
     with pytest.raises(WorkloadError, match="not the form of logits"):
-        workload("perplexity", torch.zeros(80, dtype=int), nn.Linear(6, 1))
+        workload("perplexity", torch.full((80,), 2), nn.Linear(6, 1))
 
 
 def test_a_nan_is_the_worst_bound():
@@ -141,11 +141,12 @@ def test_an_infinity_on_the_better_side_is_no_better_than_a_nan(larger, bounds):
 
 @pytest.mark.parametrize("name", [*METRICS, "top-3"])
 def test_a_metric_is_part_of_the_workload_and_travels(name):
-    targets = drawn(80, 4) if as_metric(name).targets == "values" else None
+    kind = as_metric(name).targets
+    targets = {"values": drawn(80, 4), "binary": drawn(80, 4) > 0.0}.get(kind)
     found = workload(name, targets)
     again = pickle.loads(pickle.dumps(found))
     assert (again.metric, again.digest, again.clean_value) == (found.metric, found.digest, found.clean_value)
-    other = found.with_metric("mae" if name == "rmse" else "rmse" if name == "mae" else "top-2")
+    other = found.with_metric({"classes": "top-2", "clean": "top-2"}.get(kind, "mae" if name != "mae" else "rmse"))
     assert other.digest != found.digest
     assert copy.deepcopy(found.metric) == found.metric
     np.testing.assert_array_equal(found.score_by_group(), found.scoring.clean_by_group)
@@ -163,9 +164,9 @@ def test_unknown_names_are_told_apart():
 # names, and what is said
 
 @pytest.mark.parametrize(("metric", "targets"), [("accuracy", drawn(80, 1)),
-                                                 ("perplexity", torch.zeros(80, dtype=int))])
+                                                 ("perplexity", torch.full((80,), 2))])
 def test_outputs_that_are_values_lead_to_a_metric_of_values_in_the_factory(metric, targets):
-    with pytest.raises(WorkloadError, match="not the form of logits") as caught:
+    with pytest.raises(WorkloadError, match=r"not the form of logits|not classes") as caught:
         workload(metric, targets, nn.Linear(6, 1))
     assert 'metric="rmse" into qc.Workload(...)' in caught.value.next_step
 

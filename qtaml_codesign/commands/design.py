@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from qtaml_codesign.commands.inputs import network_input
 from qtaml_codesign.commands.options import (
     Changed,
     Cluster,
+    Data,
     Device,
     FigureFormat,
     Metric,
@@ -35,6 +37,7 @@ class DesignCommand:
 
     device: Device
     workload: Network = "small-cnn"
+    data: Data = None
     solve: Annotated[
         str,
         typer.Option("--solve", help="What to find: thickness_nm, window_s, height_eV, effective_mass_m0, "
@@ -109,7 +112,8 @@ def _field(asked: DesignCommand, card: DeviceCard, folder: Path, chosen: dict[st
     if vary:
         varied_beside(card, asked.solve, vary)
     budget = None if asked.budget is None else parse_fraction(asked.budget, "--budget")
-    found = solved(asked.workload, card, asked.solve, method=asked.method, budget=budget, **chosen)
+    network = network_input(asked.workload, asked.data)
+    found = solved(network, card, asked.solve, method=asked.method, budget=budget, **chosen)
     _say_answer(found, asked)
     figure_format = asked.figure_format or "png"
     _tornado(found, folder, _title(found, asked), figure_format)
@@ -189,7 +193,7 @@ def _least_budget(asked: DesignCommand, card: DeviceCard, chosen: dict[str, Any]
         if value is not None:
             raise InputError("the budget is what is looked for", where=option, rule="--solve budget alone",
                              value=value, next_step=f"drop {option}")
-    found = least_budget(asked.workload, card, method=asked.method, **chosen)
+    found = least_budget(network_input(asked.workload, asked.data), card, method=asked.method, **chosen)
     wanted, least = found.search.options.wanted, f"{100 * found.budget:.3g} %"
     between = (f"{least} of the stored bits keeps {wanted}: nothing need be spent" if found.below is None else
                f"between {100 * found.below:.3g} % of the stored bits (does not keep {wanted}) and {least} (does)")

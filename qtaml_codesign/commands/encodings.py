@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from qtaml_codesign.commands.inputs import flip_input, tell_extremes
-from qtaml_codesign.commands.options import Budget, Changed, FlipRate, MaybeDevice, Method, Network, Seed
+from qtaml_codesign.commands.inputs import flip_input, network_input, tell_extremes
+from qtaml_codesign.commands.options import Budget, Changed, Data, FlipRate, MaybeDevice, Method, Network, Seed
 from qtaml_codesign.commands.running import tell_loading, trials_bar
 from qtaml_codesign.commands.show import print_table, say
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 def encodings(
     workload: Network = "small-cnn",
+    data: Data = None,
     device: MaybeDevice = None,
     changed: Changed = None,
     flip_probability: FlipRate = None,
@@ -51,8 +52,8 @@ def encodings(
         check_writable(csv, "--csv")
     tell_extremes(rates)
     with trials_bar(trials) as progress:
-        found = compare_encodings(workload, rates, method, fraction, trials, seed, flips=cast("Any", flips),
-                                  progress=progress)
+        found = compare_encodings(network_input(workload, data), rates, method, fraction, trials, seed,
+                                  flips=cast("Any", flips), progress=progress)
     if csv is not None:
         write_csv(csv, COLUMNS, found.to_frame().astype(object).values.tolist(), "--csv")
     _print(found)

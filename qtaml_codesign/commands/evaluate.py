@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qtaml_codesign.commands.inputs import flip_input, tell_extremes
-from qtaml_codesign.commands.options import Changed, FlipRate, MaybeDevice, Metric, Network
+from qtaml_codesign.commands.options import Changed, Data, FlipRate, MaybeDevice, Metric, Network
 from qtaml_codesign.commands.running import tell_loading, trials_bar
 from qtaml_codesign.commands.show import say
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 def evaluate(
     workload: Network,
     plan: Annotated[Path, typer.Option("--plan", help="JSON file written by `codesign plan --out`.")],
+    data: Data = None,
     flip_probability: FlipRate = None,
     device: MaybeDevice = None,
     changed: Changed = None,
@@ -55,7 +56,7 @@ def evaluate(
     flips = flip_input(flip_probability, device, changed)
     tell_extremes(flips)
     with trials_bar(trials) as progress:
-        network = load_workload(workload)
+        network = load_workload(workload, data)
         network = network if metric is None else network.with_metric(metric)
         result = measure(network, made, flips, trials, seed, noise=noise, decode=decode, progress=progress)
     _print(result, made.method, network.exposure.text)

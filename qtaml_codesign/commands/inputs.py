@@ -8,7 +8,25 @@ from qtaml_codesign.checks import probabilities
 from qtaml_codesign.errors import InputError
 
 if TYPE_CHECKING:
+    from qtaml_codesign.nets.workload import Workload
     from qtaml_codesign.physics.flip import FlipProbability
+
+
+def network_input(workload: str, data: str | None) -> Workload | str:
+    """The workload that the options stand for; one that has data of its own is loaded by whoever uses it.
+
+    Args:
+        workload: `--workload`.
+        data: `--data`, if any.
+
+    Raises:
+        WorkloadError: the network or its data cannot be used.
+    """
+    if data is None:
+        return workload
+    from qtaml_codesign.nets.loading import load_workload
+
+    return load_workload(workload, data)
 
 
 def flip_input(

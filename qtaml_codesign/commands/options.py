@@ -30,7 +30,14 @@ def _methods(incomplete: str) -> list[str]:
 Device = Annotated[
     str, typer.Option("--device", help="Device card: a shipped name or a path.", autocompletion=_cards)
 ]
-Network = Annotated[str, typer.Option("--workload", help="Zoo name or FILE.py:FACTORY.")]
+Network = Annotated[
+    str, typer.Option("--workload", help="Zoo name, FILE.py:FACTORY, a folder of Hugging Face transformers, FILE.onnx, "
+                      "or FILE.pt2 of torch.export; the last three with --data.")
+]
+Data = Annotated[
+    str | None, typer.Option("--data", help="FILE.npz or FILE.safetensors with inputs, labels and, where other samples "
+                             "are meant, calibration.")
+]
 Rows = Annotated[Path | None, typer.Option("--csv", help="Write all rows there, in full precision.")]
 Devices = Annotated[
     list[str], typer.Option("--device", help="Device card: a shipped name or a path; repeat it to compare cards.",
@@ -73,7 +80,8 @@ FlipRate = Annotated[
 Metric = Annotated[
     str | None,
     typer.Option("--metric", help="accuracy, top-K (K below the number of classes), cross-entropy, perplexity, "
-                 "rmse, mae or agreement (with the clean network). Default: the workload's own."),
+                 "rmse, mae, label-accuracy, binary-cross-entropy or agreement (with the clean network). Default: the "
+                 "workload's own."),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Key of every random choice.")]
 Cluster = Annotated[
@@ -96,6 +104,7 @@ class TrialOptions:
 
     device: Device
     workload: Network = "small-cnn"
+    data: Data = None
     changed: Changed = None
     thickness: Annotated[str | None, typer.Option("--thickness", help="Oxide thickness in nm.")] = None
     budget: Annotated[

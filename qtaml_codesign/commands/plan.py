@@ -16,6 +16,7 @@ from qtaml_codesign.commands.options import (
     Budget,
     Cells,
     Changed,
+    Data,
     FlipRate,
     Margin,
     MaybeDevice,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 def plan(
     workload: Network,
+    data: Data = None,
     flip_probability: FlipRate = None,
     device: MaybeDevice = None,
     changed: Changed = None,
@@ -80,7 +82,7 @@ def plan(
     more: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if price:
         _check_price(method, fraction)
-    network = load_workload(workload)
+    network = load_workload(workload, data)
     for warning in network.warnings:
         say(f"warning: {warning}", sys.stderr)
     with progress_shown() as show:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
+from qtaml_codesign.commands.inputs import network_input
 from qtaml_codesign.commands.runners import who_runs
 
 if TYPE_CHECKING:
@@ -61,9 +62,10 @@ def run_trials(
         "allocation": asked.allocation, "sensitivity": asked.sensitivity, "decode": asked.decode or None,
         "figure_format": asked.figure_format, **more,
     }
+    network = network_input(asked.workload, asked.data)
     with interruptible(folder), progress_shown() as report, who_runs(asked.workers, asked.cluster, report) as runners:
         result = library(
-            asked.workload, card, out=folder, reuse=lenders(folder, asked.out, asked.reuse), progress=report,
+            network, card, out=folder, reuse=lenders(folder, asked.out, asked.reuse), progress=report,
             **runners, **{name: value for name, value in given.items() if value is not None},
         )
     return result, folder
@@ -115,9 +117,9 @@ def _can_lend(place: Path) -> bool:
 
 
 def _short(workload: str) -> str:
-    """`path/net.py:make` -> `net-make`; a zoo name stays."""
+    """`path/net.py:make` -> `net-make`, `path/net.onnx` -> `net`; a zoo name stays."""
     file, colon, factory = workload.rpartition(":")
-    return f"{Path(file).stem}-{factory}" if colon else workload
+    return f"{Path(file).stem}-{factory}" if colon else Path(workload).stem
 
 
 def _bare(name: str) -> str:

@@ -84,6 +84,10 @@ class Dataflow(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._alive: list[Tensor] = []  # an address must not be used twice
         self._contents = {address(one): (one, content) for one, content in contents}
 
+    def tensor(self, label: str) -> Tensor:
+        """The tensor that a `label` of those that were read stands for."""
+        return self._leaves[label]
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Called by torch: the result of an operation; what came of it is written down."""
         name, writes = func.name().rpartition("::")[2].partition(".")[0], func._schema.is_mutable

@@ -15,7 +15,7 @@ from qtaml_codesign.errors import WorkloadError
 from qtaml_codesign.nets.dataflow import Dataflow, address, is_whole, span
 from qtaml_codesign.nets.identity import held_tensors, strided_parts
 from qtaml_codesign.nets.inputs import Inputs, batches, leaves, moved
-from qtaml_codesign.nets.network import Network
+from qtaml_codesign.nets.network import Model, Network
 from qtaml_codesign.nets.selection import NORMS_WITH_STATISTICS, is_bias, norm_parameters, packed_weights
 
 NOT_CHOSEN = "not chosen by tensors="
@@ -89,7 +89,7 @@ class _Seen:
     watched: bool = True
 
 
-def measure_exposure(network: Network, calibration: Inputs, caller: nn.Module) -> tuple[Exposure, tuple[str, ...]]:
+def measure_exposure(network: Network, calibration: Inputs, caller: Model) -> tuple[Exposure, tuple[str, ...]]:
     """The exposure of a network, and warnings; refuses weights that flips cannot reach.
 
     Args:
@@ -111,7 +111,8 @@ def measure_exposure(network: Network, calibration: Inputs, caller: nn.Module) -
             rule="whatever acts as weights is a floating-point parameter that forward() reads from its module",
             value=_some(tuple(f"{name}: {why}" for name, _, why in outside)),
             next_step="pass the float network (the memory quantises it itself), with every weight an nn.Parameter of a "
-            "registered module, read as self.layer.weight; or leave these outside the tunnelling memory by naming what "
+            "registered module, read as self.layer.weight; or name whole numbers that forward() scales itself, with "
+            "their bits: quantised={...}; or leave these outside the tunnelling memory by naming what "
             f"lies in it: tensors=[{keep}{', ...' if len(network.stored) > _LISTED else ''}]",
         )
     rows = (*unseen, *_registered(network, {name for name, _, _ in (*outside, *unseen)}))
@@ -135,7 +136,7 @@ def _notes(exposure: Exposure, seen: _Seen, network: Network, calibration: Input
         yield f"no effect on the calibration outputs, so flips there cost nothing: {_some(seen.unread)}"
 
 
-def _watch(network: Network, calibration: Inputs, caller: nn.Module) -> _Seen:
+def _watch(network: Network, calibration: Inputs, caller: Model) -> _Seen:
     """Run some samples with a stand-in for every stored tensor; see what is read instead of it, or beside it.
 
     The structure that runs has run before: a view of a weight that a forward pass keeps for the next one shows.
@@ -156,8 +157,36 @@ def _watch(network: Network, calibration: Inputs, caller: nn.Module) -> _Seen:
                      for name in network.stored if f"own {name}" in flow.read)
         acting = tuple((label.partition(" ")[2], tensor.numel(), _why(label, tensor, own))
                        for label, tensor in flow.weights.items() if label.startswith(_OUTSIDE))
-        return _Seen((*kept, *acting), tuple(name for name in network.stored if f"copy {name}" not in flow.read))
+        unread = tuple(name for name in network.stored if f"copy {name}" not in flow.read)
+        copied = _copies_read(flow, {name: own[name].detach() for name in network.stored}, unread)
+        return _Seen((*kept, *acting, *copied), unread)
     return _Seen((), (), watched=False)
+
+
+def _copies_read(flow: Dataflow, stored: Mapping[str, Tensor], unread: tuple[str, ...]) -> Iterator[Row]:
+    """Copies of stored tensors, and rows of those that are not read themselves, that the forward pass reads instead,
+    in whatever operation.
+    """
+    for label in sorted(flow.read - flow.weights.keys()):
+        tensor = flow.tensor(label)
+        same = _copy_of(tensor, stored) or next((
+            f"a row of {name}" for name in unread for weight in [stored[name]]
+            if tensor.shape == weight.shape[-1:] and _varies(tensor)
+            and bool((weight.to(tensor.dtype) == tensor).reshape(-1, tensor.numel()).all(-1).any())
+        ), None)
+        if label.startswith(_OUTSIDE) and same:
+            yield label.partition(" ")[2], tensor.numel(), f"read in place of what is stored, a copy of {same}"
+
+
+def _copy_of(tensor: Tensor, stored: Mapping[str, Tensor]) -> str | None:
+    """The stored tensor that has the same values, transposed or in another precision as may be."""
+    alike = ((name, form) for name, weight in stored.items() if weight.ndim >= 2
+             for form in (weight, weight.mT) if form.shape == tensor.shape)
+    return next((name for name, form in alike if _varies(tensor) and torch.equal(tensor, form.to(tensor.dtype))), None)
+
+
+def _varies(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() and tensor.numel() > 1 and bool((tensor != tensor.reshape(-1)[0]).any())
 
 
 def _known_tensors(
@@ -178,7 +207,7 @@ def _kind(buffer: str, parameters: Container[str]) -> str:
     return "constant" if hooked or "parametrizations." in buffer else "buffer"
 
 
-def _namer(module: nn.Module, caller: nn.Module) -> Callable[[Tensor], str]:
+def _namer(module: nn.Module, caller: Model) -> Callable[[Tensor], str]:
     """Labels of tensors that no registry of the module holds."""
     names = {address(tensor): f"{name} of the module that was passed in, held by a closure or a global"
              for name, tensor in caller.named_parameters() if tensor.layout == torch.strided}
@@ -191,9 +220,7 @@ def _namer(module: nn.Module, caller: nn.Module) -> Callable[[Tensor], str]:
 def _why(label: str, tensor: Tensor, parameters: Mapping[str, Tensor]) -> str:
     kind = "buffer" if label.startswith("buffer ") else "tensor that is no parameter"
     number = str(tensor.dtype).removeprefix("torch.")
-    alike = ((name, form) for name, stored in parameters.items() if stored.ndim >= 2 and stored.dtype == tensor.dtype
-             for form in (stored, stored.mT) if form.shape == tensor.shape)
-    same = next((name for name, form in alike if torch.equal(tensor, form)), None)
+    same = _copy_of(tensor, parameters)
     return f"{number} {kind} that acts as weights" + (f", a copy of {same}" if same else "")
 
 

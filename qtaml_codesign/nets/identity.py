@@ -29,6 +29,8 @@ _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...), torch.dt
 _LIBRARIES = frozenset({"torch", "torchvision", "numpy", "scipy"}) | sys.stdlib_module_names - {"__main__"}
 _MANGLED = re.compile(r"\.?___torch_mangle_\d+")
 _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
+_OF_NO_EFFECT = frozenset({"_name_or_path", "name_or_path", "_original_object_hash", "transformers_version"})
+"""What settings of transformers keep of where they come from, and a hash that differs from process to process."""
 
 
 def code_identity(module: nn.Module, logits: object) -> bytes:
@@ -109,7 +111,7 @@ class _Follow:
         """What a forward pass may read beside registered tensors: settings, functions, other tensors."""
         library = _is_library(type(holder))
         return tuple((name, self.value(value)) for name, value in own_attributes(holder).items()
-                     if not (library and name.startswith("_")))
+                     if not (library and name.startswith("_")) and name not in _OF_NO_EFFECT)
 
     def _method(self, function: Any, owner: type) -> object:
         if not isinstance(function, FunctionType) or _is_library(function):

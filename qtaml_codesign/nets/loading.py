@@ -1,18 +1,20 @@
-"""Find the workload that a text names: one of the zoo, `FILE.py:FACTORY`, or a file that a plug-in reads."""
+"""Find the workload that a text names: one of the zoo, `FILE.py:FACTORY`, or a network that other programs wrote."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 
 from qtaml_codesign.errors import WorkloadError, did_you_mean, shown
+from qtaml_codesign.nets.from_files import file_workload
 from qtaml_codesign.nets.randomness import global_randomness_kept
 from qtaml_codesign.nets.usercode import beside, run_file, user_code
 from qtaml_codesign.nets.workload import Workload
-from qtaml_codesign.nets.zoo import zoo_workload
+from qtaml_codesign.nets.zoo import ZOO, zoo_workload
 
 PLUGINS = "qtaml_codesign.workload_loaders"
 """Group of entry points: the name is the ending of a file (".kind"), the value a function of its path that returns a
@@ -20,12 +22,15 @@ Workload."""
 FORM = "FILE.py:FACTORY, a function without arguments that returns a Workload"
 
 
-def load_workload(reference: str | Workload) -> Workload:
-    """A network of the zoo by name, what a function in a Python file returns, or what a plug-in makes of a file.
+def load_workload(reference: str | Workload, data: str | Path | None = None) -> Workload:
+    """A network of the zoo by name, what a function in a Python file returns, or a file that holds a network.
 
     Args:
         reference: `small-cnn`, `wide-cnn`, `deep-cnn`, `res-cnn`, `transformer`; `FILE.py:FACTORY`, and the file is
-            run; or a path with an ending that an installed package reads (`PLUGINS`). A Workload passes through.
+            run; a folder of Hugging Face transformers, a `.onnx` file, or a `.pt2` file of torch.export; or a path with
+            an ending that an installed package reads (`PLUGINS`). A Workload passes through.
+        data: FILE.npz or FILE.safetensors with calibration and evaluation data (`data_file.FORM`), for such folders,
+            `.onnx` and `.pt2` files.
 
     Raises:
         WorkloadError: there is no such network, file or function, or it fails.
@@ -42,17 +47,30 @@ def load_workload(reference: str | Workload) -> Workload:
             value=f"{type(reference).__name__}: {shown(reference)}",
             next_step="pass 'small-cnn', or build a Workload(...) and use it directly",
         )
-    workload, source = _found(reference)
-    workload.source, workload.load = source, load_workload
+    beside_it = None if data is None else _absolute(str(data))
+    workload, source = _found(reference, beside_it)
+    workload.source = source
+    workload.load = load_workload if beside_it is None else partial(load_workload, data=beside_it)
     return workload
 
 
-def _found(text: str) -> tuple[Workload, str]:
+def _found(text: str, data: Path | None) -> tuple[Workload, str]:
     """The workload, and the text that finds it again from any folder."""
+    path = _absolute(text)
+    if text not in ZOO and path.exists():
+        with global_randomness_kept():
+            workload = file_workload(path, data)
+        if workload is not None:
+            return workload, str(path)
+    if data is not None:
+        raise WorkloadError(
+            "this workload has data of its own" if ":" in text else "there is no such network to take data",
+            where="data (--data)", rule="data come with a folder of transformers, a .onnx or a .pt2 file", value=text,
+            next_step="leave --data out, or check the path of the network",
+        )
     plugin = next(iter(entry_points(group=PLUGINS, name=Path(text).suffix)), None)
     if plugin is not None:
-        path = str(_absolute(text))
-        return _made(lambda: plugin.load()(path), text, f"{plugin.value} returns a Workload"), path
+        return _made(lambda: plugin.load()(str(path)), text, f"{plugin.value} returns a Workload"), str(path)
     if ":" in text or text.endswith(".py") or "/" in text:
         return _from_file(text)
     return zoo_workload(text), text

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from qtaml_codesign.errors import InputError, did_you_mean, shown
+from qtaml_codesign.nets.scores import absolute_error, binary_cross_entropy, label_is_right, squared_error
 from qtaml_codesign.nets.target import T, Target
 from qtaml_codesign.statistics import Interval
 
@@ -27,7 +28,9 @@ SHOWN: dict[str, tuple[Callable[[float], Any], Callable[[float], Any]]] = {
 
 FAR_SHARE = 0.2
 
-TARGETS = ("classes", "values", "clean")
+TARGETS = ("classes", "values", "binary", "clean")
+VALUED = ("values", "binary")
+"""Targets of the outputs' own shape: no class is chosen."""
 _TAKEN = ("thickness_nm", "flip_probability", "method", "budget", "overhead", "trials", "nominal_ber", "realised_ber",
           "image_half_width", "status")
 
@@ -45,8 +48,8 @@ class Metric:
         bounds: the lowest and the highest score there can be; intervals end there.
         shown: the mean as it is ("mean"), its exponential ("exp") or its square root ("root").
         targets: what the outputs are scored against: "classes", whole numbers (N, ...) for logits (N, ..., C);
-            "values", real numbers of the outputs' shape; "clean", the classes that the clean network itself chooses, so
-            that no labels are needed.
+            "values", real numbers of the outputs' shape; "binary", zeros and ones of that shape; "clean", the classes
+            that the clean network itself chooses, so that no labels are needed.
 
     A function at the top level of a file travels to other processes; a lambda does not.
 
@@ -64,7 +67,7 @@ class Metric:
     larger_is_better: bool = True
     bounds: tuple[float, float] = (0.0, 1.0)
     shown: Literal["mean", "exp", "root"] = "mean"
-    targets: Literal["classes", "values", "clean"] = "classes"
+    targets: Literal["classes", "values", "binary", "clean"] = "classes"
 
     def __post_init__(self) -> None:
         named = isinstance(self.name, str) and re.fullmatch(r"[A-Za-z][\w-]*", self.name)
@@ -226,16 +229,6 @@ def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
     return -logits.log_softmax(-1).gather(-1, targets[..., None])[..., 0]
 
 
-def squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
-    """(outputs - targets)^2 in float64, of their common shape."""
-    return (outputs.double() - targets.double()).square()
-
-
-def absolute_error(outputs: Tensor, targets: Tensor) -> Tensor:
-    """|outputs - targets| in float64, of their common shape."""
-    return (outputs.double() - targets.double()).abs()
-
-
 ACCURACY = Metric("accuracy", is_right)
 PERPLEXITY = Metric("perplexity", cross_entropy, False, (0.0, math.inf), "exp")
 METRICS = {metric.name: metric for metric in (
@@ -244,12 +237,14 @@ METRICS = {metric.name: metric for metric in (
     PERPLEXITY,
     Metric("rmse", squared_error, False, (0.0, math.inf), "root", "values"),
     Metric("mae", absolute_error, False, (0.0, math.inf), "mean", "values"),
+    Metric("label-accuracy", label_is_right, targets="binary"),
+    Metric("binary-cross-entropy", binary_cross_entropy, False, (0.0, math.inf), targets="binary"),
     Metric("agreement", is_right, targets="clean"),
 )}
 """The metrics by name; `top-K` stands for every K."""
 
-METRIC_LIST = ("accuracy, top-K (K >= 1, such as top-5), cross-entropy, perplexity, rmse, mae or agreement (with the "
-               "clean network)")
+METRIC_LIST = ("accuracy, top-K (K >= 1, such as top-5), cross-entropy, perplexity, rmse, mae, label-accuracy, "
+               "binary-cross-entropy or agreement (with the clean network)")
 
 
 def as_metric(given: str | Metric) -> Metric:
@@ -278,6 +273,11 @@ def as_metric(given: str | Metric) -> Metric:
         raise InputError("unknown metric", where="metric (--metric)", rule=f"{METRIC_LIST}; or a Metric",
                          value=shown(given, str), next_step=did_you_mean(given, [*METRICS, "top-5"]))
     return known
+
+
+def is_shipped(metric: Metric) -> bool:
+    """Whether this is a `metric` that its name alone finds again."""
+    return isinstance(metric.score, InTop) or metric in METRICS.values()
 
 
 def accuracy_of(metric: Metric, value: float) -> float:

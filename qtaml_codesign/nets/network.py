@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from qtaml_codesign.errors import WorkloadError, did_you_mean, shown
+from qtaml_codesign.nets.identity import own_attributes
 from qtaml_codesign.nets.inputs import Inputs, batches, call, describe, moved, sample_count
+from qtaml_codesign.nets.integers import check_stored, held_as_parameters
+from qtaml_codesign.nets.outputs import checked_output, measured_output
 from qtaml_codesign.nets.replica import Replica, structure_of
 from qtaml_codesign.nets.selection import stored_names
 from qtaml_codesign.nets.usercode import user_code
@@ -22,6 +25,7 @@ from qtaml_codesign.nets.usercode import user_code
 Weights = NDArray[np.float32] | NDArray[np.float64]
 GivenWeights = Mapping[str, NDArray[Any] | Tensor]
 Logits = Callable[[Any], Tensor]
+Model = nn.Module | torch.export.ExportedProgram
 
 ALIGNMENT = 64
 
@@ -32,8 +36,9 @@ class Network:
     Args:
         model: any torch module; it is copied once and never touched again.
         tensors: None for every weight, or glob patterns (see `stored_names`).
-        logits: turns what the module returns into the logits (N, ..., C); None when it returns them itself.
+        logits: turns what the module returns into the logits (N, ..., C); None finds them (`measured_output`).
         batch_size: samples per forward pass.
+        quantised: glob pattern -> bits of the weights that came quantised (`held_as_parameters`).
 
     Raises:
         WorkloadError: no module, one that cannot be copied, or tensors that cannot be stored.
@@ -41,13 +46,18 @@ class Network:
     Attributes:
         stored: names of the stored tensors.
         chosen: whether the user named them.
+        quantised: name -> bits, of those that are whole numbers already.
+        as_given: the copy before these became parameters; the module itself where there are none.
         weights: name -> read-only float32 (or float64) array, over the memory of the private copy.
         device: device of the module's first parameter; inputs are moved there.
     """
 
     def __init__(
-        self, model: nn.Module, tensors: str | Iterable[str] | None, logits: Logits | None, batch_size: int
+        self, model: Model, tensors: str | Iterable[str] | None, logits: Logits | None,
+        batch_size: int, quantised: Mapping[str, int] | None = None,
     ) -> None:
+        if isinstance(model, torch.export.ExportedProgram):
+            model = model.module()
         if not isinstance(model, nn.Module):
             raise WorkloadError(
                 "the model is not a torch module", where="model", rule="an instance of torch.nn.Module",
@@ -59,9 +69,12 @@ class Network:
                       type(model).__name__), torch.inference_mode(False):
             arrays, parameters = _owned_copies(model)
             self.module = copy.deepcopy(model, parameters).eval()
+        self.as_given = copy.deepcopy(self.module) if quantised else self.module
+        self.quantised = held_as_parameters(self.module, quantised)
         self.logits = logits
         self.batch_size = batch_size
         self.stored = stored_names(self.module, tensors)
+        check_stored(self.quantised, self.stored)
         self.chosen = tensors is not None
         stored = {name: value for name, value in self.module.named_parameters() if name in self.stored}
         replaceable = stored | dict(self.module.named_buffers())
@@ -173,7 +186,9 @@ class Network:
             with user_code("the logits function fails", "logits", "logits(module output) returns a tensor",
                           "check it on one batch", describe(output)):
                 output = self.logits(output)
-        return _checked(output, sample_count(given))
+        else:
+            output = measured_output(output)
+        return checked_output(output, sample_count(given))
 
 
 class LayerAlone:
@@ -227,6 +242,9 @@ def _owned_copies(model: nn.Module) -> tuple[dict[int, Weights], dict[int, Any]]
             arrays[array.ctypes.data] = array
             tensor = torch.from_numpy(array.reshape(-1)).as_strided(given.shape, given.stride())
             parameters[id(given)] = nn.Parameter(tensor, given.requires_grad)
+    for part in model.modules():  # what hooks such as weight_norm's keep of the last forward pass, to be made again
+        parameters |= {id(value): value.detach().clone() for value in own_attributes(part).values()
+                       if isinstance(value, Tensor) and value.grad_fn is not None}
     return arrays, parameters
 
 
@@ -252,19 +270,3 @@ def _as_array(name: str, parameter: nn.Parameter, own: Weights | None) -> Weight
         )
     array.setflags(write=False)
     return array
-
-
-def _checked(output: object, samples: int) -> Tensor:
-    if not isinstance(output, Tensor):
-        raise WorkloadError(
-            "the module does not return a tensor of logits", where="model output", rule="a tensor (N, ...)",
-            value=describe(output), next_step="pass logits=..., for instance logits=lambda output: output.logits",
-        )
-    if output.ndim < 1 or output.shape[0] != samples or not output.is_floating_point() or not output.numel():
-        raise WorkloadError(
-            "the module's output has not the form of logits", where="model output",
-            rule=f"real numbers of shape (N, ...) with N = {samples} samples first",
-            value=describe(output),
-            next_step="pass logits=... to bring it into that form, for instance lambda z: z.movedim(1, -1)",
-        )
-    return output

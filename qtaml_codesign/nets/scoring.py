@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from qtaml_codesign.checks import plain_array
 from qtaml_codesign.errors import WorkloadError
 from qtaml_codesign.nets.chance import check_clean
-from qtaml_codesign.nets.inputs import describe, is_dense
+from qtaml_codesign.nets.inputs import describe
 from qtaml_codesign.nets.kernels import count_first_largest
-from qtaml_codesign.nets.metric import ACCURACY, InTop, Metric, is_right
+from qtaml_codesign.nets.labels import checked_targets
+from qtaml_codesign.nets.metric import ACCURACY, VALUED, Metric, is_right
 from qtaml_codesign.nets.usercode import user_code
 from qtaml_codesign.statistics import Interval, clopper_pearson, exact_sum, group_half_width
 
@@ -52,7 +52,7 @@ class Scoring:
     def __init__(self, metric: Metric, given: object, clean: Tensor, batch_size: int) -> None:
         self.metric = metric
         self.labels = checked_targets(given, clean, metric)
-        self.clean_predictions = None if metric.targets == "values" else predictions(clean).cpu()
+        self.clean_predictions = None if metric.targets in VALUED else predictions(clean).cpu()
         targets = self.clean_predictions if metric.targets == "clean" else self.labels
         assert targets is not None
         self.targets: Tensor = targets
@@ -123,78 +123,6 @@ class Scoring:
             add_scores(self.metric, outputs, self.targets[batch], self.groups[batch], sums)
             first += outputs.shape[0]
         return sums
-
-
-def checked_targets(given: object, outputs: Tensor, metric: Metric) -> Tensor | None:
-    """Private copy of what came with the evaluation inputs, if it fits the metric and the clean outputs.
-
-    Args:
-        given: integer tensor, array or list of shape `outputs.shape[:-1]`, each in 0..C-1; real numbers of the outputs'
-            shape for a metric of values; None where the metric needs none.
-        outputs: clean outputs (N, ...) of the evaluation inputs; (N, ..., C) for a metric of classes.
-        metric: what is measured.
-
-    Raises:
-        WorkloadError: what was given, or the outputs, do not fit the metric.
-        InputError: targets that make no array, such as ragged lists.
-    """
-    if metric.targets == "values":
-        return _checked_values(given, outputs)
-    if outputs.ndim < 2 or outputs.shape[-1] < 2:
-        raise WorkloadError(
-            "the module's output has not the form of logits", where="model output",
-            rule=f"shape (N, ..., C) with C >= 2 classes last, for the metric {metric.name}", value=describe(outputs),
-            next_step="pass logits=... to bring it into that form, for instance lambda z: z.movedim(1, -1); or, "
-            'where the outputs are values, write metric="rmse" into qc.Workload(...) of the factory',
-        )
-    if isinstance(metric.score, InTop) and metric.score.most >= outputs.shape[-1]:
-        raise WorkloadError(
-            f"every sample is right by the metric {metric.name}", where="metric (--metric)",
-            rule=f"top-K with 1 <= K < {outputs.shape[-1]}, the number of classes", value=metric.name,
-            next_step="take a smaller K, or accuracy",
-        )
-    if given is None and metric.targets == "clean":
-        return None
-    return _checked_labels(given, outputs)
-
-
-def _checked_values(given: object, outputs: Tensor) -> Tensor:
-    values = given if isinstance(given, Tensor) else torch.from_numpy(np.array(plain_array(
-        "evaluation[1]", given, "real numbers of one shape", "give the values that the outputs should have"),
-        dtype=np.float64))
-    if values.shape != outputs.shape or values.is_complex() or not is_dense(values) or not values.isfinite().all():
-        raise WorkloadError(
-            "targets and outputs do not fit", where="evaluation[1]",
-            rule=f"finite real numbers of the outputs' shape {tuple(outputs.shape)}", value=describe(values),
-            next_step="reshape the targets, or the outputs with logits=..., for instance lambda z: z[:, 0]",
-        )
-    with torch.inference_mode(False):
-        return values.detach().to("cpu", copy=True)
-
-
-def _checked_labels(given: object, logits: Tensor) -> Tensor:
-    labels, inputs = _integers(given), logits.shape[0]
-    if labels.ndim >= 1 and labels.shape[0] != inputs:
-        raise WorkloadError(
-            "inputs and labels differ in number", where="evaluation", rule=f"one label per sample, {inputs} inputs",
-            value=f"{labels.shape[0]} labels", next_step="pass inputs and labels of the same samples",
-        )
-    if labels.shape != logits.shape[:-1]:
-        raise WorkloadError(
-            "labels and logits do not fit", where="evaluation[1]",
-            rule=f"labels of shape {tuple(logits.shape[:-1])} for logits of shape {tuple(logits.shape)}",
-            value=f"labels of shape {tuple(labels.shape)}",
-            next_step="pass class numbers instead of one-hot rows, or bring the logits to (N, ..., C) with logits=...",
-        )
-    classes = logits.shape[-1]
-    outside = labels[(labels < 0) | (labels >= classes)]
-    if outside.numel():
-        raise WorkloadError(
-            "a label is outside of the classes", where="evaluation[1]", rule=f"0 <= label <= {classes - 1}",
-            value=f"{int(outside[0])} ({outside.numel()} of {labels.numel()} labels)",
-            next_step="count classes from 0, and leave out samples that are not to be scored",
-        )
-    return labels
 
 
 def predictions(logits: Tensor) -> Tensor:
@@ -281,18 +209,3 @@ def add_scores(metric: Metric, outputs: Tensor, targets: Tensor, groups: NDArray
         sums += np.bincount(groups[scores], minlength=sums.size)
     else:
         sums += np.bincount(groups.reshape(-1), scores.reshape(-1), minlength=sums.size)
-
-
-def _integers(given: object) -> Tensor:
-    if isinstance(given, list | tuple | np.ndarray):
-        array = plain_array("evaluation[1]", given, "whole numbers of one shape", "give one label per sample")
-        given = torch.from_numpy(np.array(array)) if array.dtype.kind in "iufb" else given
-    if (not isinstance(given, Tensor) or given.is_floating_point() or given.is_complex() or given.dtype == torch.bool
-            or not is_dense(given)):
-        raise WorkloadError(
-            "the labels are not whole numbers", where="evaluation[1]", rule="a dense integer tensor of class numbers",
-            value=describe(given) if isinstance(given, Tensor) else type(given).__name__,
-            next_step="convert them with labels.long() if they hold class numbers",
-        )
-    with torch.inference_mode(False):
-        return given.detach().to("cpu", torch.int64, copy=True)

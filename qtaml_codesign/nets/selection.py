@@ -16,6 +16,8 @@ NORMS_WITH_STATISTICS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.Sync
                          nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
 NORMS = (*NORMS_WITH_STATISTICS, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm)
 
+_WHOLE = (torch.int8, torch.int16, torch.int32)
+
 
 def stored_names(module: nn.Module, patterns: str | Iterable[str] | None) -> tuple[str, ...]:
     """Names of the stored tensors, in the order of `named_parameters`; a tied weight is named once, by its first name.
@@ -39,16 +41,21 @@ def stored_names(module: nn.Module, patterns: str | Iterable[str] | None) -> tup
         raise WorkloadError(
             "a weight is not a dense tensor of real floating-point numbers", where=odd[0],
             rule="stored tensors are float16, bfloat16, float32 or float64", value=parameters[odd[0]].dtype,
-            next_step="name the tensors to store with tensors=[...], leaving this one out",
+            next_step="whole numbers that forward() scales itself are stored as they are where you say so, with their "
+            f"bits: quantised={{{odd[0]!r}: 8}}; or name the tensors to store with tensors=[...], leaving this one out",
         )
     if not names:
         packed = ", ".join(name for name, _ in packed_weights(module))
+        whole = [name for name, value in module.named_buffers() if value.ndim >= 2 and value.dtype in _WHOLE]
+        advice = (f"where forward() scales whole numbers itself, say so, with their bits: quantised={{{whole[0]!r}: 8}}"
+                  if whole else
+                  "pass a module with weights, or name what to store with tensors=['*.bias', ...]")
         raise WorkloadError(
             "the module has no weight tensor to store", where="model",
             rule="at least one parameter with two axes or more",
             value=packed or ", ".join(parameters) or f"{type(module).__name__} without parameters",
             next_step="pass the float network: the memory quantises it itself" if packed
-            else "pass a module with weights, or name what to store with tensors=['*.bias', ...]",
+            else advice,
         )
     return names
 

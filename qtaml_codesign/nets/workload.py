@@ -12,14 +12,16 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from qtaml_codesign.errors import WorkloadError, did_you_mean
+from qtaml_codesign.nets.batched import comes_in_batches, evaluation_pair, first_batch, shuffled_note
 from qtaml_codesign.nets.exposure import measure_exposure
 from qtaml_codesign.nets.identity import code_identity, content_digest
-from qtaml_codesign.nets.inputs import Inputs, describe, leaves, private_inputs
-from qtaml_codesign.nets.metric import ACCURACY, Metric, accuracy_of, as_metric
-from qtaml_codesign.nets.network import GivenWeights, Logits, Network, Weights
+from qtaml_codesign.nets.inputs import Inputs, leaves, private_inputs
+from qtaml_codesign.nets.integers import check_same
+from qtaml_codesign.nets.metric import ACCURACY, Metric, accuracy_of, as_metric, is_shipped
+from qtaml_codesign.nets.network import GivenWeights, Logits, Model, Network, Weights
 from qtaml_codesign.nets.parcel import Parcel, pack
 from qtaml_codesign.nets.randomness import global_randomness_kept
 from qtaml_codesign.nets.scoring import Scoring, Sums
@@ -34,20 +36,25 @@ class Workload:
     """A network with its calibration and evaluation inputs; the caller's module and tensors are copied, never changed.
 
     Args:
-        model: any `torch.nn.Module`; put into eval mode in the copy. Its weights lie in the tunnelling memory, biases
-            and the parameters of norms do not.
+        model: any `torch.nn.Module`, or an exported program; put into eval mode in the copy. Its weights lie in the
+            tunnelling memory, biases and the parameters of norms do not.
         calibration: unlabelled inputs, one batch: a tensor (N, ...), or a tuple, list or dict of tensors, passed as
-            module(x), module(*inputs) or module(**inputs).
-        evaluation: (inputs, labels); labels are integers (N,) for logits (N, C), or (N, T) for logits (N, T, C), where
-            each of the N T labels counts as a sample. A metric of values takes real numbers of the outputs' shape; a
-            metric of agreement takes (inputs, None), or inputs alone where they are one tensor or a dict.
+            module(x), module(*inputs) or module(**inputs); or a data loader, whose first batch is taken without labels.
+        evaluation: (inputs, labels), or a data loader or another iterable of such batches, or of dicts with `labels`,
+            which is read once and kept; labels are integers (N,) for logits (N, C), or (N, T) for logits (N, T, C),
+            where each of the N T labels counts as a sample. A metric of values takes real numbers of the outputs'
+            shape, a binary one zeros and ones of that shape; a metric of agreement takes (inputs, None), or inputs
+            alone where they are one tensor or a dict.
         name: name for tables and folders.
         tensors: glob patterns of the parameters to store instead of the default, for instance ("*.weight", "*.bias").
         residual_floors: smallest protection depth by tensor name, others 0; None finds residual branches itself.
         batch_size: samples per forward pass.
-        logits: turns what the module returns into the logits, for instance `lambda output: output.logits`.
+        logits: turns what the module returns into the logits; None takes a tensor as it is, `.logits`, or the first
+            tensor of a tuple (`outputs.measured_output`).
         metric: what is measured: a name ("accuracy", "top-5", "cross-entropy", "perplexity", "rmse", "mae",
-            "agreement"), or a `Metric` of one's own.
+            "label-accuracy", "binary-cross-entropy", "agreement"), or a `Metric` of one's own.
+        quantised: glob patterns of the parameters and buffers that are quantised already, with their bits, for instance
+            {"*.weight_int8": 8}: whole numbers that the module scales itself are stored as they are.
 
     The module must give the same logits every time in eval mode, without drawing random numbers.
 
@@ -58,15 +65,16 @@ class Workload:
     Example:
         >>> generator = torch.Generator().manual_seed(0)
         >>> images = torch.rand(20, 3, generator=generator)
-        >>> workload = Workload(nn.Linear(3, 2), calibration=images, evaluation=(images, torch.zeros(20, dtype=int)))
+        >>> labels = torch.zeros(20, dtype=int)
+        >>> workload = Workload(torch.nn.Linear(3, 2), calibration=images, evaluation=(images, labels))
         >>> list(workload.weights), workload.samples
         (['weight'], 20)
     """
 
     def __init__(
         self,
-        model: nn.Module,
-        calibration: Inputs | list[Tensor],
+        model: Model,
+        calibration: Any,
         evaluation: Any,
         *,
         name: str = "custom",
@@ -75,14 +83,21 @@ class Workload:
         batch_size: int = 512,
         logits: Logits | None = None,
         metric: str | Metric = ACCURACY,
+        quantised: Mapping[str, int] | None = None,
     ) -> None:
         self.metric = as_metric(metric)
-        inputs, targets = _checked_pair(evaluation, self.metric)
         _check_plain(name, batch_size)
+        with global_randomness_kept():
+            inputs, targets = evaluation_pair(evaluation, self.metric)
+            samples = first_batch(calibration) if comes_in_batches(calibration) else calibration
         with global_randomness_kept() as was_drawn, single_threaded():
-            self.network = Network(model, tensors, logits, int(batch_size))
-            self.calibration: Inputs = private_inputs(calibration, "calibration")
+            self.network = Network(model, tensors, logits, int(batch_size), quantised)
+            self.calibration: Inputs = private_inputs(samples, "calibration")
             self.evaluation_inputs: Inputs = private_inputs(inputs, "evaluation[0]")
+            if quantised:
+                check_same(lambda module: self.network.call(module, self.calibration), self.network.as_given,
+                           self.network.module)
+                self.network.as_given = self.network.module
             self._check_repeatable(was_drawn)
             clean = self.network.run(self.evaluation_inputs)
             self.exposure, notes = measure_exposure(self.network, self.calibration, model)
@@ -92,7 +107,7 @@ class Workload:
         self.scoring = Scoring(self.metric, targets, clean, self.batch_size)
         self.labels: Tensor | None = self.scoring.labels
         self.outputs_per_sample: int = clean[0].numel()
-        self.warnings: tuple[str, ...] = (*notes, *self.scoring.notes)
+        self.warnings: tuple[str, ...] = (*notes, *self.scoring.notes, *shuffled_note(evaluation))
         self.given_floors = None if residual_floors is None else self._checked_floors(residual_floors)
 
     @property
@@ -144,9 +159,9 @@ class Workload:
             return self
         arguments, named = self.parts()
         other = Workload(*arguments, **(named | {"metric": wanted}))
-        shipped = getattr(wanted.score, "__module__", "") == Metric.__module__  # one of one's own may not travel
-        other.source = self.source
-        other.load = partial(_with_metric, self.load, wanted) if shipped and self.load is not None else self.load
+        other.source, other.load = self.source, self.load
+        if self.load is not None and is_shipped(wanted):  # one of one's own may not travel
+            other.load = partial(_with_metric, self.load, wanted)
         return other
 
     def run(self, inputs: Inputs, weights: GivenWeights | None = None) -> Tensor:
@@ -177,7 +192,9 @@ class Workload:
             named += [(f"{label} {key}", part) for key, part in zip(keys, leaves(inputs), strict=True)]
         named += self.scoring.content
         functions = (self.network.logits, *(getattr(self.metric, field.name) for field in fields(self.metric)))
-        content = (structure, self.network.stored, self.batch_size, floors, code_identity(module, functions),
+        quantised = sorted(self.network.quantised.items())
+        content = (*([quantised] if quantised else []), structure, self.network.stored, self.batch_size, floors,
+                   code_identity(module, functions),
                    [(name, content_digest(tensor)) for name, tensor in named])
         return hashlib.sha256(repr(content).encode()).hexdigest()
 
@@ -195,6 +212,7 @@ class Workload:
             "name": self.name, "tensors": stored,
             "residual_floors": None if self.given_floors is None else dict(self.given_floors),
             "batch_size": self.batch_size, "logits": self.network.logits, "metric": self.metric,
+            "quantised": {glob.escape(name): bits for name, bits in self.network.quantised.items()},
         }
         return (self.network.module, self.calibration, (self.evaluation_inputs, self.labels)), given
 
@@ -257,17 +275,3 @@ def _check_plain(name: object, batch_size: object) -> None:
             "the batch size is out of bounds", where="batch_size", rule="a whole number >= 1", value=batch_size,
             next_step="512 suits small networks",
         )
-
-
-def _checked_pair(evaluation: object, metric: Metric) -> tuple[object, object]:
-    """Inputs and what they are scored against; None for a metric that needs nothing."""
-    needs_none = metric.targets == "clean"
-    if needs_none and not isinstance(evaluation, tuple | list):
-        return evaluation, None
-    if isinstance(evaluation, tuple | list) and len(evaluation) == 2 and (needs_none or evaluation[1] is not None):
-        return evaluation[0], evaluation[1]
-    raise WorkloadError(
-        "evaluation is not a pair", where="evaluation", rule=f"(inputs, {metric.targets}) for {metric.name}",
-        value=describe(evaluation), next_step="pass evaluation=(inputs, labels), whole tensors instead of a data "
-        "loader; without labels, measure agreement with the clean network: metric='agreement'",
-    )

@@ -70,7 +70,7 @@ class Planner:
             WorkloadError: a network or inputs that cannot be measured so.
         """
         rule, weights, warnings = METHOD_RULES[method], self.workload.weights, list[str]()
-        plain = {name: ProtectedLayer.unprotected(name, weights[name], law) for name, law in self.errors.items()}
+        plain = self._unprotected()
         gains = self._gains(rule)
         jacobian = {} if gains is None else {
             name: layer.plain.codec.scale**2 * gains.gains[name] for name, layer in plain.items()
@@ -109,6 +109,12 @@ class Planner:
                 for (name, layer), floor in zip(layers.items(), problem.floors, strict=True)
             ),
         )
+
+    def _unprotected(self) -> Layers:
+        """Every layer quantised from float, or as it came."""
+        weights, quantised = self.workload.weights, self.workload.network.quantised
+        return {name: ProtectedLayer.unprotected(name, weights[name], law, name in quantised)
+                for name, law in self.errors.items()}
 
     def _gains(self, rule: MethodRule) -> JacobianGains | None:
         """Jacobian gains where the method allocates by them, or the user says how to measure them."""

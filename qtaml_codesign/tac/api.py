@@ -26,6 +26,7 @@ from qtaml_codesign.tac.choices import checked_block, checked_cells, checked_mar
 from qtaml_codesign.tac.layers import LayerPlan
 from qtaml_codesign.tac.methods import BUDGET_FREE_METHODS, METHOD_RULES, METHODS, SPENDING_METHODS
 from qtaml_codesign.tac.plan import TacPlan, weights_digest
+from qtaml_codesign.tac.quantised import check_quantised
 from qtaml_codesign.tac.request import StoreRequest
 from qtaml_codesign.tac.stores import STORES
 
@@ -118,6 +119,7 @@ def plan(
     profile = _rates(flip_probability, bits, encoding)
     network = load_workload(workload)
     errors = profile.assign(list(network.weights))
+    check_quantised(network, errors, spent)
     told = progress or (lambda stage, done, total: None)
     highest = max(float(max(law.one_to_zero.max(), law.zero_to_one.max())) for law in errors.values())
     wider = checked_margin(margin, spent, highest)

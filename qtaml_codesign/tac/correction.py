@@ -62,25 +62,32 @@ class ProtectedLayer:
     Attributes:
         plain: its uncorrected words, with their protection and the raw law of their cells.
         weights: the float weights.
+        came_quantised: whether they are whole numbers, written as they are, so that the readout corrects them.
     """
 
     plain: StoredGroup[PlaneProtected]
     weights: NDArray[np.floating]
+    came_quantised: bool = False
 
     @classmethod
-    def unprotected(cls, name: str, weights: NDArray[np.floating], law: CellLaw) -> ProtectedLayer:
+    def unprotected(
+        cls, name: str, weights: NDArray[np.floating], law: CellLaw, came_quantised: bool = False
+    ) -> ProtectedLayer:
         """A layer quantised from float, without protection.
 
         Args:
             name: of its tensor.
             weights: floats of any shape, finite.
             law: flip rates of its raw cells; it names the format too.
+            came_quantised: whether they are levels of the format already.
 
         Raises:
             InputError: a weight that is not finite.
         """
         codec = PlaneProtected.fitted(weights, law.format)
-        return cls(StoredGroup(name, codec.encode(weights), codec, law), weights)
+        if came_quantised:
+            codec = PlaneProtected(law.format, scale=1.0 / law.format.step)
+        return cls(StoredGroup(name, codec.encode(weights), codec, law), weights, came_quantised)
 
     def protected(self, depth: int, deeper: int = 0, planes: tuple[int, ...] = ()) -> ProtectedLayer:
         """The same words under this protection (see `PlaneProtected`); planes that are the top ones go unnamed.
@@ -119,6 +126,10 @@ class ProtectedLayer:
         """How the layer is held with this correction."""
         return replace(self.plain.codec, **asdict(correction))
 
+    def enlarged(self, factor: float) -> MeanCorrection:
+        """The weights larger by a factor: in the codes, or in the readout where they came quantised."""
+        return MeanCorrection(gain=factor) if self.came_quantised else MeanCorrection(factor)
+
     def centred(self, correction: MeanCorrection) -> MeanCorrection:
         """The correction with the offset that takes away what the flips add to all weights alike.
 
@@ -156,7 +167,7 @@ def correction_factor(errors: CellLaw, histogram: NDArray[np.int64] | None = Non
 
 def _paper(layer: ProtectedLayer) -> MeanCorrection:
     """The paper's factor, centred."""
-    return layer.centred(MeanCorrection(layer.paper_factor))
+    return layer.centred(layer.enlarged(layer.paper_factor))
 
 
 CorrectionRule = Callable[[ProtectedLayer], tuple[MeanCorrection, ...]]
@@ -167,7 +178,7 @@ RULES: dict[Correction, CorrectionRule] = {
     "decided": lambda layer: (NOTHING, layer.centred(NOTHING), _paper(layer)),
     "rescaled": lambda layer: (NOTHING, MeanCorrection(gain=layer.paper_factor)),
     "where-unprotected": lambda layer: (layer.centred(NOTHING) if layer.plain.codec.depth else _paper(layer),),
-    "to-slope": lambda layer: (layer.centred(MeanCorrection(layer.own_factor)),),
+    "to-slope": lambda layer: (layer.centred(layer.enlarged(layer.own_factor)),),
 }
 """By name: no correction; the paper's factor for all; Algorithm 1, step 3 (nothing, the offset alone, or the factor);
 the same with the factor as a readout gain, which changes no code and enlarges the noise; the paper's factor where no

@@ -152,7 +152,8 @@ def evaluate(
     by_trial = []
     with single_threaded():
         memory = deploy_plan(network, plan, flip_probability, noise, seed, decode)
-        drawings = Trials(network, memory, seed)
+        drawings, notes = Trials(network, memory, seed), _notes(memory, trials, confidence)
+        del memory  # a reader has its own words; of a large network they are gigabytes
         for trial in range(trials):
             by_trial.append(drawings.run(trial))
             if progress is not None:
@@ -166,7 +167,7 @@ def evaluate(
         confidence=confidence, trials=trials,
         clean_value=network.clean_value, realised_ber=counts.realised_ber, nominal_ber=counts.nominal_ber,
         counts=counts, score_by_trial=tuple(one.plain_score for one in by_trial),
-        notes=(*network.warnings, *_notes(memory, trials, confidence)),
+        notes=(*network.warnings, *notes),
     )
 
 
