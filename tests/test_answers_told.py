@@ -145,3 +145,13 @@ def test_the_card_range_is_recorded(ranged: qc.Sweep, tmp_path: Path) -> None:
     assert corner["thickness_at_high_nm"] < record["card_ranges"][0]["thickness_nm"] < corner["thickness_at_low_nm"]
     assert record["exposure"]["share"] == pytest.approx(38160 / 38330)
     assert "NaN" not in (tmp_path / "run.json").read_text()
+
+
+def test_reprs_fit_a_screen(ranged: qc.Sweep) -> None:
+    for value in (ranged, ranged.frontier()):
+        lines = repr(value).splitlines()
+        assert len(lines) <= 20
+        assert max(map(len, lines)) <= 100
+        assert "tac 0.03: 1.7" in repr(value)
+    assert "small-cnn" in repr(ranged)
+    assert "3nm" in repr(ranged)

@@ -168,15 +168,6 @@ def test_plan_and_evaluate_tell_what_is_exposed_and_what_is_doubtful(
     assert "correction: 2 of 2" in planned.stderr
 
 
-def test_reprs_fit_a_screen(ranged: qc.Sweep) -> None:
-    for value in (ranged, ranged.frontier()):
-        lines = repr(value).splitlines()
-        assert len(lines) <= 20
-        assert max(map(len, lines)) <= 100
-        assert "tac 0.03: 1.7" in repr(value)
-    assert "small-cnn" in repr(ranged)
-    assert "3nm" in repr(ranged)
-
 
 def test_help_of_a_plan_shows_ours(capsys: pytest.CaptureFixture[str]) -> None:
     import pydoc

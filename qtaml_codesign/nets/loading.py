@@ -57,7 +57,7 @@ def load_workload(reference: str | Workload, data: str | Path | None = None) -> 
 def _found(text: str, data: Path | None) -> tuple[Workload, str]:
     """The workload, and the text that finds it again from any folder."""
     path = _absolute(text)
-    if text not in ZOO and path.exists():
+    if text not in ZOO and os.path.exists(path):  # a Path raises where no file system takes the name
         with global_randomness_kept():
             workload = file_workload(path, data)
         if workload is not None:
