@@ -89,6 +89,13 @@ def test_a_language_model_is_measured_by_perplexity_and_its_tied_weights_are_sto
     loses_with_p(workload)
 
 
+def test_labels_beside_a_causal_language_model_are_refused(folders, tmp_path):
+    """Scored as they stand they would reward the copying of each token."""
+    np.savez(tmp_path / "labelled.npz", input_ids=TOKENS.numpy(), labels=TOKENS.numpy())
+    with pytest.raises(WorkloadError, match="measured by its own next tokens"):
+        qc.load_workload(str(folders.place / "gpt"), tmp_path / "labelled.npz")
+
+
 def test_what_was_loaded_from_a_folder_travels(folders, monkeypatch):
     workload = qc.load_workload(str(folders.place / "gpt"), folders.place / "tokens.npz")
     sent = pickle.dumps(workload)

@@ -35,6 +35,19 @@ class Custom(nn.Module):
         return self.after(self.layer(x))  # type: ignore[operator]
 
 
+class Projecting(nn.Module):
+    """Draws a projection in its first forward pass and keeps it: every copy of it would have another."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear, self.kept = nn.Linear(3, 2), None
+
+    def forward(self, x):
+        if self.kept is None:
+            self.kept = torch.rand(2)
+        return self.linear(x) * self.kept
+
+
 class Counting(nn.Module):
     """Keeps a count between calls, in eval mode too."""
 
@@ -118,6 +131,7 @@ BAD = {
     "logits function fails": (linear(), X, (X, Y), {"logits": lambda z: z.scores}, "logits function", "one batch"),
     "dropout in eval": (Custom(lambda z: nn.functional.dropout(z, 0.5)), X, (X, Y), {}, "not repeatable", "dropout"),
     "draws in vain": (Custom(lambda z: z + 0.0 * torch.rand(1)), X, (X, Y), {}, "not repeatable", "sampling"),
+    "draws at first": (Projecting(), X, (X, Y), {}, "not repeatable", "sampling"),
     "state in forward": (Counting(), X, (X, Y), {}, "not repeatable", "state"),
     "batch size": (linear(), X, (X, Y), {"batch_size": 0}, "batch size", "512"),
     "name": (linear(), X, (X, Y), {"name": " "}, "name of a workload", "name="),

@@ -9,6 +9,8 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections import Counter
 from concurrent.futures import wait
 from pathlib import Path
@@ -294,6 +296,43 @@ def elsewhere(monkeypatch):
 
 def sizes(tasks):
     return [len(task.sent.calls) for task in tasks]
+
+
+def test_calls_whose_result_is_lost_with_the_scheduler_end(elsewhere):
+    """The scheduler is given up while a task's result is being fetched: its calls are in no list just then."""
+    with DaskCluster(elsewhere) as executor:
+        future = executor.submit(max, 1, 0)
+        (task,) = elsewhere.tasks
+
+        def lost(timeout):
+            elsewhere.status = "closed"
+            executor._give_up()
+            while "codesign-cluster" in [thread.name for thread in threading.enumerate()]:  # it looks once more
+                time.sleep(0.01)
+            raise TimeoutError
+
+        task.result = lost
+        task.settle("finished", [])
+        with pytest.raises(CodesignError, match="has gone"):
+            future.result(timeout=5.0)
+
+
+def test_calls_wait_when_the_connection_is_lost_as_they_are_sent(elsewhere, monkeypatch):
+    send, failures = elsewhere.submit, [OSError("gone"), OSError("gone")]
+
+    def submit(*given, **named):
+        if failures:
+            raise failures.pop()
+        return send(*given, **named)
+
+    monkeypatch.setattr(elsewhere, "submit", submit)
+    with DaskCluster(elsewhere) as executor:
+        future = executor.submit(max, 7, 0)
+        while not elsewhere.tasks:
+            assert not future.done()
+            time.sleep(0.01)
+        elsewhere.done(0.1)
+        assert future.result(timeout=5.0) == 7
 
 
 def test_calls_are_put_together_until_a_task_takes_two_seconds(elsewhere):

@@ -98,7 +98,7 @@ def first_batch(given: Iterable[Any]) -> Any:
     Raises:
         WorkloadError: there is no batch.
     """
-    return read_batches([batch for batch, _ in zip(given, range(1), strict=False)])[0]
+    return read_batches([batch for _, batch in zip(range(1), given, strict=False)])[0]
 
 
 def split_batch(batch: Any) -> tuple[Any, Any]:

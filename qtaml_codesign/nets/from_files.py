@@ -16,7 +16,7 @@ from torch import Tensor
 from qtaml_codesign.errors import WorkloadError
 from qtaml_codesign.nets.data_file import FORM, Data, read_data
 from qtaml_codesign.nets.from_onnx import onnx_workload
-from qtaml_codesign.nets.inputs import leaves, map_leaves
+from qtaml_codesign.nets.inputs import describe, leaves, map_leaves
 from qtaml_codesign.nets.outputs import measured_output
 from qtaml_codesign.nets.usercode import user_code
 from qtaml_codesign.nets.workload import Workload
@@ -66,7 +66,14 @@ def _of_program(path: Path, data: Data) -> Workload:
 def _of_transformers(path: Path, data: Data) -> Workload:
     model = _pretrained(path)
     given: dict[str, Any] = {"name": path.resolve().name, "batch_size": _FEW}
-    if not (data.targets is None and type(model).__name__.endswith(("ForCausalLM", "LMHeadModel"))):
+    causal = type(model).__name__.endswith(("ForCausalLM", "LMHeadModel"))
+    if causal and data.targets is not None:
+        raise WorkloadError(
+            "a causal language model is measured by its own next tokens", where="data (--data), labels",
+            rule="no labels beside input_ids", value=describe(data.targets),
+            next_step="leave the labels out: perplexity of each next token; other scores with a Workload in Python",
+        )
+    if not causal:
         metric = "label-accuracy" if model.config.problem_type == "multi_label_classification" else data.metric
         return Workload(model, data.calibration, (data.inputs, data.targets), metric=metric, **given)
     if isinstance(data.inputs, dict) and not bool(data.inputs.get("attention_mask", torch.ones(1)).all()):

@@ -57,13 +57,13 @@ def onnx_workload(path: Path, data: Data) -> Workload:
 
 def _network(onnx: Any, model: Any, path: Path) -> tuple[OnnxNetwork, dict[str, int]]:
     graph = model.graph
-    constants = {tensor.name: _tensor(onnx, tensor) for tensor in graph.initializer}
-    nodes = [Node(node.op_type, tuple(node.input), tuple(node.output), _attributes(onnx, node)) for node in graph.node]
     foreign = sorted({f"{node.domain}.{node.op_type}" for node in graph.node if node.domain not in ("", "ai.onnx")})
-    inputs = [one.name for one in graph.input if one.name not in constants]
     try:
+        constants = {tensor.name: _tensor(onnx, tensor) for tensor in graph.initializer}
+        nodes = [Node(one.op_type, tuple(one.input), tuple(one.output), _attributes(onnx, one)) for one in graph.node]
         if foreign:
             raise UnsupportedError(f"operators of other domains: {', '.join(foreign)}")
+        inputs = [one.name for one in graph.input if one.name not in constants]
         network = OnnxNetwork(nodes, constants, inputs, [one.name for one in graph.output])
     except UnsupportedError as failure:
         raise WorkloadError(

@@ -50,12 +50,12 @@ def held_as_parameters(module: nn.Module, quantised: Mapping[str, int] | None) -
         for name in names:
             tensor = tensors[name]
             _check_numbers(name, tensor, bits)
-            if tensor.is_floating_point() and isinstance(tensor, nn.Parameter):
-                found[name] = bits
-                continue
             if id(tensor) not in made:  # of tied ones the first name stands for all
                 found[name] = bits
-                made[id(tensor)] = nn.Parameter(tensor.detach().to(torch.float32))
+                made[id(tensor)] = tensor if isinstance(tensor, nn.Parameter) and tensor.is_floating_point() \
+                    else nn.Parameter(tensor.detach().to(torch.float32))
+            if made[id(tensor)] is tensor:
+                continue
             path, _, leaf = name.rpartition(".")
             owner = module.get_submodule(path)
             delattr(owner, leaf)

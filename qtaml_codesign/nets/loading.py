@@ -57,6 +57,9 @@ def load_workload(reference: str | Workload, data: str | Path | None = None) -> 
 def _found(text: str, data: Path | None) -> tuple[Workload, str]:
     """The workload, and the text that finds it again from any folder."""
     path = _absolute(text)
+    plugin = next(iter(entry_points(group=PLUGINS, name=Path(text).suffix)), None) if data is None else None
+    if plugin is not None:
+        return _made(lambda: plugin.load()(str(path)), text, f"{plugin.value} returns a Workload"), str(path)
     if text not in ZOO and os.path.exists(path):  # a Path raises where no file system takes the name
         with global_randomness_kept():
             workload = file_workload(path, data)
@@ -68,9 +71,6 @@ def _found(text: str, data: Path | None) -> tuple[Workload, str]:
             where="data (--data)", rule="data come with a folder of transformers, a .onnx or a .pt2 file", value=text,
             next_step="leave --data out, or check the path of the network",
         )
-    plugin = next(iter(entry_points(group=PLUGINS, name=Path(text).suffix)), None)
-    if plugin is not None:
-        return _made(lambda: plugin.load()(str(path)), text, f"{plugin.value} returns a Workload"), str(path)
     if ":" in text or text.endswith(".py") or "/" in text:
         return _from_file(text)
     return zoo_workload(text), text

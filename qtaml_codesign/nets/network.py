@@ -121,6 +121,10 @@ class Network:
             replica = self._local.replica = Replica(self.module)
         return replica
 
+    def forget_replica(self) -> None:
+        """Let this thread begin with a fresh structure, without what forward passes have kept in the last one."""
+        self._local.replica = None
+
     def differentiable(self, dtype: torch.dtype | None = None) -> nn.Module:
         """A fresh structure whose stored tensors, and no others, require gradients, over the same memory.
 

@@ -236,7 +236,8 @@ class Workload:
             )
 
     def _draws(self) -> bool:
-        """Whether a global random state moves while the network runs twice."""
+        """Whether a global random state moves while the network runs twice, as for the first time."""
+        self.network.forget_replica()
         with global_randomness_kept() as was_drawn:
             for _ in range(2):
                 self.network.run(self.calibration)

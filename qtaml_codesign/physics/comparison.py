@@ -46,7 +46,7 @@ def compare_cards(cards: Sequence[DeviceCard]) -> pd.DataFrame:
                          rule="two or more cards, each with a name of its own", value=", ".join(names),
                          next_step="name further cards, or give a copied card another `name:`")
     rows = [(card.name, card.barrier.thickness_nm, float(flip_probability(card).log10_probability),
-             -math.log(10.0) / log_slope_per_nm(card), *(_thickness_nm(card, target) for target in TARGETS))
+             _nm_per_decade(card), *(_thickness_nm(card, target) for target in TARGETS))
             for card in cards]
     columns = ("card", "thickness_nm", "log10_flip_probability", "nm_per_decade")
     return pd.DataFrame(rows, columns=[*columns, *(f"nm_at_{target:g}" for target in TARGETS)])
@@ -63,6 +63,11 @@ def flips_over_thickness(card: DeviceCard, points: int = 200) -> tuple[NDArray[n
                  for target, end in zip(DRAWN, card.validity.thickness_nm, strict=True))
     thickness = np.linspace(low, high, points)
     return thickness, np.asarray(flip_probability(card, thickness).log10_probability)
+
+
+def _nm_per_decade(card: DeviceCard) -> float:
+    slope = log_slope_per_nm(card)
+    return -math.log(10.0) / slope if slope else math.inf  # where what flips does not tunnel, no oxide helps
 
 
 def _thickness_nm(card: DeviceCard, target: float) -> float:

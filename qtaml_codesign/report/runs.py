@@ -137,7 +137,7 @@ def _check_content(run: FinishedRun) -> None:
             raise ValueError(f"columns {', '.join(sorted(columns - set(table.columns))) or 'without a row'}")
     _ = (run.clean, run.target, run.record["command"], run.record["versions"], run.record["trials"],
          run.record["seed"], run.record["warnings"], run.record["workload"]["name"], run.record["confidence"],
-         run.record["interval"])
+         run.record["interval"], run.record["allocation"], run.record["sensitivity"], run.record["workload"]["digest"])
 
 
 def _card(record: dict[str, Any]) -> DeviceCard:

@@ -17,6 +17,7 @@ class Call:
 
     Attributes:
         sent: in how many tasks it has been so far.
+        absent: how often a worker has turned it back that lacked the network.
         sent_s: when it was sent last, by `time.monotonic`.
         alone: whether it goes in a task of its own.
     """
@@ -25,6 +26,7 @@ class Call:
     arguments: tuple[Any, ...]
     future: Future[Any]
     sent: int = 0
+    absent: int = 0
     sent_s: float = 0.0
     alone: bool = False
 

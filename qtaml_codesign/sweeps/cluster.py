@@ -142,8 +142,8 @@ class DaskCluster(Executor):
         with self._turn:
             while self._waiting and len(self._under_way) < self.most and self._reachable():
                 calls = self._next_task()
-                if calls:
-                    self._send(calls)
+                if calls and not self._send(calls):
+                    break
 
     def _reachable(self) -> bool:
         return bool(self._client.status == "running") and not self._closed.is_set()
@@ -158,20 +158,29 @@ class DaskCluster(Executor):
                 expected += self._seconds.get(call.function, TASK_S) if not call.alone else TASK_S
         return calls
 
-    def _send(self, calls: list[Call]) -> None:
+    def _send(self, calls: list[Call]) -> bool:
+        """Whether these calls need not be sent any more, or are on their way."""
         key = f"codesign-calls-{uuid.uuid4().hex}"
         try:
             bundle = Bundle(tuple((call.function, tuple(map(self._labelled, call.arguments))) for call in calls),
                             versions_here())
             future = self._client.submit(run_bundle, bundle, worker_name, key=key, pure=False)
+        except OSError as failure:  # the connection was lost on the way, and may come back
+            for call in calls:
+                call.sent += 1
+                if call.sent >= _MOST_SENT:
+                    call.fail(failure)
+            self._waiting.extendleft(call for call in reversed(calls) if not call.future.done())
+            return False
         except Exception as failure:  # what cannot be sent: whoever waits for it hears why
             for call in calls:
                 call.fail(failure)
-            return
+            return True
         for call in calls:
             call.sent, call.sent_s = call.sent + 1, time.monotonic()
         self._under_way[key] = (future, calls)
         future.add_done_callback(self._settle)
+        return True
 
     def _labelled(self, part: Any) -> Any:
         """A workload among the arguments goes to every worker once, and each call takes its name along."""
@@ -219,7 +228,8 @@ class DaskCluster(Executor):
         if isinstance(failure, WorkloadAbsentError):
             self._delivery.bring_again(Label(str(failure.value)), failure.where, calls[0].sent_s)
             for call in calls:
-                call.sent -= 1  # this one was no try
+                call.absent += 1
+                call.sent -= call.absent < _MOST_SENT  # this one was no try, unless it goes on for ever
         if (killed and len(calls) > 1) or isinstance(failure, WorkloadAbsentError):
             self._again(calls, failure, alone=killed)
             return
@@ -236,6 +246,9 @@ class DaskCluster(Executor):
             if call.sent >= _MOST_SENT:
                 call.fail(task_failed(self.address, failure))
         with self._turn:
+            if self._lost is not None or self._closed.is_set():  # nobody looks at those that wait any more
+                for call in calls:
+                    call.fail(self._lost or CancelledError())
             self._waiting.extendleft(call for call in reversed(calls) if not call.future.done())
 
     def _watch(self) -> None:

@@ -78,7 +78,7 @@ const showRun = (run, which) => {
   const verdict = (value) => {
     if (value === null) return make("span", { class: "unknown", text: "not measured here" });
     const keeps = run.larger_is_better ? value >= run.threshold : value <= run.threshold;
-    return make("span", { class: keeps ? "keeps" : "loses", text: keeps ? "✓ keeps the target" : "✗ below the target" });
+    return make("span", { class: keeps ? "keeps" : "loses", text: keeps ? "✓ keeps the target" : "✗ misses the target" });
   };
 
   const hereTable = (now, curves, answers) => tables.table(
@@ -89,7 +89,7 @@ const showRun = (run, which) => {
       const [mid, down, up] = [value, lows, highs].map((one) => (known ? between(now.nm, nm, one) : null));
       const found = answers.find(({ answer }) => answer.method === curve.method && answer.amount === curve.amount);
       const thin = !found ? "–" : found.answer.status === "beyond-range" ? "thicker than measured"
-        : !known || found.nm === null ? "–"
+        : !known || !Number.isFinite(found.nm) ? "–"
         : `${found.answer.status === "crossing" ? "" : "≤ "}${found.nm.toFixed(run.decimals)}`;
       return [curve.label, tables.number(mid), verdict(mid),
         mid === null ? "–" : `${tables.number(down)} to ${tables.number(up)}`, thin];
