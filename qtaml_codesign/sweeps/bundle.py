@@ -85,6 +85,23 @@ def check_versions(ours: Mapping[str, str], theirs: Mapping[str, str | None], wo
     )
 
 
+def check_workers(ours: Mapping[str, str], workers: Mapping[str, Any], absent: bool) -> None:
+    """Refuse workers with other versions, by what Dask says of them.
+
+    Args:
+        ours: `versions_here`.
+        workers: by address, their versions as `distributed.Client.get_versions` tells them.
+        absent: whether a package that Dask does not list there is missing; it may be there all the same.
+
+    Raises:
+        CodesignError: a worker with others.
+    """
+    for worker, found in workers.items():
+        theirs = {name: found["packages"].get(name) for name in PACKAGES}
+        theirs["python"] = ".".join(found["packages"]["python"].split(".")[:2])
+        check_versions(ours, {name: one for name, one in theirs.items() if one is not None or absent}, worker)
+
+
 def keep(parcel: Parcel) -> None:
     """On a worker: a workload has come, to be opened by the first task that needs it.
 

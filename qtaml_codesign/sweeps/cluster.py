@@ -14,7 +14,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 from qtaml_codesign.errors import CodesignError
 from qtaml_codesign.nets.parcel import WorkloadAbsentError
-from qtaml_codesign.sweeps.bundle import PACKAGES, Bundle, Label, Outcome, check_versions, run_bundle, versions_here
+from qtaml_codesign.sweeps.bundle import PACKAGES, Bundle, Label, Outcome, check_workers, run_bundle, versions_here
 from qtaml_codesign.sweeps.calls import Call, scheduler_lost, task_failed
 from qtaml_codesign.sweeps.dask_client import CONNECT_S, connected, killed_workers, worker_name
 from qtaml_codesign.sweeps.delivery import Delivery
@@ -27,8 +27,7 @@ R = TypeVar("R")
 TASK_S: Final = 2.0
 """Calls are put together until a task is expected to last so long: what a lost worker costs, at most, per thread."""
 WAITING: Final = "waiting for workers"
-_CLOSE_S, _LOOK_S = 5.0, 1.0
-_MOST_SENT = 10
+_CLOSE_S, _LOOK_S, _MOST_SENT = 5.0, 1.0, 10
 
 
 class DaskCluster(Executor):
@@ -166,11 +165,7 @@ class DaskCluster(Executor):
                             versions_here())
             future = self._client.submit(run_bundle, bundle, worker_name, key=key, pure=False)
         except OSError as failure:  # the connection was lost on the way, and may come back
-            for call in calls:
-                call.sent += 1
-                if call.sent >= _MOST_SENT:
-                    call.fail(failure)
-            self._waiting.extendleft(call for call in reversed(calls) if not call.future.done())
+            self._put_back(calls, failure, tries=1)
             return False
         except Exception as failure:  # what cannot be sent: whoever waits for it hears why
             for call in calls:
@@ -229,7 +224,7 @@ class DaskCluster(Executor):
             self._delivery.bring_again(Label(str(failure.value)), failure.where, calls[0].sent_s)
             for call in calls:
                 call.absent += 1
-                call.sent -= call.absent < _MOST_SENT  # this one was no try, unless it goes on for ever
+                call.sent -= call.absent < _MOST_SENT  # no try, unless it goes on for ever
         if (killed and len(calls) > 1) or isinstance(failure, WorkloadAbsentError):
             self._again(calls, failure, alone=killed)
             return
@@ -243,13 +238,19 @@ class DaskCluster(Executor):
     def _again(self, calls: list[Call], failure: BaseException, alone: bool = False) -> None:
         for call in calls:
             call.alone = alone or call.alone
-            if call.sent >= _MOST_SENT:
-                call.fail(task_failed(self.address, failure))
         with self._turn:
-            if self._lost is not None or self._closed.is_set():  # nobody looks at those that wait any more
-                for call in calls:
-                    call.fail(self._lost or CancelledError())
-            self._waiting.extendleft(call for call in reversed(calls) if not call.future.done())
+            if self._lost is None and not self._closed.is_set():
+                self._put_back(calls, task_failed(self.address, failure))
+                return
+        for call in calls:  # nobody looks at those that wait any more
+            call.fail(self._lost or CancelledError())
+
+    def _put_back(self, calls: list[Call], failure: BaseException, tries: int = 0) -> None:
+        for call in calls:
+            call.sent += tries
+            if call.sent >= _MOST_SENT:
+                call.fail(failure)
+        self._waiting.extendleft(call for call in reversed(calls) if not call.future.done())
 
     def _watch(self) -> None:
         while self._lost is None and not self._closed.wait(_LOOK_S):
@@ -295,9 +296,5 @@ class DaskCluster(Executor):
             self._tell(SweepProgress(WAITING, 0 if ": waiting" in text else 1, 1))
 
     def _compare(self, absent: bool) -> None:
-        """Refuse workers with other versions; a package that its tools do not list may be there all the same."""
-        ours = versions_here()
-        for worker, found in self._client.get_versions(packages=list(PACKAGES))["workers"].items():
-            theirs = {name: found["packages"].get(name) for name in PACKAGES}
-            theirs["python"] = ".".join(found["packages"]["python"].split(".")[:2])
-            check_versions(ours, {name: one for name, one in theirs.items() if one is not None or absent}, worker)
+        found = self._client.get_versions(packages=list(PACKAGES))["workers"]
+        check_workers(versions_here(), found, absent)
