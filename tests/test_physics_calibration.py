@@ -50,35 +50,24 @@ def test_exact_data_give_the_true_number_back() -> None:
         assert (other.before, other.value) == (wrong, pytest.approx(true, rel=1e-8))
 
 
-@pytest.mark.full
 def test_intervals_cover_as_often_as_they_say() -> None:
     """400 refits: 90 % intervals must cover in 340 to 380 of them; a level of 0.90 fails so with probability 1e-3.
 
-    The seed is fixed. Intervals too wide or narrow by a third would cover in 0.97 or 0.79.
-    """
-    logs, draws = log_odds(load_card("3nm"), TIMES), np.random.default_rng(11).normal(0.0, SCATTER, (400, len(TIMES)))
-    covered = 0
-    for noise in draws:
-        (found,) = calibrate(started(), curve(logs + noise)).numbers
-        covered += found.low < TRUE_HZ < found.high
-    assert 340 <= covered <= 380
-
-
-def test_intervals_are_as_wide_as_the_errors() -> None:
-    """200 refits: errors over the widths of 90 % intervals, Student's t with 5 degrees of freedom, at normal quantiles.
-
-    Their squares sum to chi squared, which leaves 152 to 255 with probability 1 %; the seed is fixed. Intervals too
-    wide or narrow by a third would have about 107 or 263.
+    Beside that their widths: errors over widths, Student's t with 5 degrees of freedom, at normal quantiles, have
+    squares that sum to chi squared, within its 99 %. The seed is fixed. Intervals too wide or narrow by a third would cover in
+    0.97 or 0.79.
     """
     logs, card, freedom = log_odds(load_card("3nm"), TIMES), started(), len(TIMES) - 1
-    pivots = []
-    for noise in np.random.default_rng(11).normal(0.0, SCATTER, (200, len(TIMES))):
+    covered, pivots = 0, []
+    for noise in np.random.default_rng(11).normal(0.0, SCATTER, (400, len(TIMES))):
         (found,) = calibrate(card, curve(logs + noise)).numbers
+        covered += found.low < TRUE_HZ < found.high
         assert found.high / found.value == pytest.approx(found.value / found.low, rel=1e-9)
         pivots.append(math.log(found.value / TRUE_HZ) / math.log(found.high / found.value))
+    assert 340 <= covered <= 380
     student = stats.t(freedom)
     normal = stats.norm.ppf(student.cdf(np.array(pivots) * student.ppf(0.95)))
-    low, high = stats.chi2(200).ppf([0.005, 0.995])
+    low, high = stats.chi2(400).ppf([0.005, 0.995])
     assert low < np.square(normal).sum() < high
 
 

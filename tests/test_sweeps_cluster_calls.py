@@ -137,7 +137,7 @@ def test_the_last_calls_are_shared_out(elsewhere):
         futures = [executor.submit(max, number, 0) for number in range(12)]
         while not all(future.done() for future in futures):
             elsewhere.done(0.001)
-    assert sizes(elsewhere.tasks) == [1, 1, 1, 1, 2, 2, 1, 1, 1, 1] or max(sizes(elsewhere.tasks)) <= 2
+    assert max(sizes(elsewhere.tasks)) <= 2
 
 
 def test_what_a_lost_connection_cancels_is_sent_again(elsewhere):
