@@ -54,8 +54,8 @@ def test_intervals_cover_as_often_as_they_say() -> None:
     """400 refits: 90 % intervals must cover in 340 to 380 of them; a level of 0.90 fails so with probability 1e-3.
 
     Beside that their widths: errors over widths, Student's t with 5 degrees of freedom, at normal quantiles, have
-    squares that sum to chi squared, within its 99 %. The seed is fixed. Intervals too wide or narrow by a third would cover in
-    0.97 or 0.79.
+    squares that sum to chi squared, within its 99 %. The seed is fixed. Intervals too wide or narrow by a third would
+    cover in 0.97 or 0.79.
     """
     logs, card, freedom = log_odds(load_card("3nm"), TIMES), started(), len(TIMES) - 1
     covered, pivots = 0, []
